@@ -40,3 +40,4 @@ class Responder(Protocol):
 
     def close(self) -> None:
         """Free child processes and connections. Idempotent."""
+        return
