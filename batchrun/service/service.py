@@ -40,6 +40,7 @@ class BatchService:
     ) -> None:
         self.limits = limits or Limits()
         self.options = options or Options()
+        self.clock = clock
         self._store = Store(data)
         self._files = Files(self._store, clock, self.options)
         self._batches = Batches(self._store, clock, self.options)
@@ -91,7 +92,7 @@ class BatchService:
     def create_batch(self, params: JsonObject) -> JsonObject:
         """POST /batches: `input_file_id`, `endpoint`, `completion_window`, and `metadata`, `output_expires_after` if wanted."""
         batch = self._batches.create(params)
-        self._notify()
+        self.wake()
         return batch
 
     def get_batch(self, batch_id: str) -> JsonObject:
@@ -101,7 +102,7 @@ class BatchService:
     def cancel_batch(self, batch_id: str) -> JsonObject:
         """POST /batches/{id}/cancel; 409 when it has ended."""
         batch = self._batches.cancel(batch_id)
-        self._notify()
+        self.wake()
         return batch
 
     def list_batches(self, *, after: str | None = None, limit: int = 20) -> JsonObject:
@@ -166,6 +167,7 @@ class BatchService:
             self._answering.responder.close()
             self._store.close()
 
-    def _notify(self) -> None:
+    def wake(self) -> None:
+        """End a `wait_for_change`, and let `work` look at all batches again."""
         self._executor.changed.set()
         self._something_to_do.set()

@@ -1,0 +1,154 @@
+"""The service as a running server: HTTP in one thread, the executor in another, both ended cleanly.
+
+`running` is a context for tests and for other programs; `serve` blocks until the process is told to stop.
+"""
+
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from batchrun.clock import Clock, SystemClock
+from batchrun.errors import BatchrunError, UsageError
+from batchrun.service.options import Options
+from batchrun.service.responders.base import Responder
+from batchrun.service.service import BatchService
+
+logger = logging.getLogger(__name__)
+
+_SLICE_S = 1.0  # of work between two looks at whether to stop
+_BUSY_WAIT_S = 0.2  # while a batch waits for its time
+_IDLE_WAIT_S = 5.0  # another process may put work into the folder
+_GRACE_S = 5  # for requests under way at the end
+
+
+@contextlib.contextmanager
+def running(
+    service: BatchService,
+    *,
+    api_key: str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    works: bool = True,
+) -> Iterator[str]:
+    """Serve on `host` and `port` (0: a free one) for as long as the context lasts; yields the base_url, which ends in `/v1`.
+
+    `works=False` leaves calling `service.work` to the caller. The service stays open. Raises UsageError where the address cannot be
+    used.
+    """
+    import uvicorn
+
+    from batchrun.service.http import create_app
+
+    with _listening(host, port) as listener:
+        config = uvicorn.Config(
+            create_app(service, api_key),
+            log_config=None,
+            access_log=False,
+            date_header=False,  # ours tells the service's clock
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        server = uvicorn.Server(config)
+        stopping = threading.Event()
+        threads = [
+            threading.Thread(
+                target=server.run, kwargs={"sockets": [listener]}, name="batchrun-http"
+            )
+        ]
+        if works:
+            threads.append(
+                threading.Thread(
+                    target=_work_until, args=(service, stopping), name="batchrun-executor"
+                )
+            )
+        for thread in threads:
+            thread.start()
+        try:
+            yield _base_url(listener)
+        finally:
+            stopping.set()
+            server.should_exit = True
+            service.wake()
+            for thread in threads:
+                thread.join()
+
+
+def serve(
+    *,
+    host: str,
+    port: int,
+    data: Path,
+    responder: Responder,
+    api_key: str,
+    allow_remote: bool = False,
+    clock: Clock | None = None,
+    options: Options | None = None,
+    announce: Callable[[str], None] = logger.info,
+) -> None:
+    """Serve from the main thread until SIGINT or SIGTERM, then end what is in flight; `announce` is told the base_url.
+
+    Raises UsageError for a host that other machines can reach, unless `allow_remote`, and for an empty key.
+    """
+    if not api_key:
+        raise UsageError("the service needs a key. Set one that its clients will send.")
+    if not allow_remote and not _is_loopback(host):
+        raise UsageError(
+            f"host {host!r} can be reached from other machines. Give --allow-remote if that is meant, or serve on 127.0.0.1."
+        )
+    service = BatchService(data, responder, clock or SystemClock(), options=options)
+    stopping = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    try:
+        with running(service, api_key=api_key, host=host, port=port) as base_url:
+            announce(base_url)
+            with contextlib.suppress(KeyboardInterrupt):
+                stopping.wait()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        service.close()
+
+
+def _work_until(service: BatchService, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            is_left = service.work(_SLICE_S)
+        except BatchrunError as error:
+            # A model that cannot be loaded, a full disk: what is queued stays queued, and is tried again.
+            logger.error("%s", error)  # noqa: TRY400 - an expected error has no stack trace
+            service.wait_for_change(_IDLE_WAIT_S)
+        else:
+            service.wait_for_change(_BUSY_WAIT_S if is_left else _IDLE_WAIT_S)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that accepts connections from now on: nobody has to wait for the server to be up."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}. Choose another --host or --port."
+            ) from error
+        listener.listen(128)
+        yield listener
+
+
+def _base_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
