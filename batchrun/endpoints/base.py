@@ -1,0 +1,127 @@
+"""What an endpoint is to batchrun: one object that builds request bodies and reads response bodies. Adding one is adding a file.
+
+Building and reading sit together because they must agree: the schema that `build` asks for is the one whose answer `read` returns.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import ClassVar, TypeAlias
+
+from batchrun.endpoints.answer import Answer, Interpret, Reading
+from batchrun.endpoints.parameter_table import PARAMETERS
+from batchrun.endpoints.parameters import BodyRules
+from batchrun.model import JobSettings, Json, JsonObject
+
+# A reading of the commonest kind of line, or None: read it carefully.
+FastReader: TypeAlias = Callable[[bytes], Reading | None]
+
+
+class Endpoint(ABC):
+    """One endpoint of the API. Stateless; the instances are in `batchrun.endpoints.ENDPOINTS`.
+
+    `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `unused_keys` are keys
+    of the job line that mean nothing here. `required` are the parameters of a complete body. `synonyms` maps other endpoints' names to
+    the ones of this endpoint.
+    """
+
+    url: ClassVar[str]
+    structured_key: ClassVar[str | None] = None
+    unused_keys: ClassVar[tuple[str, ...]] = ()
+    required: ClassVar[tuple[str, ...]]
+    synonyms: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def shape(self, settings: JobSettings, *, prompt: Json, instructions: str | None) -> JsonObject:
+        """The body without model and without the user's own `body`, in this endpoint's own terms."""
+
+    @abstractmethod
+    def read(self, body: JsonObject) -> Answer:
+        """The answer in a response body of any shape; raises nothing."""
+
+    @abstractmethod
+    def fast_reader(self, interpret: Interpret) -> FastReader:
+        """A reader for plain successes only: whatever it returns, `read` and the judging in `reading.py` would return as well.
+
+        It may raise msgspec.MsgspecError, UnicodeDecodeError and RecursionError, which also mean: read it carefully.
+        """
+
+    def build(
+        self,
+        settings: JobSettings,
+        *,
+        model: str | None,
+        prompt: Json,
+        instructions: str | None,
+        body: JsonObject,
+    ) -> JsonObject:
+        """The whole request body of one item: ours, then the job's `body` over it, then the item's.
+
+        `model` is the item's own, or None for the job's. `prompt` and `instructions` are rendered. The layers are merged by top-level
+        key, the later one winning; only the parameter that carries the schema is merged one level deeper where both sides are
+        objects, so that `{"text": {"verbosity": "low"}}` does not drop the schema. The order of the keys is fixed: the request hash
+        covers the encoded bytes.
+        """
+        built: JsonObject = {}
+        chosen = settings.model if model is None else model
+        if chosen is not None:
+            built["model"] = chosen
+        built.update(self.shape(settings, prompt=prompt, instructions=instructions))
+        for layer in (settings.body, body):
+            for key, value in layer.items():
+                ours = built.get(key)
+                if (
+                    key == self.structured_key
+                    and isinstance(ours, dict)
+                    and isinstance(value, dict)
+                ):
+                    built[key] = {**ours, **value}
+                else:
+                    built[key] = value
+        return built
+
+    def check_body(
+        self, body: JsonObject, *, is_complete: bool = False
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(problems, warnings) of a body, whole (`is_complete`: nothing required may be missing) or partial.
+
+        Each is a sentence or two without the place, which the caller knows. Not to be called where the job says `body_unchecked`.
+        """
+        problems, warnings = self._rules.check(body)
+        if is_complete:
+            missing = [name for name in self.required if body.get(name) is None]
+            problems += tuple(f"{name!r} is missing: {self.url} needs it." for name in missing)
+        return problems, warnings + self.doubts(body)
+
+    def doubts(self, body: JsonObject) -> tuple[str, ...]:  # noqa: ARG002 (most endpoints have none)
+        """Warnings about sound parameters that do not do in a batch what one may expect."""
+        return ()
+
+    def check_job(self, settings: JobSettings) -> tuple[str, ...]:
+        """Problems of a job line that this endpoint cannot serve, besides those of `check_body`."""
+        problems = [
+            f"{key!r} means nothing to {self.url}. Leave it out."
+            for key in self.unused_keys
+            if getattr(settings, key) is not None
+        ]
+        return (*problems, *self.conflicts(settings, settings.body))
+
+    def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
+        """Problems of a `body`, the job's or an item's, that would undo the job's own schema."""
+        key = self.structured_key
+        if key is None or key not in body or not (settings.schema or settings.labels):
+            return ()
+        ours = self.shape(settings, prompt="", instructions=None)[key]
+        theirs = body[key]
+        if isinstance(theirs, dict) and not ours.keys() & theirs.keys():
+            return ()
+        source = "labels" if settings.labels else "schema"
+        return (f"'body.{key}' would undo the job's {source!r}. Give one of the two.",)
+
+    def input_count(self, body: JsonObject) -> int:  # noqa: ARG002 (embeddings count)
+        """How many embedding inputs the request counts for; 1 wherever that is not a thing."""
+        return 1
+
+    @cached_property
+    def _rules(self) -> BodyRules:
+        return BodyRules(url=self.url, table=PARAMETERS[self.url], synonyms=self.synonyms)

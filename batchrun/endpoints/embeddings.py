@@ -1,0 +1,133 @@
+"""/v1/embeddings: text in, a vector out."""
+
+import base64
+import binascii
+import math
+import struct
+from typing import ClassVar
+
+import msgspec
+
+from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
+from batchrun.endpoints.base import Endpoint, FastReader
+from batchrun.endpoints.fast import Line, Tokens
+from batchrun.endpoints.tolerant import as_text, error_of, objects, usage_of
+from batchrun.model import JobSettings, Json, JsonObject
+from batchrun.planning.classify import Outcome
+
+_NUMBER_CHARACTERS = b"0123456789+-.eE,"
+
+
+class Embeddings(Endpoint):
+    """Builds `input`; reads one vector, or one per input where the request had several."""
+
+    url: ClassVar = "/v1/embeddings"
+    unused_keys: ClassVar = ("instructions", "labels", "schema", "max_output_tokens")
+    required: ClassVar = ("model", "input")
+    synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}
+
+    def shape(
+        self,
+        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
+        *,
+        prompt: Json,
+        instructions: str | None,  # noqa: ARG002
+    ) -> JsonObject:
+        """See Endpoint. `prompt` is a text, or whatever else `input` takes: texts, a token array, token arrays."""
+        return {"input": prompt}
+
+    def input_count(self, body: JsonObject) -> int:
+        """One for a text or one array of tokens, else the length of the array."""
+        given = body.get("input")
+        if isinstance(given, list) and given and not isinstance(given[0], int):
+            return len(given)
+        return 1
+
+    def read(self, body: JsonObject) -> Answer:
+        """See Endpoint. `value` is a vector, or the vectors in input order; None where any of them cannot be read."""
+        entries = list(objects(body.get("data")))
+        # Sorting is stable: entries without an index stay as they came.
+        entries.sort(key=lambda entry: index if isinstance(index := entry.get("index"), int) else 0)
+        vectors = [_vector(entry.get("embedding")) for entry in entries]
+        value: Json = None
+        if vectors and all(vector is not None for vector in vectors):
+            value = vectors[0] if len(vectors) == 1 else vectors
+        return Answer(
+            finish=Finish.STOP,
+            value=value,
+            error=error_of(body.get("error")),
+            usage=usage_of(body, given="prompt", made="completion"),
+            model=as_text(body.get("model")),
+        )
+
+    def fast_reader(self, interpret: Interpret) -> FastReader:  # noqa: ARG002 (there is no text)
+        """See Endpoint. Takes one vector of numbers and copies their digits: decoding 1,536 floats to encode them again costs more
+        than all the rest of the line.
+        """
+        decode = msgspec.json.Decoder(Line[_Body]).decode
+        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
+
+        def read(line: bytes) -> Reading | None:
+            result = decode(line)
+            response = result.response
+            body = response.body
+            if len(body.data) != 1:
+                return None
+            vector = bytes(body.data[0].embedding).translate(None, b" \t")
+            # Raw has been through the JSON scanner, so an array of nothing but number characters is an array of numbers.
+            if vector.translate(None, _NUMBER_CHARACTERS) != b"[]" or len(vector) == 2:
+                return None
+            usage = body.usage
+            return Reading(
+                result.custom_id,
+                succeeded,
+                None,
+                None,
+                vector,
+                None,
+                stop,
+                usage.prompt_tokens,
+                0,
+                usage.completion_tokens,
+                0,
+                body.model or None,
+                response.request_id or None,
+            )
+
+        return read
+
+
+def _vector(value: Json) -> list[int | float] | None:
+    """A vector from an array of finite numbers or from base64 of little-endian float32; None if it is neither."""
+    if isinstance(value, str):
+        try:
+            packed = base64.b64decode(value, validate=True)
+            value = [number for (number,) in struct.iter_unpack("<f", packed)]
+        except (binascii.Error, ValueError, struct.error):
+            return None
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(type(number) in {int, float} and math.isfinite(number) for number in value):
+        return None
+    return value
+
+
+# What the fast path takes; see fast.py.
+
+
+class _Entry(msgspec.Struct, gc=False):
+    embedding: msgspec.Raw
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: Tokens
+    completion_tokens: Tokens = 0
+    prompt_tokens_details: None = None
+    completion_tokens_details: None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    data: list[_Entry]
+    usage: _Usage
+    model: str | None = None
+    error: None = None

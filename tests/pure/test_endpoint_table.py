@@ -1,0 +1,69 @@
+"""The committed parameter table is the one that the installed SDK's types give."""
+
+import subprocess
+import sys
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from batchrun.endpoints import generate
+from batchrun.endpoints.generate import TABLE_PATH, parameter_of, render
+from batchrun.endpoints.parameters import Parameter
+from batchrun.model import Json
+
+
+def test_the_table_is_what_the_generator_writes() -> None:
+    """If this fails after an upgrade: `python -m batchrun.endpoints.generate`, and read the diff."""
+    assert TABLE_PATH.read_text(encoding="utf-8") == render()
+
+
+def test_the_generator_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(generate, "TABLE_PATH", tmp_path / "table.py")
+    generate.main()
+    assert (tmp_path / "table.py").read_text(encoding="utf-8") == render()
+
+
+def test_nothing_but_the_generator_needs_the_sdk() -> None:
+    code = (
+        "import sys, batchrun.endpoints.reading, batchrun.planning.causes\n"
+        "heavy = {'openai', 'pydantic', 'jsonschema_rs', 'sqlite_utils', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Inner(typing.TypedDict, total=False):
+    depth: "Inner"
+    size: typing.Literal["s", "m"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "parameter"),
+    [
+        (str, Parameter(("string",))),
+        (float | None, Parameter(("number", "null"))),
+        (bool, Parameter(("boolean",))),
+        (list[int], Parameter(("array",))),
+        (str | Iterable[str], Parameter(("string", "array"))),
+        (typing.Literal["a", "b"] | None, Parameter(("string", "null"), ("a", "b"))),
+        (str | typing.Literal["a"], Parameter(("string",))),  # noqa: PYI051 (the SDK writes so)
+        (typing.Literal[False], Parameter(("boolean",))),
+        (dict[str, str], Parameter(("object",))),
+        (Mapping[str, object] | Inner, Parameter(("object",))),
+        (
+            object,
+            Parameter(("string", "integer", "number", "boolean", "array", "object", "null")),
+        ),
+    ],
+)
+def test_an_annotation_becomes_json_kinds(annotation: Json, parameter: Parameter) -> None:
+    assert parameter_of(annotation) == parameter
+
+
+def test_a_record_becomes_fields_down_to_a_limit() -> None:
+    size = Parameter(("string",), ("s", "m"))
+    bottom = Parameter(("object",))
+    middle = Parameter(("object",), fields={"depth": bottom, "size": size})
+    assert parameter_of(Inner) == Parameter(("object",), fields={"depth": middle, "size": size})

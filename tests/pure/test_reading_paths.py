@@ -1,0 +1,202 @@
+"""What holds for every line: no exception, and one reading whichever path it takes."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batchrun.endpoints import ENDPOINTS, endpoint_of
+from batchrun.endpoints.answer import Finish, Reading
+from batchrun.endpoints.reading import make_reader, read_carefully
+from batchrun.endpoints.values import interpreter
+from batchrun.model import JobSettings, Json
+from batchrun.planning.causes import CAUSES
+from batchrun.planning.classify import Outcome
+
+JOBS = [
+    JobSettings(name="j", path="/j.jsonl", line=1, endpoint=url, **keys)
+    for url in ENDPOINTS
+    for keys in ({}, {"labels": ("a", "b")}, {"schema": {"type": "array"}})
+]
+READERS = [make_reader(job) for job in JOBS]
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        ["", " ", "a", '{"label":"b"}', "[1]", "completed", "stop", "length", "message"]
+    )
+    | st.text(max_size=5)
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def one_of(*plain: Json) -> st.SearchStrategy[Json]:
+    """Mostly what a service sends, now and then anything at all."""
+    return st.sampled_from([*plain, *plain, *plain]) | anything
+
+
+def record(**fields: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+texts = one_of("a", "b", '{"label":"b"}', "[1]", " ", "")
+tokens = one_of(1, 2, None)
+details = record(cached_tokens=tokens, reasoning_tokens=tokens) | one_of(None)
+usages = one_of(None) | record(
+    input_tokens=tokens,
+    output_tokens=tokens,
+    prompt_tokens=tokens,
+    completion_tokens=tokens,
+    input_tokens_details=details,
+    output_tokens_details=details,
+    prompt_tokens_details=details,
+    completion_tokens_details=details,
+)
+errors = one_of(None, None, None) | record(code=one_of("server_error", 500), message=texts)
+parts = record(type=one_of("output_text", "refusal"), text=texts, refusal=texts)
+items = record(
+    type=one_of("message", "message", "reasoning", "function_call"),
+    content=st.lists(parts, max_size=2) | one_of(None),
+    phase=one_of(None, "final_answer", "commentary"),
+    name=texts,
+    arguments=texts,
+)
+messages = record(
+    content=texts | st.lists(parts, max_size=2),
+    refusal=one_of(None, ""),
+    tool_calls=one_of(None, []),
+    function_call=one_of(None, {}),
+)
+choices = record(index=one_of(0, 1), finish_reason=one_of("stop"), message=messages, error=errors)
+entries = record(index=one_of(0, 1), embedding=one_of([0.5, 1], "AAAAAA=="))
+bodies = record(
+    status=one_of("completed"),
+    output=st.lists(items, max_size=2),
+    choices=st.lists(choices, max_size=2),
+    data=st.lists(entries, max_size=2),
+    usage=usages,
+    model=one_of("m"),
+    error=errors,
+    incomplete_details=one_of(None, {"reason": "max_output_tokens"}),
+)
+responses = record(status_code=one_of(200), body=bodies, request_id=one_of("r"))
+lines = st.fixed_dictionaries(
+    {"custom_id": one_of("1-1-a"), "response": responses, "error": errors}
+)
+
+
+def assert_sound(reading: Reading) -> None:
+    """The invariants that the ledger counts on."""
+    if reading.outcome is Outcome.SUCCEEDED:
+        assert reading.cause is None
+        assert reading.output is not None
+        msgspec.json.decode(reading.output)
+    else:
+        assert reading.output is None
+        assert reading.cause in CAUSES
+        assert reading.message
+    assert type(reading.finish) is Finish
+    for text in (reading.custom_id, reading.message, reading.partial, *reading[-2:]):
+        if text is not None:
+            assert isinstance(text, str)
+            text.encode()  # a lone surrogate raises
+    for count in reading[7:11]:
+        assert type(count) is int
+        assert 0 <= count < 2**63
+
+
+@given(st.binary())
+@example(b'{"custom_id":"1","response":{"status_code":200,"body":"[' + b"[" * 50_000 + b'"}}')
+@example(b'{"custom_id":"1","error":{"message":' + b"[" * 50_000 + b"}}")
+def test_any_bytes_give_a_sound_reading(raw: bytes) -> None:
+    for read in READERS:
+        assert_sound(read(raw))
+
+
+@given(anything)
+def test_any_json_gives_a_sound_reading(value: Json) -> None:
+    for read in READERS:
+        assert_sound(read(json.dumps(value).encode()))
+
+
+@settings(max_examples=400)
+@given(lines)
+def test_the_fast_path_and_the_careful_path_read_the_same(value: Json) -> None:
+    """The fast path is only fast: what it takes, the careful path reads to the same tuple."""
+    raw = json.dumps(value).encode()
+    for job, read in zip(JOBS, READERS, strict=True):
+        reading = read(raw)
+        assert_sound(reading)
+        assert reading == read_carefully(endpoint_of(job.endpoint), interpreter(job), raw)
+
+
+@given(st.binary(max_size=8), st.integers(0, 400), st.integers(0, 8))
+def test_a_damaged_line_gives_a_sound_reading(junk: bytes, at: int, cut: int) -> None:
+    whole = json.dumps(
+        {
+            "id": "batch_req_1",
+            "custom_id": "1-1-a",
+            "response": {
+                "status_code": 200,
+                "request_id": "r",
+                "body": {
+                    "status": "completed",
+                    "model": "m",
+                    "output": [
+                        {"type": "message", "content": [{"type": "output_text", "text": "[1]"}]}
+                    ],
+                    "choices": [{"finish_reason": "stop", "message": {"content": "[1]"}}],
+                    "data": [{"embedding": [0.5, 1]}],
+                    "usage": {"input_tokens": 1, "output_tokens": 2, "prompt_tokens": 1},
+                },
+            },
+            "error": None,
+        }
+    ).encode()
+    for read in READERS:
+        assert_sound(read(whole[:at] + junk + whole[at + cut :]))
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (
+            "/v1/responses",
+            {
+                "status": "completed",
+                "output": [
+                    {"type": "reasoning", "summary": []},
+                    {"type": "message", "content": [{"type": "output_text", "text": "x"}]},
+                ],
+                "usage": {"input_tokens": 1, "output_tokens": 2},
+            },
+        ),
+        (
+            "/v1/chat/completions",
+            {
+                "choices": [{"finish_reason": "stop", "message": {"content": "x"}}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+            },
+        ),
+        ("/v1/embeddings", {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1}}),
+    ],
+)
+def test_plain_successes_do_take_the_fast_path(url: str, body: Json) -> None:
+    """Without this, a fast path that takes nothing would pass every other test."""
+    job = JobSettings(name="j", path="/j.jsonl", line=1, endpoint=url)
+    line = {"custom_id": "1-1-a", "response": {"status_code": 200, "body": body}, "error": None}
+    reading = endpoint_of(url).fast_reader(interpreter(job))(json.dumps(line).encode())
+    assert reading is not None
+    assert reading.outcome is Outcome.SUCCEEDED
