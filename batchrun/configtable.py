@@ -1,0 +1,93 @@
+"""One table of `batchrun.toml`: hands out typed values and collects what is wrong, so that all of it is reported at once."""
+
+from collections.abc import Iterable
+
+from batchrun.model import Json
+
+
+class ConfigTable:
+    """Reads by key; a wrong value becomes a problem and the default. `where` opens each problem: the file and the table's name."""
+
+    def __init__(self, where: str, table: dict[str, Json], problems: list[str]) -> None:
+        self._where = where
+        self._table = table
+        self._problems = problems
+        self._known: set[str] = set()
+
+    def problem(self, what: str) -> None:
+        """Report something; `what` goes on from `FILE: [TABLE] `."""
+        self._problems.append(f"{self._where} {what}.")
+
+    def text(self, key: str) -> str:
+        """A line of text, stripped; "" where there is none."""
+        self._known.add(key)
+        value = self._table.get(key, "")
+        if isinstance(value, str) and value.isprintable():
+            return value.strip()
+        self._wrong(key, "a line of text", value)
+        return ""
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """A command: a list of words, or one string that is split as a shell would."""
+        self._known.add(key)
+        value = self._table.get(key, [])
+        if isinstance(value, str):
+            import shlex
+
+            try:
+                return tuple(shlex.split(value))
+            except ValueError as error:
+                self.problem(f"has a {key!r} that cannot be split: {error}")
+                return ()
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        self._wrong(key, "a command (text, or a list of words)", value)
+        return ()
+
+    def integer(self, key: str, default: int, *, least: int = 0) -> int:
+        """A whole number, at least `least`."""
+        self._known.add(key)
+        value = self._table.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+            return value
+        self._wrong(key, f"a whole number from {least}", value)
+        return default
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """True or false."""
+        self._known.add(key)
+        value = self._table.get(key, default)
+        if isinstance(value, bool):
+            return value
+        self._wrong(key, "true or false", value)
+        return default
+
+    def table(self, key: str) -> "ConfigTable":
+        """The table inside this one; an empty one where there is none."""
+        self._known.add(key)
+        value = self._table.get(key, {})
+        if not isinstance(value, dict):
+            self._wrong(key, "a table", value)
+            value = {}
+        return ConfigTable(self._where.replace("]", f".{key}]"), value, self._problems)
+
+    def end(self, *, meaningless: Iterable[str] = ()) -> None:
+        """Report the keys that nobody asked for; `meaningless` are those of another kind of backend."""
+        for key in self._table:
+            if key in meaningless:
+                self.problem(f"has {key!r}, which means nothing to this backend. Remove it")
+            elif key not in self._known:
+                self._problems.append(
+                    f"{self._where} has an unknown key {key!r}.{nearest(key, self._known)}"
+                )
+
+    def _wrong(self, key: str, wanted: str, value: Json) -> None:
+        self.problem(f"has {key} = {value!r}; it takes {wanted}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'settle_s'?` for a word that is nearly one of the known ones, else nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+
+import pytest
+from misbehaving import Server, serving
+
+from batchrun.backends.credentials import KeySource
+from batchrun.backends.openai import OpenAIBackend
+from batchrun.config import Profile
+from batchrun.testing import ManualClock
+
+KEY = "sk-canary-0123456789abcdef"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def key() -> KeySource:
+    return KeySource(variable="OPENAI_API_KEY", environ={"OPENAI_API_KEY": KEY})
+
+
+@pytest.fixture
+def backend(server: Server, clock: ManualClock, key: KeySource) -> Iterator[OpenAIBackend]:
+    opened = OpenAIBackend(Profile(name="openai", base_url=server.base_url, key=key), clock=clock)
+    yield opened
+    opened.close()

@@ -1,0 +1,430 @@
+"""The error table is total, and every fault over a real socket ends in the one error that the contract names."""
+
+import inspect
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import misbehaving
+import openai
+import pytest
+from misbehaving import Server, Step, answer, cut, garbage, hang_up, page, refusal, reset, silence
+
+from batchrun.backends import openai_http
+from batchrun.backends.base import Traits
+from batchrun.backends.credentials import KeySource
+from batchrun.backends.openai import OpenAIBackend
+from batchrun.backends.openai_errors import Call, Fate, fates, translate
+from batchrun.backends.openai_errors import Server as Peer
+from batchrun.config import Profile
+from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
+from batchrun.testing import ManualClock
+
+KEY = "sk-canary-0123456789abcdef"
+LISTED = {"data": [misbehaving.batch()], "has_more": False}
+
+
+def create(backend: OpenAIBackend) -> object:
+    return backend.create(
+        input_file_id="file-in",
+        endpoint="/v1/responses",
+        window="24h",
+        metadata={"batchrun": "br-1"},
+    )
+
+
+def upload(backend: OpenAIBackend) -> object:
+    # Any file that is there will do: every answer to it is a fault.
+    return backend.upload(Path(__file__), name="br-1.jsonl", expires_after_s=None)
+
+
+IDEMPOTENT: dict[str, Callable[[OpenAIBackend], object]] = {
+    "upload": upload,
+    "get_file": lambda backend: backend.get_file("file-1"),
+    "delete_file": lambda backend: backend.delete_file("file-1"),
+    "retrieve": lambda backend: backend.retrieve("batch_1"),
+    "list_batches": lambda backend: backend.list_batches(after=None, limit=100),
+}
+
+LOST: dict[str, Step] = {
+    "hang_up": hang_up,
+    "reset": reset,
+    "garbage": garbage,
+    "cut": cut(b'{"id": "batch_1", "sta', announced=400),
+}
+UNREADABLE: dict[str, Step] = {
+    "html": page(200),
+    "empty": answer(b""),
+    "half_json": answer(b'{"id": "batch_1", "st', content_type="application/json"),
+    "not_utf8": answer(b'{"id": "\xff\xfe"}', content_type="application/json"),
+    "nested": answer(b"[" * 100_000, content_type="application/json"),
+    "number": answer(7),
+    "no_id": answer({"status": "validating", "deleted": "yes", "created_at": 1}),
+    "bad_gzip": answer(b"not gzip", content_encoding="gzip"),
+}
+
+
+def exceptions_of(module: object) -> set[type[Exception]]:
+    return {
+        thing
+        for name in module.__all__  # type: ignore[attr-defined]
+        if inspect.isclass(thing := getattr(module, name))
+        and issubclass(thing, Exception)
+        and not issubclass(thing, Warning)
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(exceptions_of(httpx2) | exceptions_of(openai), key=str))
+def test_every_exception_that_the_sdk_and_its_http_library_export_is_in_the_table(
+    kind: type[Exception],
+) -> None:
+    assert kind in fates()
+
+
+def test_every_subclass_of_theirs_has_a_fate_through_its_bases() -> None:
+    def below(kind: type[Exception]) -> set[type[Exception]]:
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
+
+    for base in (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError):
+        for kind in below(base):
+            assert any(ancestor in fates() for ancestor in kind.__mro__), kind
+
+
+def test_a_connection_error_of_the_sdk_is_judged_by_its_cause() -> None:
+    request = httpx2.Request("POST", "https://api.example/v1/batches")
+    peer = Peer(host="api.example", key_source="X", refusals_final=True, secrets=())
+    call = Call(name="POST /batches", costs_money=True)
+
+    def wrapped(cause: Exception | None) -> BackendError:
+        error = openai.APIConnectionError(request=request)
+        error.__cause__ = cause
+        return translate(error, call, peer, now=0)
+
+    unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+    assert {type(wrapped(kind("x"))) for kind in unsent} == {Transient}
+    lost = (httpx2.ReadError, httpx2.WriteTimeout, httpx2.RemoteProtocolError)
+    assert {type(wrapped(kind("x"))) for kind in lost} == {Ambiguous}
+    assert type(wrapped(None)) is Ambiguous
+
+
+@pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
+def test_a_create_without_a_readable_answer_is_ambiguous(
+    backend: OpenAIBackend, server: Server, fault: str
+) -> None:
+    server.then((LOST | UNREADABLE)[fault])
+    with pytest.raises(Ambiguous, match="not known"):
+        create(backend)
+    assert len(server.seen) == 1  # and nobody sent it twice
+
+
+@pytest.mark.parametrize(
+    "status", [301, 302, 307, 308, 402, 405, 408, 409, 418, 425, 499, 500, 502, 503, 504, 520, 524]
+)
+def test_a_create_with_any_other_status_is_ambiguous_even_if_typed(
+    backend: OpenAIBackend, server: Server, status: int
+) -> None:
+    server.then(refusal(status, location=f"{server.base_url}/elsewhere"))
+    with pytest.raises(Ambiguous) as caught:
+        create(backend)
+    assert caught.value.status == status
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
+def test_a_create_that_a_proxy_refuses_with_a_page_is_ambiguous(
+    backend: OpenAIBackend, server: Server, status: int
+) -> None:
+    server.then(page(status))
+    with pytest.raises(Ambiguous):
+        create(backend)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, Refused),
+        (401, AuthError),
+        (403, AuthError),
+        (404, NotFound),
+        (413, Refused),
+        (422, Refused),
+        (429, Transient),
+    ],
+)
+def test_a_typed_refusal_of_a_create_means_that_there_is_no_batch(
+    backend: OpenAIBackend, server: Server, status: int, kind: type[BackendError]
+) -> None:
+    server.then(refusal(status, "some_code", x_request_id="req_7"))
+    with pytest.raises(BackendError) as caught:
+        create(backend)
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.code) == (status, "some_code")
+    assert caught.value.request_id == "req_7"
+
+
+def test_where_refusals_are_not_final_even_a_typed_one_leaves_a_create_open(
+    server: Server, clock: ManualClock, key: KeySource
+) -> None:
+    profile = Profile(
+        name="x", base_url=server.base_url, key=key, traits=Traits(refusals_final=False)
+    )
+    backend = OpenAIBackend(profile, clock=clock)
+    server.then(refusal(400))
+    with pytest.raises(Ambiguous):
+        create(backend)
+    backend.close()
+
+
+def test_a_create_that_is_answered_with_another_file_is_ambiguous(
+    backend: OpenAIBackend, server: Server
+) -> None:
+    server.then(answer(misbehaving.batch(input_file_id="file-other")))
+    with pytest.raises(Ambiguous, match="file-other"):
+        create(backend)
+
+
+@pytest.mark.parametrize("call", [*IDEMPOTENT])
+@pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
+def test_any_other_call_without_a_readable_answer_is_transient(
+    backend: OpenAIBackend, server: Server, call: str, fault: str
+) -> None:
+    if (call, fault) == ("list_batches", "no_id"):
+        server.then(answer({"data": [{"status": "validating"}]}))
+    elif (call, fault) == ("delete_file", "no_id"):
+        pytest.skip("a deletion needs no id")
+    else:
+        server.then((LOST | UNREADABLE)[fault])
+    with pytest.raises(Transient):
+        IDEMPOTENT[call](backend)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("call", [*IDEMPOTENT])
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (refusal(307, location="https://elsewhere.example/v1"), Transient),
+        (refusal(400), Refused),
+        (refusal(401), AuthError),
+        (page(401), AuthError),
+        (refusal(403), AuthError),
+        (refusal(404), NotFound),
+        (page(404), Transient),
+        (page(400), Transient),
+        (refusal(405), Refused),
+        (refusal(408), Transient),
+        (refusal(409), Transient),
+        (refusal(413), Refused),
+        (page(413), Refused),
+        (refusal(422), Refused),
+        (refusal(429), Transient),
+        (page(429), Transient),
+        (refusal(500), Transient),
+        (page(502), Transient),
+        (answer(b"", 503), Transient),
+    ],
+)
+def test_the_status_of_any_other_call_decides(
+    backend: OpenAIBackend, server: Server, call: str, step: Step, kind: type[BackendError]
+) -> None:
+    server.then(step)
+    with pytest.raises(BackendError) as caught:
+        IDEMPOTENT[call](backend)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("call", [create, *IDEMPOTENT.values()])
+def test_a_server_that_is_not_there_is_transient_for_every_call(
+    clock: ManualClock, key: KeySource, call: Callable[[OpenAIBackend], object]
+) -> None:
+    with misbehaving.serving() as gone:
+        base_url = gone.base_url
+    backend = OpenAIBackend(Profile(name="x", base_url=base_url, key=key), clock=clock)
+    with pytest.raises(Transient, match=r"127\.0\.0\.1:.* cannot be reached.*base_url"):
+        call(backend)
+    backend.close()
+
+
+def test_a_name_that_does_not_resolve_is_transient_for_a_create(
+    clock: ManualClock, key: KeySource
+) -> None:
+    profile = Profile(name="x", base_url="https://nowhere.invalid/v1", key=key)
+    backend = OpenAIBackend(profile, clock=clock)
+    with pytest.raises(Transient, match=r"nowhere\.invalid cannot be reached"):
+        create(backend)
+    backend.close()
+
+
+def test_a_server_without_tls_is_transient_for_a_create(
+    server: Server, clock: ManualClock, key: KeySource
+) -> None:
+    profile = Profile(name="x", base_url=server.base_url.replace("http", "https", 1), key=key)
+    backend = OpenAIBackend(profile, clock=clock)
+    with pytest.raises(Transient, match="cannot be reached"):
+        create(backend)
+    assert server.seen == []
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"), [(create, Ambiguous), (IDEMPOTENT["retrieve"], Transient)]
+)
+def test_a_server_that_never_answers_runs_into_the_read_timeout(
+    backend: OpenAIBackend,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[OpenAIBackend], object],
+    kind: type[BackendError],
+) -> None:
+    monkeypatch.setattr(openai_http, "TIMEOUT", httpx2.Timeout(5.0, read=0.05))
+    over = threading.Event()
+    server.then(silence(over))
+    with pytest.raises(kind, match="timed out"):
+        call(backend)
+    over.set()
+
+
+def test_an_answer_that_drips_is_cut_off_though_no_single_read_times_out(
+    backend: OpenAIBackend, server: Server, clock: ManualClock
+) -> None:
+    drops = [b" "] * 200
+    server.then(misbehaving.chunked(*drops, before=lambda: clock.advance(10)))
+    with pytest.raises(Transient, match=r"only .* bytes in"):
+        backend.retrieve("batch_1")
+
+
+def test_an_endless_answer_is_cut_off(
+    backend: OpenAIBackend, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_http, "ANSWER_LIMIT_BYTES", 100_000)
+    server.then(misbehaving.chunked(*[b" " * 10_000] * 20))
+    with pytest.raises(Transient, match="exceeds 100,000 bytes"):
+        backend.retrieve("batch_1")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
+    backend: OpenAIBackend, server: Server, status: int
+) -> None:
+    with misbehaving.serving() as thief:
+        thief.then(*[answer(misbehaving.batch())] * 3)
+        server.then(*[answer(b"", status, location=f"{thief.base_url}/batches")] * 3)
+        with pytest.raises(Ambiguous, match="follows no redirect"):
+            create(backend)
+        with pytest.raises(Transient, match="follows no redirect"):
+            backend.retrieve("batch_1")
+        with pytest.raises(Transient):
+            upload(backend)
+        assert thief.seen == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry_after": "7"}, 7.0),
+        ({"retry_after": "1.5"}, 1.5),
+        ({"retry_after_ms": "250"}, 0.25),
+        ({"retry_after": "86400"}, 86400.0),
+        ({"retry_after": "Mon, 21 Sep 2026 14:18:20 GMT"}, 300.0),
+        ({"retry_after": "Mon, 21 Sep 2026 14:00:00 GMT"}, 0.0),
+        ({"retry_after": "-3"}, None),
+        ({"retry_after": "inf"}, None),
+        ({"retry_after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_429_carries_the_wait_that_the_service_asks_for(
+    backend: OpenAIBackend, server: Server, headers: dict[str, str], wait_s: float | None
+) -> None:
+    server.then(refusal(429, "rate_limit_exceeded", **headers))
+    with pytest.raises(Transient) as caught:
+        create(backend)
+    assert caught.value.retry_after_s == wait_s
+
+
+def test_a_used_up_quota_is_told_apart_by_its_code(backend: OpenAIBackend, server: Server) -> None:
+    server.then(refusal(429, "insufficient_quota"))
+    with pytest.raises(Transient, match="billing") as caught:
+        create(backend)
+    assert caught.value.code == "insufficient_quota"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, "c", "m"),
+        ({"error": {"message": "m", "type": "t", "code": None}}, "t", "m"),
+        ({"error": "plain words"}, None, "plain words"),
+        ({"error": "plain words", "code": 400}, "400", "plain words"),
+        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, "400", "m"),
+        ({"detail": "Not Found"}, None, "Not Found"),
+        ({"detail": [{"msg": "field required"}]}, None, "field required"),
+    ],
+)
+def test_the_shapes_of_typed_errors_are_known(
+    backend: OpenAIBackend, server: Server, body: object, code: str | None, words: str
+) -> None:
+    server.then(answer(body, 400))
+    with pytest.raises(Refused, match=words) as caught:
+        create(backend)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"error": None}, {"error": {}}, {"error": ""}, {"message": "gateway"}, [], "x", None],
+)
+def test_json_that_is_no_error_proves_nothing_about_a_create(
+    backend: OpenAIBackend, server: Server, body: object
+) -> None:
+    server.then(answer(body, 400))
+    with pytest.raises(Ambiguous):
+        create(backend)
+
+
+def test_no_message_holds_the_key_or_a_control_character_and_none_is_endless(
+    backend: OpenAIBackend, server: Server
+) -> None:
+    evil = f"key {KEY} or sk-other-99999999 \x1b]52;c;AAAA\x07 \u202e \r\n" + "x" * 5000
+    for step in (
+        refusal(401, message=evil, code=evil),
+        answer(evil.encode(), 400),
+        answer(evil.encode(), 200),
+        refusal(400, message=evil, x_request_id=KEY),
+        refusal(301, location=f"https://{KEY}@elsewhere.example"),
+    ):
+        server.then(step)
+        with pytest.raises(BackendError) as caught:
+            create(backend)
+        error = caught.value
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+        for text in (str(error), repr(error), error.code or ""):
+            assert KEY not in text
+            assert "sk-other" not in text
+            assert "\x1b" not in text
+            assert "\u202e" not in text
+            assert len(text) < 2500
+
+
+@pytest.mark.parametrize(
+    ("step", "advice"),
+    [
+        (refusal(401), "Check the key from OPENAI_API_KEY"),
+        (refusal(403), "permissions"),
+        (refusal(404), "the server may have no Batch API"),
+        (refusal(413), "limits"),
+    ],
+)
+def test_a_refusal_says_which_server_and_what_to_do(
+    backend: OpenAIBackend, server: Server, step: Step, advice: str
+) -> None:
+    server.then(step)
+    with pytest.raises(BackendError, match=advice) as caught:
+        backend.list_batches(after=None, limit=1)
+    assert str(caught.value).startswith(f"127.0.0.1:{server.server_port} answered GET /batches")
+
+
+def test_every_fate_is_used() -> None:
+    assert set(fates().values()) == set(Fate)
