@@ -1,0 +1,94 @@
+"""Result lines as services send them, and a reader of one line for tests."""
+
+import json
+
+from batchrun.endpoints.answer import Reading
+from batchrun.endpoints.reading import make_reader
+from batchrun.model import JobSettings, Json, JsonObject
+from batchrun.planning.causes import CAUSES
+from batchrun.planning.classify import Outcome
+
+RESPONSES, CHAT, EMBEDDINGS = "/v1/responses", "/v1/chat/completions", "/v1/embeddings"
+SUCCEEDED, RETRY, RELEASED, FAILED = (
+    Outcome.SUCCEEDED, Outcome.RETRY, Outcome.RELEASED, Outcome.FAILED,
+)  # fmt: skip
+
+
+def job(url: str = RESPONSES, **keys: Json) -> JobSettings:
+    return JobSettings(name="j", path="/jobs/j.jsonl", line=3, endpoint=url, **keys)
+
+
+def read(line: Json, url: str = RESPONSES, **keys: Json) -> Reading:
+    raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+    reading = make_reader(job(url, **keys))(raw)
+    assert (reading.output is not None) == (reading.outcome is SUCCEEDED) == (reading.cause is None)
+    assert reading.cause is None or reading.cause in CAUSES
+    return reading
+
+
+def output(reading: Reading) -> Json:
+    assert reading.output is not None, reading
+    return json.loads(reading.output)
+
+
+def line(body: Json, status: Json = 200, **more: Json) -> JsonObject:
+    response = {"status_code": status, "request_id": "req_1", "body": body}
+    return {
+        "id": "batch_req_1",
+        "custom_id": "7-1-abc",
+        "response": response,
+        "error": None,
+        **more,
+    }
+
+
+def message(*texts: Json, **more: Json) -> JsonObject:
+    parts = [{"type": "output_text", "text": text, "annotations": []} for text in texts]
+    return {"type": "message", "role": "assistant", "content": parts, **more}
+
+
+def response(*items: Json, **more: Json) -> JsonObject:
+    return {
+        "id": "resp_1",
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "model": "m-1",
+        "output": list(items),
+        "usage": {
+            "input_tokens": 10,
+            "input_tokens_details": {"cached_tokens": 4},
+            "output_tokens": 20,
+            "output_tokens_details": {"reasoning_tokens": 5},
+        },
+        **more,
+    }
+
+
+def completion(content: Json, finish: Json = "stop", **more: Json) -> JsonObject:
+    return {
+        "id": "chatcmpl-1",
+        "model": "m-1",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish,
+                "message": {"role": "assistant", "content": content, **more},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": 20,
+            "prompt_tokens_details": {"cached_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 5},
+        },
+    }
+
+
+def embedding(*vectors: Json) -> JsonObject:
+    return {
+        "object": "list",
+        "model": "m-1",
+        "data": [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)],
+        "usage": {"prompt_tokens": 10, "total_tokens": 10},
+    }
