@@ -1,0 +1,68 @@
+"""What is allowed and yet likely to disappoint: the warnings of `check`, one sentence each. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from batchrun.errors import JobFileError
+from batchrun.jobfile.problems import Fault
+from batchrun.jobfile.schemas import strictness_gaps
+from batchrun.jobfile.template import Where, compile_template
+from batchrun.model import JobSettings
+
+SMALL_CAP_TOKENS = (
+    1_000  # below this a reasoning model often thinks until the cap and answers nothing
+)
+_REASONING_MODEL = re.compile(r"(?:ft:)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
+_CAPS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+_SAMPLING = ("temperature", "top_p")
+
+
+def warnings_of(settings: JobSettings) -> Iterator[Fault]:
+    """All warnings for one job, in no particular order of weight."""
+    is_reasoning = _REASONING_MODEL.match(settings.model or "") is not None
+    if settings.window != "24h":
+        yield Fault(
+            f"completion window {settings.window!r}",
+            "OpenAI's Batch API knows only '24h'; other servers may know others.",
+        )
+    if settings.endpoint == "/v1/embeddings":
+        return
+    yield from _cap_warnings(settings, is_reasoning=is_reasoning)
+    for name in _SAMPLING:
+        if is_reasoning and name in settings.body:
+            yield Fault(
+                f"{name!r} with the reasoning model {settings.model!r}",
+                "Most reasoning models refuse it, and each line would fail.",
+            )
+    if settings.schema is not None and settings.labels is None:
+        for gap in sorted(set(strictness_gaps(settings.schema))):
+            yield Fault(f"'schema' is not strict: {gap}", "The service refuses such a schema.")
+    if settings.prompt is not None and not _uses_fields(settings.prompt):
+        yield Fault(
+            "the prompt uses no field of the item: each item gets the same request",
+            "Name fields as {{ text }}.",
+        )
+
+
+def _cap_warnings(settings: JobSettings, *, is_reasoning: bool) -> Iterator[Fault]:
+    cap = settings.max_output_tokens
+    for name in _CAPS:
+        if cap is None and type(settings.body.get(name)) is int:
+            cap = settings.body[name]
+    if cap is None:
+        yield Fault(
+            "no 'max_output_tokens'",
+            "Nothing bounds what an answer may cost; 1,000 to 4,000 is usual.",
+        )
+    elif is_reasoning and cap < SMALL_CAP_TOKENS:
+        yield Fault(
+            f"'max_output_tokens' of {cap} is small for the reasoning model {settings.model!r}",
+            "It counts reasoning too: an answer may be cut before it begins. Allow 2,000 or more, or lower the reasoning effort.",
+        )
+
+
+def _uses_fields(prompt: str) -> bool:
+    try:
+        return bool(compile_template(prompt, where=Where(path="")).variables)
+    except JobFileError:  # already reported as an error
+        return True

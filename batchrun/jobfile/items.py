@@ -1,0 +1,80 @@
+"""The fields of an item that steer its request: `model` and `body`; and the rules for the lines of a ready Batch file."""
+
+from collections.abc import Mapping
+
+from batchrun.jobfile.strict import kind_of
+from batchrun.model import JobSettings, Json
+
+RAW_KEYS = ("custom_id", "method", "url", "body")
+NESTING_LIMIT = 200  # of an item's body: far beyond any request, far within what encoders follow
+STREAMING_KEYS = {
+    "stream": "a batch has nobody to stream to",
+    "background": "a batch line is answered in the output file",
+}
+
+
+def check_item(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
+    """What is wrong with an item's own `model` and `body` (for a ready Batch file: with the request), or None. Cheap: a few look-ups."""
+    if settings.is_raw:
+        return _raw_fault(fields, settings)
+    model = fields.get("model")
+    if model is None:
+        if settings.model is None:
+            return "no model: neither the job line nor the item names one"
+    elif type(model) is not str or not model:
+        return f"'model' is {_described(model)}, not a model's name"
+    body = fields.get("body")
+    return None if body is None else body_fault(body)
+
+
+def body_fault(body: Json) -> str | None:
+    """What is wrong with a `body`, of a job line or an item, or None."""
+    if type(body) is not dict:
+        return f"'body' is {kind_of(body)}, not an object"
+    if "model" in body:
+        return "'model' inside 'body'; it stands beside it, since a batch has one model"
+    return _parameters_fault(body)
+
+
+def _raw_fault(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
+    for key in RAW_KEYS:
+        if key not in fields:
+            return f"no {key!r}; a line of a Batch file has {', '.join(RAW_KEYS)}"
+    if fields["method"] != "POST":
+        return "'method' is not 'POST'"
+    if fields["url"] != settings.endpoint:
+        return f"'url' is not {settings.endpoint!r}, as in the first line; a batch has one endpoint"
+    body = fields["body"]
+    if type(body) is not dict:
+        return f"'body' is {kind_of(body)}, not an object"
+    model = body.get("model")
+    if type(model) is not str or not model:
+        return "no model in 'body'"
+    return _parameters_fault(body)
+
+
+def _parameters_fault(body: Mapping[str, Json]) -> str | None:
+    for key, reason in STREAMING_KEYS.items():
+        if body.get(key):
+            return f"{key!r} in 'body': {reason}. Remove it"
+    if _is_too_deep(body):
+        return f"'body' is nested more than {NESTING_LIMIT} levels deep"
+    return None
+
+
+def _is_too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(NESTING_LIMIT):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in {dict, list}
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _described(value: Json) -> str:
+    return "empty" if value == "" else kind_of(value)

@@ -1,0 +1,303 @@
+"""The job line: its keys, their types and their documentation, in one pydantic model.
+
+The model is built on first use, since pydantic takes longer to import than most commands to run. Its error messages speak of types and
+constraints; people get one sentence a key instead, from `EXPECTED`.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from batchrun.jobfile.problems import Fault
+from batchrun.jobfile.strict import kind_of
+from batchrun.model import Json, JsonObject
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+NAME_CHARACTERS: Final = 64
+ENDPOINTS: Final = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
+LATER_ENDPOINTS: Final = (
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
+LATER_KEYS: Final = frozenset(
+    {"attach", "tools", "repair", "canary", "deadline", "budget", "tags", "cache"}
+)
+FOREIGN_KEYS: Final = frozenset(
+    {
+        "base_url",
+        "api_key",
+        "api_key_env",
+        "api_key_file",
+        "api_key_command",
+        "organization",
+        "project",
+    }
+)
+ATTEMPTS_LIMIT: Final = 100
+SHOWN_CHARACTERS: Final = 100
+
+EXPECTED: Final = {
+    "job": "a name of 1 to 64 letters, digits, '.', '_' or '-'",
+    "endpoint": "one of '/v1/responses', '/v1/chat/completions', '/v1/embeddings'",
+    "model": "a model's name",
+    "instructions": 'a string or {"file": path}',
+    "prompt": 'a string or {"file": path}',
+    "labels": "a list of strings",
+    "schema": "a JSON Schema object or the path of one",
+    "body": "an object",
+    "body_unchecked": "true or false",
+    "max_output_tokens": "a whole number from 1",
+    "items": "a path or a glob",
+    "id": "a template",
+    "missing": "'drop' or 'keep'",
+    "bad_items": "a whole number from 0",
+    "max_new": "a whole number from 1",
+    "window": "a time such as '24h'",
+    "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
+    "backend": "'openai', 'local' or the name of a profile in batchrun.toml",
+    "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
+    "metadata": "an object of strings",
+    "note": "a string",
+}
+
+
+def valid_name(stem: str) -> str:
+    """A file's stem as a job name: whatever may not stand in one becomes `-`."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:NAME_CHARACTERS]
+    return name if name.strip(".-") else "batch"
+
+
+def job_line_schema() -> JsonObject:
+    """The JSON Schema (draft 2020-12) of a job line, every key described; for editors."""
+    schema = _model().model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "batchrun job line",
+        "description": "One line of a batchrun job file that defines a job; see docs/job-file.md.",
+    }
+
+
+def validate_job_line(line: JsonObject) -> Iterator[tuple[str, Fault]]:
+    """Every fault of a job line's keys and types with its key, one a key. The other keys are known and typed as in the schema."""
+    known = {}
+    for key, value in line.items():
+        if key in EXPECTED:
+            known[key] = value
+        else:
+            yield key, _unknown(key)
+    yield from _later(known)
+    yield from _mistyped(known)
+
+
+def _unknown(key: str) -> Fault:
+    if key in LATER_KEYS:
+        return Fault(f"key {key!r} is not in this version", "Remove it.")
+    if key in FOREIGN_KEYS:
+        return Fault(
+            f"key {key!r} does not belong in a job file",
+            'Put it into a [profile.NAME] of batchrun.toml and name that: "backend": "NAME".',
+        )
+    near = difflib.get_close_matches(key, EXPECTED, n=1)
+    return Fault(
+        f"unknown key {key!r}",
+        f"Did you mean {near[0]!r}?" if near else "Request parameters go into 'body'.",
+    )
+
+
+def _later(known: JsonObject) -> Iterator[tuple[str, Fault]]:
+    """What is designed but not built, taken out of `known` so that no second message follows."""
+    items = known.get("items")
+    if isinstance(items, dict) and len(items.keys() & {"sqlite", "job"}) == 1:
+        source = "sqlite" if "sqlite" in items else "job"
+        del known["items"]
+        yield (
+            "items",
+            Fault(
+                f'items from {{"{source}": …}} are not in this version',
+                "Export them to JSONL or CSV and name that file.",
+            ),
+        )
+    if known.get("backend") == "direct":
+        del known["backend"]
+        yield (
+            "backend",
+            Fault("backend 'direct' is not in this version", "Use 'openai' or 'local'."),
+        )
+    if known.get("endpoint") in LATER_ENDPOINTS:
+        yield (
+            "endpoint",
+            Fault(
+                f"endpoint {known.pop('endpoint')!r} is not in this version",
+                f"This version has {', '.join(ENDPOINTS)}.",
+            ),
+        )
+
+
+def _mistyped(known: JsonObject) -> Iterator[tuple[str, Fault]]:
+    from pydantic import ValidationError
+
+    try:
+        _model().model_validate(known)
+    except ValidationError as error:
+        seen: set[str] = set()
+        for detail in error.errors(include_url=False):
+            key = str(detail["loc"][0])
+            if key not in seen:
+                seen.add(key)
+                inner = str(detail["loc"][-1])
+                yield key, _mistyped_fault(key, detail["type"], known.get(key), inner)
+
+
+def _mistyped_fault(key: str, kind: str, value: Json, inner: str) -> Fault:
+    """`kind` is pydantic's word for the error, `inner` the last step of the way to it."""
+    must = f"{key!r} must be {EXPECTED[key]}"
+    if kind == "missing" and value is None:
+        return Fault(f"no {key!r}", f"It is {EXPECTED[key]}.")
+    if key == "items" and isinstance(value, list):
+        return Fault(
+            "'items' must be a path or a glob, not a list", "Put items on lines of their own."
+        )
+    if isinstance(value, dict) and inner in value:
+        return Fault(f"{must}; the trouble is {inner!r}")
+    return Fault(f"{must}, not {_shown(value)}")
+
+
+def _shown(value: Json) -> str:
+    """A value of the job line: these are the user's own settings and may be quoted, shortened."""
+    text = repr(value) if isinstance(value, str | int | float) else kind_of(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+@cache
+def _model() -> "type[BaseModel]":
+    from pydantic import BaseModel, ConfigDict, Field
+
+    class TextFile(BaseModel):
+        """A text that stands in a file of its own (UTF-8), named relative to the job file."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        file: Annotated[str, Field(min_length=1, description="Path, relative to the job file.")]
+
+    class Output(BaseModel):
+        """What is written besides `results.jsonl`."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        files: Annotated[
+            str | None, Field(min_length=1, description="One file an item: a template of its name.")
+        ] = None
+        csv: Annotated[bool, Field(description="Write the joined table results.csv.")] = False
+
+    class JobLine(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        job: Annotated[
+            str,
+            Field(pattern=NAME_PATTERN, description="The job's name; results are found under it."),
+        ]
+        endpoint: Annotated[
+            Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"],
+            Field(description="The endpoint that answers."),
+        ] = "/v1/responses"
+        model: Annotated[
+            str | None,
+            Field(
+                min_length=1,
+                description="Model id (a deployment name on Azure). Required unless every item gives one.",
+            ),
+        ] = None
+        instructions: Annotated[
+            str | TextFile | None,
+            Field(description="System message; a template like `prompt`. Not for embeddings."),
+        ] = None
+        prompt: Annotated[
+            str | TextFile | None,
+            Field(
+                description="Template over the item's fields. Default: `{{ input }}` if items have a field `input`."
+            ),
+        ] = None
+        labels: Annotated[
+            list[str] | None,
+            Field(
+                description="Classification: the answer is one of these (2 or more, different). Excludes `schema`."
+            ),
+        ] = None
+        schema_: Annotated[
+            JsonObject | str | None,
+            Field(
+                alias="schema",
+                description="JSON Schema of the answer, inline or a path; `$ref` only within it. Excludes `labels`.",
+            ),
+        ] = None
+        body: Annotated[
+            JsonObject,
+            Field(
+                description="Further request parameters, sent as they are; an item's own `body` wins over it."
+            ),
+        ] = {}
+        body_unchecked: Annotated[
+            bool, Field(description="Send parameters that the endpoint is not known to have.")
+        ] = False
+        max_output_tokens: Annotated[
+            int | None,
+            Field(ge=1, description="Cap on each answer, reasoning included. Not for embeddings."),
+        ] = None
+        items: Annotated[
+            str | None,
+            Field(
+                min_length=1,
+                description="Data: path or glob of JSONL, CSV, TSV or text files. Default: the item lines below.",
+            ),
+        ] = None
+        id: Annotated[
+            str | None,
+            Field(min_length=1, description="Template of the item id. Default: the field `id`."),
+        ] = None
+        missing: Annotated[
+            Literal["drop", "keep"],
+            Field(
+                description="Items of an earlier submit that are gone: drop from the outputs, or keep."
+            ),
+        ] = "drop"
+        bad_items: Annotated[
+            int,
+            Field(
+                ge=0, description="Up to this many bad items are failures, and the rest is sent."
+            ),
+        ] = 0
+        max_new: Annotated[
+            int | None, Field(ge=1, description="Most items that one submit may queue.")
+        ] = None
+        window: Annotated[
+            str,
+            Field(pattern=r"^[1-9][0-9]{0,3}[hd]$", description="The batch's completion window."),
+        ] = "24h"
+        attempts: Annotated[
+            int, Field(ge=1, le=ATTEMPTS_LIMIT, description="Attempts that an item may spend.")
+        ] = 3
+        backend: Annotated[
+            str,
+            Field(
+                pattern=NAME_PATTERN,
+                description="`openai`, `local`, or a profile of batchrun.toml.",
+            ),
+        ] = "openai"
+        output: Annotated[
+            Output | None,
+            Field(description="Per-item files and joined tables, besides results.jsonl."),
+        ] = None
+        metadata: Annotated[
+            dict[str, str],
+            Field(description="Up to 10 pairs sent with each batch; `batchrun*` is reserved."),
+        ] = {}
+        note: Annotated[str | None, Field(description="For people.")] = None
+
+    return JobLine

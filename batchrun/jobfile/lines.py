@@ -1,0 +1,100 @@
+"""Bytes into whole lines: blocks of about 1 MiB that end at a newline, with line numbers, in bounded memory.
+
+Lines end at a newline byte only. `bytes.splitlines` and text mode also break at U+2028, form feeds and others, which JSON strings and CSV cells
+may hold unescaped; a file cut there has other lines than its author sees.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from batchrun.jobfile.problems import Fault
+from batchrun.model import ITEM_LINE_LIMIT_BYTES
+
+BLOCK_BYTES = 1 << 20
+BOM = b"\xef\xbb\xbf"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Whole lines. `line` is the 1-based number of the first; only the last block of a file may lack its final newline.
+
+    Where `is_oversized`, the block stands for one line over the limit: `data` holds no more than how it begins.
+    """
+
+    line: int
+    data: bytes
+    is_oversized: bool = False
+
+    def lines(self) -> list[bytes]:
+        """The lines without their newlines; a final newline starts no further line."""
+        lines = self.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return lines
+
+
+def too_long(limit: int = ITEM_LINE_LIMIT_BYTES) -> Fault:
+    """The fault of a line over the limit."""
+    return Fault(
+        f"a line of more than {limit:,} bytes",
+        "Split the item; if the file is one long line, put one object on each line.",
+    )
+
+
+def read_blocks(
+    stream: BinaryIO, *, block_bytes: int = BLOCK_BYTES, limit: int = ITEM_LINE_LIMIT_BYTES
+) -> Iterator[Block]:
+    """Cut a binary stream into blocks of whole lines.
+
+    A byte order mark at the start is dropped. Never holds more than `limit` + `block_bytes`: a longer line is skipped to its newline and
+    yielded as an oversized block. Raises Fault for UTF-16 before anything is yielded. `limit >= block_bytes`.
+    """
+    assert limit >= block_bytes > 0
+    line = 1
+    held: list[bytes] = []  # the pieces of a line whose newline has not come yet
+    held_bytes = 0
+    is_first, is_skipping = True, False
+    while chunk := stream.read(block_bytes):
+        if is_first:
+            chunk = _without_mark(chunk)
+            is_first = False
+        if is_skipping:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                continue
+            chunk = chunk[end:]
+            line += 1
+            is_skipping = False
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            for block in _whole(b"".join((*held, chunk[:cut])), line, limit):
+                yield block
+                line += 1 if block.is_oversized else block.data.count(b"\n")
+            held, held_bytes = [], 0
+        if cut < len(chunk):
+            held.append(chunk[cut:])
+            held_bytes += len(chunk) - cut
+        if held_bytes > limit:
+            yield Block(line=line, data=held[0][:block_bytes], is_oversized=True)
+            held, held_bytes, is_skipping = [], 0, True
+    if held:
+        yield Block(line=line, data=b"".join(held))
+
+
+def _whole(data: bytes, line: int, limit: int) -> Iterator[Block]:
+    """The complete lines that came together; only the first of them can have grown over the limit while it was held."""
+    end = data.find(b"\n")
+    if end > limit:
+        yield Block(line=line, data=data[:1000], is_oversized=True)
+        data = data[end + 1 :]
+        line += 1
+    if data:
+        yield Block(line=line, data=data)
+
+
+def _without_mark(head: bytes) -> bytes:
+    if head.startswith(UTF16_MARKS) or b"\0" in head[:4]:
+        raise Fault("the file is UTF-16, not UTF-8", "Save it as UTF-8.")
+    return head.removeprefix(BOM)

@@ -1,0 +1,76 @@
+"""How reading speaks of what is wrong: a `Fault` knows what, the code around it knows where, a `ProblemSink` collects both.
+
+Reading never stops at the first mistake. Everything below the file level raises `Fault`; the loops that know path and line turn it into
+a `Problem` and go on.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from batchrun.errors import Problem
+
+PROBLEMS_KEPT = 1_000  # enough to repair a file by, little enough to hold; the rest is only counted
+
+
+class Fault(Exception):
+    """One thing wrong with a line, a value or a whole source; `what` and `fix` as in `Problem`, without the place."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+    def at(self, path: str, line: int | None = None) -> Problem:
+        """The same with its place."""
+        return Problem(path=path, line=line, what=self.what, fix=self.fix)
+
+
+class ProblemSink(Protocol):
+    """Takes every problem that reading meets; what it keeps is its own affair."""
+
+    def add(self, problem: Problem) -> None:
+        """Count it, and perhaps keep it."""
+        ...
+
+
+class Problems:
+    """The sink that keeps the first 1,000 problems and counts all of them."""
+
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.count = 0
+
+    def add(self, problem: Problem) -> None:
+        """Count it; keep it while there is room."""
+        self.count += 1
+        if len(self.kept) < PROBLEMS_KEPT:
+            self.kept.append(problem)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.kept)
+
+
+def os_fault(error: OSError) -> Fault:
+    """A file that cannot be opened or read, as a fault."""
+    match error:
+        case FileNotFoundError():
+            return Fault("there is no such file", "Check the path; it is relative to the job file.")
+        case IsADirectoryError():
+            return Fault("a folder, not a file", "Name a file, or a glob such as 'folder/*.md'.")
+        case PermissionError():
+            return Fault("not readable: permission denied", "Check the file's permissions.")
+        case _:
+            return Fault(f"not readable: {error.strerror or error}")
+
+
+def shown(path: Path | str) -> str:
+    """The path as messages show it: relative to the current folder where it lies below it."""
+    given = Path(path)
+    try:
+        return str(given.relative_to(Path.cwd()))
+    except ValueError:
+        return str(given)

@@ -1,0 +1,175 @@
+"""From a decoded job line to `JobSettings`: files inlined, paths absolute, labels turned into a schema, and all that is wrong at once."""
+
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.items import body_fault
+from batchrun.jobfile.job import validate_job_line
+from batchrun.jobfile.lines import BOM
+from batchrun.jobfile.problems import Fault, shown
+from batchrun.jobfile.schemas import label_schema, read_schema
+from batchrun.jobfile.sources import unsupported_source
+from batchrun.jobfile.template import Where, compile_template
+from batchrun.model import JobSettings, JsonObject, OutputSettings
+
+METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
+METADATA_KEY_CHARACTERS = 64
+METADATA_VALUE_CHARACTERS = 512
+_TEXT_ONLY_KEYS = ("instructions", "labels", "schema", "max_output_tokens")
+
+T = TypeVar("T")
+
+
+class SettingsReader:
+    """Reads one job line; `problems` holds what was wrong with it, in the order of the checks."""
+
+    def __init__(self, line: JsonObject, path: Path, number: int) -> None:
+        self._line = line
+        self._path = path
+        self._number = number
+        self._folder = path.absolute().parent
+        self.problems: list[Problem] = []
+
+    def read(self) -> JobSettings | None:
+        """The settings, or None if there are problems."""
+        bad_keys = set()
+        for key, fault in validate_job_line(self._line):
+            bad_keys.add(key)
+            self._add(fault)
+        good = {key: value for key, value in self._line.items() if key not in bad_keys}
+        settings = self._build(good)
+        return None if self.problems else settings
+
+    def _build(self, good: JsonObject) -> JobSettings:
+        """Check every key that has the right type, whatever is wrong with the others."""
+        name = good.get("job", "")
+        if name in {".", ".."}:
+            self._add(Fault(f"'job' must not be {name!r}", "It names a folder of the outputs."))
+        endpoint = good.get("endpoint", "/v1/responses")
+        self._check_endpoint(endpoint, good)
+        labels = good.get("labels")
+        output = good.get("output") or {}
+        self._check_template("id", good.get("id"))
+        self._check_template("output", output.get("files"))
+        body = good.get("body", {})
+        if what := body_fault(body):
+            self._add(Fault(what))
+        metadata = good.get("metadata", {})
+        self._check_metadata(metadata)
+        return JobSettings(
+            name=name,
+            path=str(self._path.absolute()),
+            line=self._number,
+            endpoint=endpoint,
+            model=good.get("model"),
+            instructions=self._text("instructions", good),
+            prompt=self._text("prompt", good),
+            labels=None if labels is None else tuple(labels),
+            schema=self._schema(labels, good.get("schema")),
+            body=body,
+            body_unchecked=good.get("body_unchecked", False),
+            max_output_tokens=good.get("max_output_tokens"),
+            items=self._items(good.get("items")),
+            id=good.get("id"),
+            missing=good.get("missing", "drop"),
+            bad_items=good.get("bad_items", 0),
+            max_new=good.get("max_new"),
+            window=good.get("window", "24h"),
+            attempts=good.get("attempts", 3),
+            profile=good.get("backend", "openai"),
+            output=OutputSettings(files=output.get("files"), csv=output.get("csv", False)),
+            metadata=metadata,
+            note=good.get("note"),
+        )
+
+    def _add(self, fault: Fault) -> None:
+        self.problems.append(fault.at(shown(self._path), self._number))
+
+    def _tried(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except Fault as fault:
+            self._add(fault)
+            return None
+
+    def _check_endpoint(self, endpoint: str, good: JsonObject) -> None:
+        if endpoint != "/v1/embeddings":
+            return
+        for key in _TEXT_ONLY_KEYS:
+            if good.get(key) is not None:
+                self._add(Fault(f"{key!r} means nothing to {endpoint!r}", "Remove it."))
+
+    def _check_template(self, key: str, text: str | None) -> None:
+        if text is None:
+            return
+        try:
+            compile_template(text, where=Where(path=shown(self._path), line=self._number, key=key))
+        except JobFileError as error:
+            self.problems.extend(error.problems)
+
+    def _text(self, key: str, good: JsonObject) -> str | None:
+        """A template given inline or as {"file": path}, compiled once to see that it can be."""
+        value: str | dict[str, str] | None = good.get(key)
+        if isinstance(value, dict):
+            name = value["file"]
+            value = self._tried(lambda: _read_text(self._folder / name, f"{key} file {name!r}"))
+        self._check_template(key, value)
+        return value
+
+    def _schema(
+        self, labels: list[str] | None, schema: JsonObject | str | None
+    ) -> JsonObject | None:
+        if labels is not None and schema is not None:
+            self._add(
+                Fault("both 'labels' and 'schema'", "Labels build a schema: keep one of them.")
+            )
+            return None
+        if labels is not None:
+            return self._tried(lambda: label_schema(labels))
+        if schema is not None:
+            return self._tried(lambda: read_schema(schema, self._folder))
+        return None
+
+    def _items(self, items: str | None) -> str | None:
+        if items is None:
+            return None
+        if fault := unsupported_source(items):
+            self._add(fault)
+        folder = str(self._folder)
+        # The folder's own name is no glob, whatever it contains.
+        base = glob.escape(folder) if glob.has_magic(items) else folder
+        return os.path.normpath(os.path.join(base, items))  # noqa: PTH118 - Path drops what globs need
+
+    def _check_metadata(self, metadata: dict[str, str]) -> None:
+        if len(metadata) > METADATA_PAIRS:
+            self._add(Fault(f"'metadata' has {len(metadata)} pairs, more than {METADATA_PAIRS}"))
+        for key, value in metadata.items():
+            if key.startswith("batchrun"):
+                self._add(Fault(f"metadata key {key!r} is reserved", "Use another name."))
+            if not 0 < len(key) <= METADATA_KEY_CHARACTERS:
+                self._add(
+                    Fault(
+                        f"metadata key {key!r} is not 1 to {METADATA_KEY_CHARACTERS} characters long"
+                    )
+                )
+            if len(value) > METADATA_VALUE_CHARACTERS:
+                self._add(
+                    Fault(f"metadata {key!r} is longer than {METADATA_VALUE_CHARACTERS} characters")
+                )
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Fault(f"{name}: {error.strerror}", "It is relative to the job file.") from None
+    try:
+        return data.removeprefix(BOM).decode()
+    except UnicodeDecodeError as error:
+        raise Fault(
+            f"{name}: invalid UTF-8 at offset {error.start}", "Save the file as UTF-8."
+        ) from None
