@@ -222,7 +222,7 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
 async def _object(request: Request) -> JsonObject:
     try:
         body = msgspec.json.decode(await request.body())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The body of the request is not valid JSON: {error}."
         raise ServiceError(status=400, message=message) from error
     if not isinstance(body, dict):

@@ -87,7 +87,7 @@ class _Check:
             return False
         try:
             line = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._add("invalid_json_line", "This line is not parseable as valid JSON.")
             return len(self.problems) < PROBLEM_LIMIT
         if not isinstance(line, dict):

@@ -78,9 +78,8 @@ def test_a_thread_of_the_server_executes_what_is_created(open_desk: OpenDesk) ->
         batch = client.batches.create(
             input_file_id=file.id, endpoint=RESPONSES, completion_window="24h"
         )
-        while batch.status != "completed":
-            batch = client.batches.retrieve(batch.id)
-        assert batch.output_file_id is not None
+        statuses = (client.batches.retrieve(batch.id).status for _ in range(10_000))
+        assert "completed" in statuses
 
 
 def test_a_large_file_goes_up_and_down_in_pieces(client: openai.OpenAI, tmp_path: Path) -> None:
