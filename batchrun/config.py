@@ -91,12 +91,12 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     problems: list[str] = []
     read = {
         name: _profile(name, tables.get(name, {}), path, environ, problems)
-        for name in dict.fromkeys((*BackendKind, *tables))
+        for name in dict.fromkeys((*map(str, BackendKind), *tables))
     }
     if problems:
         raise UsageError("\n".join(problems))
     return Config(
-        profiles={str(name): profile for name, profile in read.items()},
+        profiles=read,
         path=path,
         backend=environ.get("BATCHRUN_BACKEND") or None,
     )

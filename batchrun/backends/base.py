@@ -1,0 +1,151 @@
+"""The contract of a backend: seven calls on files and batches, and what may be assumed of the service behind them.
+
+Who retries what: a backend makes each call once. `retrying.py` wraps one and repeats the idempotent calls (seconds); the planner
+repeats what outlives a process (hours). Nobody ever repeats `create` without looking first.
+
+Every call raises only the errors of `batchrun.errors`:
+
+| raised       | by                | means                                                                        |
+|--------------|-------------------|------------------------------------------------------------------------------|
+| Transient    | all but `create`  | not answered; the call is safe to repeat                                     |
+| Transient    | `create`          | provably not sent (connection refused, DNS, TLS), or a 429: there is no batch |
+| Ambiguous    | `create` only     | timeout, reset, 3xx, 408, 409, 5xx, not JSON, 2xx that cannot be read        |
+| Refused      | all               | a typed JSON refusal (400 413 422 …): no effect, and none if repeated        |
+| NotFound     | all               | 404 of a typed JSON answer; anything else with 404 is Transient (a proxy)    |
+| AuthError    | all               | 401, 403                                                                     |
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from batchrun.model import Account, JsonObject, Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a service promises; it belongs to the profile, since no server says it of itself.
+
+    `settle_s`: first wait before an absent batch may be fenced; `second_settle_s`: wait after the fence (see docs/guarantees.md).
+    `refusals_final`: a typed 4xx answer to `create` means that there is no batch.
+    `listing_echoes`: listings show our metadata or input file id; without it an unknown create can be settled by the user only.
+    `poll_s`: seconds between polls of a young batch. `executes_in_process`: lines run inside our own pass (`work`).
+    """
+
+    settle_s: int = 900
+    second_settle_s: int = 3600
+    refusals_final: bool = True
+    listing_echoes: bool = True
+    poll_s: int = 60
+    executes_in_process: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file on the service. `created_at` is the service's own clock, `bytes` its count."""
+
+    id: str
+    bytes: int
+    created_at: int
+    filename: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteBatch:
+    """A batch as the service shows it, read defensively: servers differ in case, null, and type (facts in docs/backends.md).
+
+    `status` is lower case. File ids that are null or "" are None. `errors` are the batch's own, each {code, message, line, param}
+    with strings or None. Counts that are absent are 0. `raw` is the whole JSON object as received.
+    """
+
+    id: str
+    status: str
+    input_file_id: str | None
+    created_at: int
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    in_progress_at: int | None = None
+    expires_at: int | None = None
+    total_count: int = 0
+    completed_count: int = 0
+    failed_count: int = 0
+    metadata: dict[str, str]
+    errors: tuple[JsonObject, ...] = ()
+    usage_total_tokens: int = 0
+    raw: JsonObject
+
+
+TERMINAL_STATUSES = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPage:
+    """One page of a listing, newest first. `server_time` is the answer's `Date` header in unix seconds, if it had one."""
+
+    batches: tuple[RemoteBatch, ...]
+    has_more: bool
+    server_time: int | None = None
+
+
+class Backend(Protocol):
+    """The seven calls. Implementations are cheap to construct; the connection is made by the first call."""
+
+    @property
+    def traits(self) -> Traits:
+        """What may be assumed of the service."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What one input file may hold here."""
+        ...
+
+    def account(self, salt: bytes) -> Account:
+        """Whose batches these are. Raises AuthError when there is no key (offline: no call is made)."""
+        ...
+
+    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+        """POST /files with purpose=batch, streamed from disk. Not idempotent, but an orphan is free: may be repeated."""
+        ...
+
+    def get_file(self, file_id: str) -> RemoteFile:
+        """GET /files/{id}."""
+        ...
+
+    def delete_file(self, file_id: str) -> bool:
+        """DELETE /files/{id}; True only if the service answered `deleted: true`."""
+        ...
+
+    def download(self, file_id: str, path: Path) -> int:
+        """GET /files/{id}/content, streamed into a new file `path` (0600), fsynced; returns its bytes.
+
+        The caller gives a temp name and renames. Raises Transient where the body is shorter than FileObject.bytes or has no final
+        newline twice in a row with different sizes; never leaves a partial file behind.
+        """
+        ...
+
+    def create(
+        self, *, input_file_id: str, endpoint: str, window: str, metadata: dict[str, str]
+    ) -> RemoteBatch:
+        """POST /batches, once. The only call that costs money; see the table above for its errors."""
+        ...
+
+    def retrieve(self, batch_id: str) -> RemoteBatch:
+        """GET /batches/{id}."""
+        ...
+
+    def cancel(self, batch_id: str) -> RemoteBatch:
+        """POST /batches/{id}/cancel; a batch that has ended is returned as it is, not an error."""
+        ...
+
+    def list_batches(self, *, after: str | None, limit: int) -> BatchPage:
+        """GET /batches, newest first, `limit` 1..100."""
+        ...
+
+    def work(self, seconds: float) -> bool:
+        """Where `traits.executes_in_process`: execute lines for at most `seconds`; True if lines are left. Elsewhere: False at once."""
+        ...
+
+    def close(self) -> None:
+        """Free connections and child processes. Idempotent."""
+        ...

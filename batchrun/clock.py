@@ -1,0 +1,38 @@
+"""The only source of time: unix seconds UTC from here, and sleeping through here.
+
+Everything else takes `now: int` or a `Clock`; a test reads the sources and fails on `time` or `datetime.now` elsewhere.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the runner needs of time; `batchrun.testing.ManualClock` is the other implementation."""
+
+    def now(self) -> int:
+        """Unix seconds, UTC."""
+        ...
+
+    def sleep_until(self, at: int) -> None:
+        """Return when `now() >= at`; at once if that has passed."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """Unix seconds, UTC."""
+        return int(time.time())
+
+    def sleep_until(self, at: int) -> None:
+        """Sleep in slices of at most a minute, so that a clock that is set forward shortens the wait."""
+        while (left := at - time.time()) > 0:
+            time.sleep(min(left, 60.0))
+
+
+def rfc3339(at: int) -> str:
+    """`1790000000` -> `2026-09-21T14:13:20Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

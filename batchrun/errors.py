@@ -1,0 +1,160 @@
+"""Every error that batchrun raises on purpose, as one tree; each class owns its exit code.
+
+    BatchrunError
+     ├─ UsageError            2   the command line asks for what is not there
+     ├─ NotFinished           4   an answer was asked for that needs a finished job
+     ├─ JobFileError          5   the user's job file or data
+     ├─ BackendError          6   the service
+     │   ├─ Transient             nothing happened; the same call may be made again
+     │   ├─ Ambiguous             the effect may have happened: look before anything is sent again
+     │   ├─ Refused               the service said no for good
+     │   │   └─ NotFound          404
+     │   ├─ AuthError             401/403, or no key
+     │   └─ WrongAccount          rows of another account, project or server
+     ├─ LedgerError           7   our database or the disk
+     │   └─ HomeLocked        75  another process holds the home
+     ├─ GuardError            8   a guard on asking again, or a budget
+     └─ IllegalTransition     1   a bug in batchrun
+
+The type says whose fault it is. Classes hold the facts as fields; the message is built from them: what happened, where, what to do.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class BatchrunError(Exception):
+    """The common base; never raised itself."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass
+class UsageError(BatchrunError):
+    """The command line names something that does not exist or does not fit."""
+
+    exit_code: ClassVar[int] = 2
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass
+class NotFinished(BatchrunError):
+    """The job still has open items."""
+
+    exit_code: ClassVar[int] = 4
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`."""
+
+    path: str
+    line: int | None = None
+    what: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        end = "" if self.what.endswith((".", "?", "!")) else "."
+        return f"{where}: {self.what}{end}" + (f" {self.fix}" if self.fix else "")
+
+
+@dataclass
+class JobFileError(BatchrunError):
+    """All that is wrong with a job file and its data, in the order of the lines."""
+
+    exit_code: ClassVar[int] = 5
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+@dataclass
+class BackendError(BatchrunError):
+    """What the service did or said; `status` is HTTP's, `code` the service's own word, where there are any."""
+
+    exit_code: ClassVar[int] = 6
+    message: str
+    status: int | None = None
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+    request_id: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Transient(BackendError):
+    """Nothing took effect (or the call is idempotent): the same call may be made again."""
+
+
+class Ambiguous(BackendError):
+    """The effect may have happened. Never send again before looking."""
+
+
+class Refused(BackendError):
+    """A typed refusal: there is no effect, and the same call would be refused again."""
+
+
+class NotFound(Refused):
+    """The service does not know this id (for this account)."""
+
+
+class AuthError(BackendError):
+    """No key, a wrong key, or a key without this permission."""
+
+
+class WrongAccount(BackendError):
+    """The rows in question belong to another base_url, organisation, project or key."""
+
+
+@dataclass
+class LedgerError(BatchrunError):
+    """The home, its database or the disk under it."""
+
+    exit_code: ClassVar[int] = 7
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class HomeLocked(LedgerError):
+    """Another process held the home for longer than we were told to wait."""
+
+    exit_code: ClassVar[int] = 75
+
+
+@dataclass
+class GuardError(BatchrunError):
+    """A guard against asking (and paying) again stopped the submission; nothing was sent."""
+
+    exit_code: ClassVar[int] = 8
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass
+class IllegalTransition(BatchrunError):
+    """A transition that the tables in `ledger/states.py` do not have: ours to fix."""
+
+    exit_code: ClassVar[int] = 1
+    state: str
+    event: str
+
+    def __str__(self) -> str:
+        return (
+            f"illegal transition: event {self.event!r} in state {self.state!r}. "
+            "This is a bug in batchrun: please report it with this message."
+        )

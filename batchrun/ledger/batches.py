@@ -1,0 +1,93 @@
+"""Batch rows: every transition is a compare-and-set on the state, with its event, in the caller's transaction."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from batchrun.backends.base import RemoteBatch
+from batchrun.errors import IllegalTransition
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import BATCH_INITIAL, BatchEvent, BatchState, advance_batch
+from batchrun.model import Json
+
+_EVENT: Final = (
+    "insert into events (at, job, batch, event, before, after, detail) values (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def insert_batch(ledger: Ledger, *, job: int, at: int, columns: Mapping[str, Any]) -> int:
+    """A new batch in its initial state; returns its id."""
+    state = BATCH_INITIAL[BatchEvent.PLANNED]
+    names = ["job", "state", "planned_at", *columns]
+    cursor = ledger.execute(
+        f"insert into batch_rows ({', '.join(names)}) values ({', '.join('?' * len(names))})",
+        (job, state, at, *columns.values()),
+    )
+    batch = int(cursor.lastrowid or 0)
+    ledger.execute(_EVENT, (at, job, batch, BatchEvent.PLANNED, None, state, None))
+    return batch
+
+
+def move_batch(
+    ledger: Ledger,
+    batch: int,
+    *,
+    before: BatchState,
+    event: BatchEvent,
+    at: int,
+    detail: Json = None,
+    **columns: Any,
+) -> BatchState:
+    """Move one batch by `event`, setting `columns` with it. Raises IllegalTransition when the row is not in `before` any more."""
+    after = advance_batch(before, event)
+    sets = "".join(f", {name} = ?" for name in columns)
+    cursor = ledger.execute(
+        f"update batch_rows set state = ?{sets} where id = ? and state = ?",
+        (after, *columns.values(), batch, before),
+    )
+    if cursor.rowcount != 1:
+        # Another process moved it although we hold the lock: better to stop than to go on from a wrong belief.
+        raise IllegalTransition(state=f"not {before.name.lower()} (batch {batch})", event=event)
+    job = ledger.value("select job from batch_rows where id = ?", (batch,))
+    ledger.execute(
+        _EVENT,
+        (at, job, batch, event, before, after, None if detail is None else json.dumps(detail)),
+    )
+    return after
+
+
+def update_batch(ledger: Ledger, batch: int, **columns: Any) -> None:
+    """Set columns that are no state: due times, counters, what the service said last."""
+    sets = ", ".join(f"{name} = ?" for name in columns)
+    ledger.execute(f"update batch_rows set {sets} where id = ?", (*columns.values(), batch))
+
+
+def remote_columns(remote: RemoteBatch) -> dict[str, Any]:
+    """The columns that mirror the service's object."""
+    return {
+        "remote_id": remote.id,
+        "remote_status": remote.status,
+        "remote": json.dumps(remote.raw, ensure_ascii=False),
+    }
+
+
+def add_incident(
+    ledger: Ledger,
+    *,
+    at: int,
+    kind: str,
+    message: str,
+    job: int | None = None,
+    batch: int | None = None,
+    detail: Json = None,
+) -> None:
+    """Something that must not be, and that a person should see; the same one is recorded once per batch and kind and message."""
+    if ledger.value(
+        "select 1 from incidents where kind = ? and message = ? and batch is ?",
+        (kind, message, batch),
+    ):
+        return
+    ledger.execute(
+        "insert into incidents (at, job, batch, kind, message, detail) values (?, ?, ?, ?, ?, ?)",
+        (at, job, batch, kind, message, None if detail is None else json.dumps(detail)),
+    )

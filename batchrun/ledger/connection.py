@@ -1,0 +1,238 @@
+"""Opening the ledger, and the one way to write to it: an explicit BEGIN IMMEDIATE that commits or rolls back whole.
+
+Durability: WAL, synchronous=FULL, so that a committed intent survives power loss. Reading commands open without migrating and never lock.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from batchrun.errors import LedgerError
+from batchrun.ledger.home import Home, machine_identity
+from batchrun.ledger.schema import SCHEMA_VERSION
+
+BUSY_TIMEOUT_S = 30
+_CACHE_KIB = 16_000  # a bound on page cache; larger ones bought nothing (docs/performance.md)
+
+
+class Ledger:
+    """One open connection. Not for sharing between threads."""
+
+    def __init__(self, connection: sqlite3.Connection, home: Home) -> None:
+        self.connection = connection
+        self.home = home
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE … COMMIT, or ROLLBACK of everything. Never around a network call or a sleep.
+
+        Raises LedgerError for what the disk or another process does (full, locked, read-only, damaged).
+        """
+        try:
+            self.connection.execute("begin immediate")
+        except sqlite3.Error as exc:
+            raise _ledger_error(exc, self.home.database) from exc
+        try:
+            yield self.connection
+            self.connection.execute("commit")
+        except BaseException as exc:
+            with contextlib.suppress(sqlite3.Error):
+                if self.connection.in_transaction:
+                    self.connection.execute("rollback")
+            if isinstance(exc, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
+                exc, sqlite3.IntegrityError | sqlite3.ProgrammingError
+            ):
+                raise _ledger_error(exc, self.home.database) from exc
+            raise
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
+        """Rows by name, streamed."""
+        try:
+            cursor = self.connection.cursor()
+            cursor.row_factory = sqlite3.Row
+            yield from cursor.execute(sql, parameters)
+        except sqlite3.DatabaseError as exc:
+            if isinstance(exc, sqlite3.ProgrammingError | sqlite3.IntegrityError):
+                raise
+            raise _ledger_error(exc, self.home.database) from exc
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """The first row, or None."""
+        return next(iter(list(self.rows(sql, parameters))), None)
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.row(sql, parameters)
+        return None if row is None else row[0]
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One statement inside the caller's transaction."""
+        return self.connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
+        """One statement many times, inside the caller's transaction: a bare executemany would open a deferred one."""
+        assert self.connection.in_transaction
+        return self.connection.executemany(sql, rows)
+
+    def meta(self, key: str) -> str | None:
+        """A value of the meta table."""
+        value = self.value("select value from meta where key = ?", (key,))
+        return None if value is None else str(value)
+
+    def close(self) -> None:
+        """Close; idempotent."""
+        self.connection.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_ledger(home: Home, *, create: bool = False) -> Ledger:
+    """Open for writing; migrates where the schema is older, creates home and database where asked to.
+
+    Raises LedgerError: no database, a newer schema, not a database, not writable, disk full.
+    """
+    if create:
+        home.create()
+    elif not home.database.exists():
+        raise LedgerError(
+            f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
+        )
+    existed = home.database.exists()
+    if not existed:
+        _touch(home.database)
+    elif not os.access(home.database, os.W_OK) or not os.access(home.path, os.W_OK):
+        raise LedgerError(
+            f"{home.path}: the home is read-only. Make it writable for this user; nothing was sent."
+        )
+    ledger = Ledger(_connect(home.database, read_only=False), home)
+    try:
+        _migrate(ledger)
+        _identify(ledger)
+    except sqlite3.Error as exc:
+        ledger.close()
+        raise _ledger_error(exc, home.database) from exc
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def open_for_reading(home: Home) -> Ledger:
+    """Open without writing, migrating or locking. Raises LedgerError as `open_ledger` does."""
+    if not home.database.exists():
+        raise LedgerError(
+            f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
+        )
+    ledger = Ledger(_connect(home.database, read_only=True), home)
+    try:
+        version = int(ledger.connection.execute("pragma user_version").fetchone()[0])
+    except sqlite3.Error as exc:
+        ledger.close()
+        raise _ledger_error(exc, home.database) from exc
+    if version != SCHEMA_VERSION:
+        ledger.close()
+        if version > SCHEMA_VERSION:
+            raise _too_new(home.database, version)
+        open_ledger(home).close()
+        return open_for_reading(home)
+    return ledger
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.execute("pragma foreign_keys = on")
+        connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
+        if read_only:
+            connection.execute("pragma query_only = on")
+        else:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+    except sqlite3.Error as exc:
+        raise _ledger_error(exc, path) from exc
+    return connection
+
+
+def _migrate(ledger: Ledger) -> None:
+    version = int(ledger.connection.execute("pragma user_version").fetchone()[0])
+    if version == SCHEMA_VERSION:
+        return
+    if version > SCHEMA_VERSION:
+        raise _too_new(ledger.home.database, version)
+    if version:
+        _back_up(ledger, version)
+    from sqlite_utils import Database
+
+    from batchrun.ledger.schema import migrations
+
+    migrations().apply(Database(ledger.connection))
+
+
+def _back_up(ledger: Ledger, version: int) -> None:
+    target = ledger.home.path / f"batchrun-before-schema-{version + 1}.db"
+    _touch(target)
+    copy = sqlite3.connect(target)
+    with contextlib.closing(copy):
+        ledger.connection.backup(copy)
+
+
+def _identify(ledger: Ledger) -> None:
+    if ledger.meta("ledger") is None:
+        facts = {
+            "ledger": f"l-{secrets.token_hex(6)}",
+            "salt": secrets.token_hex(16),
+            "home": json.dumps(machine_identity(ledger.home.path), sort_keys=True),
+        }
+        with ledger.transaction():
+            ledger.executemany("insert or ignore into meta values (?, ?)", facts.items())
+
+
+def is_copied(ledger: Ledger) -> str | None:
+    """Why this home looks like a copy of the one that the ledger was made in, or None. A copied home sends nothing."""
+    stored = json.loads(ledger.meta("home") or "{}")
+    now = machine_identity(ledger.home.path)
+    changed = [key for key in ("machine", "path", "inode") if stored.get(key) != now[key]]
+    # A renamed folder keeps its inode and machine; a restored one on the same path has a new inode.
+    if not changed or changed == ["path"]:
+        return None
+    return ", ".join(f"{key} was {stored.get(key)!r}, is {now[key]!r}" for key in changed)
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as exc:
+        raise LedgerError(
+            f"{path}: cannot be created: {exc.strerror}. Make the folder writable, or choose another with --home."
+        ) from exc
+
+
+def _too_new(path: Path, version: int) -> LedgerError:
+    return LedgerError(
+        f"{path}: written by a newer batchrun (schema {version}, this one knows {SCHEMA_VERSION}). "
+        "Upgrade batchrun; nothing was changed."
+    )
+
+
+def _ledger_error(exc: sqlite3.Error, path: Path) -> LedgerError:
+    text = str(exc)
+    if "locked" in text or "busy" in text:
+        fix = "Another process holds it for more than 30 s; try again when that has ended."
+    elif "full" in text or "disk I/O" in text:
+        fix = "Free disk space (`df -h`) and run the same command again; nothing was lost."
+    elif "readonly" in text or "unable to open" in text:
+        fix = "Make the home and its files writable for this user."
+    elif "not a database" in text or "malformed" in text:
+        fix = "The file is damaged. Keep it, restore a backup, and do not delete spool/: it holds every answer."
+    else:
+        fix = "Run the same command again; if it stays, please report it."
+    return LedgerError(f"{path}: {text}. {fix}")

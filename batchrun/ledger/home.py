@@ -1,0 +1,151 @@
+"""A home: the folder `.batchrun`, where everything durable lives.
+
+    .batchrun/  0700
+      batchrun.db         the ledger
+      spool/requests/     <id>.jsonl: what was or will be sent, byte for byte; never changed once its name is there
+      spool/fields/       <submission>.jsonl: the items' own fields, for joined outputs
+      spool/results/      <batch>-output.jsonl, <batch>-error.jsonl: what came back, byte for byte
+      service/            the embedded Batch service, where the local backend is used
+      lock                held for one pass
+      .gitignore          *
+
+Finding one: `--home`, else BATCHRUN_HOME, else the nearest `.batchrun` upwards. Only `submit` and `run` create one.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrun.errors import LedgerError, UsageError
+
+HOME_NAME = ".batchrun"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths of one home; nothing is opened here."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The ledger."""
+        return self.path / "batchrun.db"
+
+    @property
+    def requests(self) -> Path:
+        """Immutable request files."""
+        return self.path / "spool" / "requests"
+
+    @property
+    def results(self) -> Path:
+        """Immutable result files."""
+        return self.path / "spool" / "results"
+
+    @property
+    def service(self) -> Path:
+        """Data of the embedded Batch service."""
+        return self.path / "service"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file of a pass."""
+        return self.path / "lock"
+
+    @property
+    def outputs(self) -> Path:
+        """Where jobs' outputs go by default: beside the home."""
+        return self.path.parent / "outputs"
+
+    def request_file(self, file_id: int) -> Path:
+        """Where request file `file_id` is or will be."""
+        return self.requests / f"{file_id}.jsonl"
+
+    def result_file(self, batch_id: int, kind: int) -> Path:
+        """Where the output (kind 0) or error file (kind 1) of our batch is or will be."""
+        return self.results / f"{batch_id}-{('output', 'error')[kind]}.jsonl"
+
+    @property
+    def fields(self) -> Path:
+        """Original fields of items, kept where outputs join them."""
+        return self.path / "spool" / "fields"
+
+    def fields_file(self, submission_id: int) -> Path:
+        """One line an item, `[item row id, {fields}]`, in input order; only where a job's outputs need more than the id."""
+        return self.fields / f"{submission_id}.jsonl"
+
+    def create(self) -> None:
+        """Make the folders (0700) and the .gitignore; harmless where they exist. Raises LedgerError naming the folder."""
+        try:
+            for folder in (
+                self.path,
+                self.path / "spool",
+                self.requests,
+                self.results,
+                self.fields,
+            ):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+                ignore.chmod(0o600)
+        except OSError as exc:
+            raise LedgerError(
+                f"{self.path}: the home cannot be created: {exc.strerror}. "
+                "Make the folder writable, or choose another with --home."
+            ) from exc
+
+
+def find_home(
+    *, explicit: str | None, environ: str | None, near: Path | None
+) -> tuple[Path | None, Path]:
+    """(the home if there is one, the folder from which was searched).
+
+    `explicit` and `environ` name a home that may not exist yet; `near` is the job file's folder, or None for the current folder.
+    """
+    start = (near or Path.cwd()).resolve()
+    for given in (explicit, environ):
+        if given:
+            path = Path(given).expanduser().absolute()
+            return (path if (path / "batchrun.db").exists() else None), start
+    for folder in (start, *start.parents):
+        if (folder / HOME_NAME / "batchrun.db").exists():
+            return folder / HOME_NAME, start
+    return None, start
+
+
+def home_to_create(*, explicit: str | None, environ: str | None, job_file: Path) -> Path:
+    """Where `submit` and `run` make a home: in the current folder if the job file lies under it, else beside the job file."""
+    for given in (explicit, environ):
+        if given:
+            return Path(given).expanduser().absolute()
+    here, folder = Path.cwd().resolve(), job_file.resolve().parent
+    return (here if folder == here or here in folder.parents else folder) / HOME_NAME
+
+
+def require_home(path: Path | None, start: Path) -> Home:
+    """The home, or UsageError saying where it was looked for and how one comes to be."""
+    if path is None:
+        raise UsageError(
+            f"no batchrun home here: looked for {HOME_NAME}/ in {start} and the folders above it. "
+            "Start one with `batchrun submit FILE` or `batchrun run FILE`, or name one with --home."
+        )
+    return Home(path)
+
+
+def machine_identity(path: Path) -> dict[str, str]:
+    """What tells a home from its copy: machine id, path and inode of the folder."""
+    machine = ""
+    for source in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            machine = Path(source).read_text(encoding="utf-8").strip()
+            break
+        except OSError:
+            continue
+    stat = os.stat(path)
+    return {
+        "machine": machine or os.uname().nodename,
+        "path": str(path.resolve()),
+        "inode": str(stat.st_ino),
+    }

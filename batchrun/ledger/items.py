@@ -1,0 +1,130 @@
+"""Moving items from state to state, many at once: the rows, the counts and the event in one transaction of the caller's.
+
+Every change of an item's state in batchrun happens in this file, through the table of `states.py`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import (
+    ITEM_INITIAL,
+    ITEM_TRANSITIONS,
+    ItemEvent,
+    ItemState,
+    advance_item,
+)
+
+_COUNT: Final = (
+    "insert into item_counts (job, state, vanished, n) values (?, ?, ?, ?) "
+    "on conflict do update set n = n + excluded.n"
+)
+_EVENT: Final = "insert into events (at, job, batch, event, before, after, n, vanished) values (?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def count_added(ledger: Ledger, *, job: int, event: ItemEvent, n: int, at: int) -> None:
+    """Count `n` rows that the caller has inserted in the initial state of `event`."""
+    if n:
+        state = ITEM_INITIAL[event]
+        ledger.execute(_COUNT, (job, state, 0, n))
+        ledger.execute(_EVENT, (at, job, None, event, None, state, n, 0))
+
+
+def count_removed(
+    ledger: Ledger, *, job: int, state: ItemState, n: int, vanished: int, at: int
+) -> None:
+    """Book `n` rows of `state` that the caller has deleted (bad lines of the submission before)."""
+    if n:
+        ledger.execute(_COUNT, (job, state, vanished, -n))
+        ledger.execute(_EVENT, (at, job, None, "removed", state, None, n, vanished))
+
+
+def count_moved(
+    ledger: Ledger,
+    *,
+    job: int,
+    event: ItemEvent,
+    before: ItemState,
+    n: int,
+    at: int,
+    batch: int | None = None,
+    vanished: int = 0,
+) -> ItemState:
+    """Book `n` items of `job` that the caller moves from `before` by `event`; returns the state to move them to."""
+    after = advance_item(before, event)
+    if n:
+        ledger.execute(_COUNT, (job, before, vanished, -n))
+        ledger.execute(_COUNT, (job, after, vanished, n))
+        ledger.execute(_EVENT, (at, job, batch, event, before, after, n, vanished))
+    return after
+
+
+def count_vanished(ledger: Ledger, *, job: int, state: ItemState, n: int, to: int, at: int) -> None:
+    """Book `n` items of `state` that leave the outputs (`to` = 1) or come back (`to` = 0); their state does not change."""
+    if n:
+        ledger.execute(_COUNT, (job, state, 1 - to, -n))
+        ledger.execute(_COUNT, (job, state, to, n))
+        event = "vanished" if to else "returned"
+        ledger.execute(_EVENT, (at, job, None, event, state, state, n, to))
+
+
+def move_items(
+    ledger: Ledger,
+    *,
+    job: int,
+    event: ItemEvent,
+    where: str,
+    parameters: Sequence[object] = (),
+    at: int,
+    batch: int | None = None,
+    sets: str = "",
+) -> int:
+    """Move every item of `job` that matches `where` and whose state allows `event`; returns how many moved.
+
+    `sets` is further SQL of the SET clause (our own, never foreign text); `where` may name columns of item_rows.
+    """
+    moved = 0
+    allowed = [state for state, row in ITEM_TRANSITIONS.items() if event in row]
+    groups = ledger.execute(
+        f"select state, vanished, count(*) from item_rows where job = ? and ({where}) "
+        f"and state in ({','.join(str(int(s)) for s in allowed)}) group by state, vanished order by state, vanished",
+        (job, *parameters),
+    ).fetchall()
+    for state, vanished, n in groups:
+        after = count_moved(
+            ledger,
+            job=job,
+            event=event,
+            before=ItemState(state),
+            n=n,
+            at=at,
+            batch=batch,
+            vanished=vanished,
+        )
+        # The rows just moved may match `where` again in their new state: the state is part of the compare-and-set.
+        if after != state or sets:
+            cursor = ledger.execute(
+                f"update item_rows set state = {int(after)}{', ' + sets if sets else ''} "
+                f"where job = ? and ({where}) and state = {int(state)} and vanished = {int(vanished)}",
+                (job, *parameters),
+            )
+            assert cursor.rowcount == n, (cursor.rowcount, n)
+        moved += n
+    return moved
+
+
+def counts(ledger: Ledger, job: int) -> dict[ItemState, int]:
+    """How many items of a job stand where; vanished ones apart (they are not counted)."""
+    found = {
+        ItemState(row["state"]): row["n"]
+        for row in ledger.rows(
+            "select state, n from item_counts where job = ? and vanished = 0", (job,)
+        )
+    }
+    return {state: found.get(state, 0) for state in ItemState}
+
+
+def open_count(ledger: Ledger, job: int) -> int:
+    """Pending and in-flight items, vanished ones included: while there are any, the job has not ended."""
+    value = ledger.value("select sum(n) from item_counts where job = ? and state in (0, 1)", (job,))
+    return int(value or 0)

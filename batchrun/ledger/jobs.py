@@ -1,0 +1,71 @@
+"""Job rows: finding, owning and archiving them."""
+
+from dataclasses import dataclass
+
+from batchrun.clock import rfc3339
+from batchrun.errors import Problem
+from batchrun.ledger.connection import Ledger
+from batchrun.model import JobSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One job as the ledger knows it. `paused`: why nothing more is sent, or None."""
+
+    id: int
+    name: str
+    profile: str
+    source: str
+    outputs: str
+    paused: str | None
+    is_stale: bool
+    submitted_at: int
+
+    @property
+    def label(self) -> str:
+        """The name that finds exactly this job on the command line."""
+        return f"{self.name}@{self.profile}"
+
+
+def find_jobs(ledger: Ledger) -> list[JobRow]:
+    """Every job with a ready submission, in the order of their first submission."""
+    return [
+        JobRow(
+            id=row["id"],
+            name=row["name"],
+            profile=row["profile"],
+            source=row["source"],
+            outputs=row["outputs"],
+            paused=row["paused"],
+            is_stale=bool(row["stale"]),
+            submitted_at=row["at"],
+        )
+        for row in ledger.rows(
+            "select j.*, s.at from jobs j join submissions s on s.id = j.submission order by j.id"
+        )
+    ]
+
+
+def owner_problem(ledger: Ledger, settings: JobSettings, profile: str) -> Problem | None:
+    """Why this file may not submit a job of this name, or None: a job belongs to the file that first submitted it."""
+    source = ledger.value(
+        "select source from jobs where name = ? and profile = ?", (settings.name, profile)
+    )
+    if source is None or source == settings.path:
+        return None
+    return Problem(
+        path=settings.path,
+        line=settings.line,
+        what=f"job {settings.name!r} belongs to {source}",
+        fix="Give this job another name, or move it here with --replace.",
+    )
+
+
+def archive_job(ledger: Ledger, name: str, profile: str, at: int) -> None:
+    """Let the name go to a new job; the old one keeps its items, answers and running batches under `<name>~<time>`."""
+    stamp = rfc3339(at).replace(":", "")
+    with ledger.transaction():
+        ledger.execute(
+            "update jobs set name = name || ?, outputs = outputs || ?, stale = 1 where name = ? and profile = ?",
+            (f"~{stamp}", f"~{stamp}", name, profile),
+        )

@@ -1,0 +1,143 @@
+"""Request files: immutable, complete, and each fit to be one input file: one model, within the limits.
+
+A writer owns a temp file and the row that says `writing`; closing it makes the bytes durable, then the row fresh or used.
+A dead writer leaves a temp file and a `writing` row, both swept under the lock.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import BinaryIO
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.spool import disk_error, publish, temp_beside
+from batchrun.model import Limits
+
+
+class FileKind(IntEnum):
+    """What a request file is for."""
+
+    RENDERED = 0  # new and changed items; can be sent as it is
+    DEFERRED = 1  # changed items whose old revision is in flight; only ever copied from
+    CUT = 2  # copied from others for a retry; items do not point into it
+
+
+class FileState(IntEnum):
+    """Where a request file stands."""
+
+    WRITING = 0
+    FRESH = 1
+    USED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFile:
+    """What a closed file holds; item ids are bounds, not a claim that every id between is in it."""
+
+    id: int
+    request_count: int
+    bytes: int
+    sha256: str
+    first_item: int
+    last_item: int
+
+
+class RequestFileWriter:
+    """Appends request lines to one file. `offset` is where the next line begins, in bytes."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        job: int,
+        submission: int | None,
+        kind: FileKind,
+        endpoint: str,
+        model: str,
+    ) -> None:
+        """Inserts the `writing` row: call inside a transaction."""
+        self._ledger = ledger
+        self.id = int(
+            ledger.execute(
+                "insert into request_files (job, submission, kind, state, endpoint, model) values (?, ?, ?, ?, ?, ?)",
+                (job, submission, kind, FileState.WRITING, endpoint, model),
+            ).lastrowid
+            or 0
+        )
+        self._path = ledger.home.request_file(self.id)
+        self._temp = temp_beside(self._path)
+        self._hash = hashlib.sha256()
+        self.offset = self.request_count = self.input_count = 0
+        self.first_item = self.last_item = 0
+        try:
+            descriptor = os.open(
+                self._temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
+            )
+        except OSError as exc:
+            raise disk_error(self._path, exc) from exc
+        self._file: BinaryIO = os.fdopen(descriptor, "wb")
+
+    def has_room(self, *, size: int, inputs: int, limits: Limits) -> bool:
+        """Whether one more line of `size` bytes fits."""
+        return (
+            self.request_count < limits.request_count
+            and self.offset + size <= limits.input_bytes
+            and self.input_count + inputs <= limits.embedding_inputs
+        )
+
+    def append(
+        self, lines: bytes, *, count: int, inputs: int, first_item: int, last_item: int
+    ) -> None:
+        """Write whole lines. Raises LedgerError when the disk refuses."""
+        try:
+            self._file.write(lines)
+        except OSError as exc:
+            raise disk_error(self._path, exc) from exc
+        self._hash.update(lines)
+        self.offset += len(lines)
+        self.request_count += count
+        self.input_count += inputs
+        self.first_item = min(self.first_item or first_item, first_item)
+        self.last_item = max(self.last_item, last_item)
+
+    def close(self) -> None:
+        """Fsync and give the file its name; the row still says `writing` (see `finish`)."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as exc:
+            raise disk_error(self._path, exc) from exc
+        publish(self._temp, self._path)
+
+    def finish(self, state: FileState) -> RequestFile:
+        """Record counts and hash: after `close`, inside a transaction."""
+        done = RequestFile(
+            id=self.id,
+            request_count=self.request_count,
+            bytes=self.offset,
+            sha256=self._hash.hexdigest(),
+            first_item=self.first_item,
+            last_item=self.last_item,
+        )
+        self._ledger.execute(
+            "update request_files set state = ?, request_count = ?, input_count = ?, bytes = ?, sha256 = ?, "
+            "first_item = ?, last_item = ? where id = ?",
+            (
+                state,
+                done.request_count,
+                self.input_count,
+                done.bytes,
+                done.sha256,
+                done.first_item,
+                done.last_item,
+                done.id,
+            ),
+        )
+        return done
+
+    def abandon(self) -> None:
+        """Drop the temp file; the row is removed by the sweep of its submission."""
+        self._file.close()
+        self._temp.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""Settling a batch: every attempt of it, in one transaction.
+
+Rows go in as they are read (the ledger is never asked about an item twice), sorted in runs of bounded size; the common event, success,
+moves its items with one statement at the end. Only what did not succeed is looked at item by item.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import move_items
+from batchrun.ledger.states import ItemEvent
+from batchrun.ledger.submissions import HISTORY_COLUMNS
+
+RESULT_OUTCOMES: Final = {
+    ItemEvent.SUCCEEDED: 0,
+    ItemEvent.GAVE_UP: 1,
+    ItemEvent.RETRY: 2,
+    ItemEvent.RELEASED: 3,
+    ItemEvent.CANCELLED: 4,
+    ItemEvent.SUPERSEDED: 5,
+}
+_INSERT: Final = (
+    "insert into result_rows (item, batch, send, attempts, at, outcome, cause, message, output, finish, input_tokens, "
+    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class OpenAttempt(NamedTuple):
+    """An item in flight in the batch that is being settled."""
+
+    item: int
+    key: str | None
+    sends: int
+
+
+class Prior(NamedTuple):
+    """Attempts spent before by item (absent: none), items that a waiting revision supersedes, items that have vanished."""
+
+    attempts: dict[int, int]
+    superseded: set[int]
+    vanished: set[int]
+
+
+class Settling:
+    """The transaction of one batch. Use inside `ledger.transaction()`: `open_attempts`, `prior`, `store`…, `except_for`…, `finish`."""
+
+    def __init__(self, ledger: Ledger, batch: sqlite3.Row, at: int) -> None:
+        self._ledger, self._batch, self._at = ledger, batch, at
+        self._mine = (batch["first_item"], batch["last_item"], batch["id"])
+        self._models: dict[str, int] = {
+            row["name"]: row["id"] for row in ledger.rows("select id, name from models")
+        }
+        ledger.connection.execute(
+            "create temp table if not exists settled (item integer primary key, event text, not_before integer) strict"
+        )
+        ledger.execute("delete from settled")
+
+    def open_attempts(self) -> list[OpenAttempt]:
+        """Every item in flight in this batch, by id."""
+        cursor = self._ledger.connection.execute(
+            "select id, key, sends from item_rows where id between ? and ? and batch = ? and state = 1 order by id",
+            self._mine,
+        )
+        return [OpenAttempt(*row) for row in cursor]
+
+    def prior(self) -> "Prior":
+        """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only."""
+        mine = "select id from item_rows where id between ? and ? and batch = ? and state = 1"
+        execute = self._ledger.connection.execute
+        prior = Prior(
+            attempts=dict(
+                execute(
+                    f"select item, attempts from result_rows where item in ({mine} and sends > 1)",
+                    self._mine,
+                ).fetchall()
+            ),
+            superseded={
+                row[0]
+                for row in execute(
+                    f"select item from revisions where deferred = 1 and item in ({mine})",
+                    self._mine,
+                )
+            },
+            vanished={row[0] for row in execute(f"{mine} and vanished = 1", self._mine)},
+        )
+        if prior.attempts:
+            keep_history(self._ledger, f"{mine} and sends > 1", self._mine)
+        return prior
+
+    def model_id(self, name: str | None) -> int | None:
+        """The number of a model's name."""
+        if name is None:
+            return None
+        found = self._models.get(name)
+        if found is None:
+            self._ledger.execute("insert or ignore into models (name) values (?)", (name,))
+            found = int(self._ledger.value("select id from models where name = ?", (name,)))
+            self._models[name] = found
+        return found
+
+    def store(self, rows: list[tuple[object, ...]]) -> None:
+        """Insert result rows, in the order of their items; see `_INSERT` for the columns."""
+        rows.sort(key=_by_item)
+        self._ledger.executemany(_INSERT, rows)
+
+    def except_for(self, rows: Iterable[tuple[int, ItemEvent, int]]) -> None:
+        """Items whose event is not SUCCEEDED, as (item, event, not before)."""
+        self._ledger.executemany("insert into settled values (?, ?, ?)", rows)
+
+    def finish(self) -> dict[ItemEvent, int]:
+        """Move every item of the batch; returns how many by event. All that is in flight still has succeeded."""
+        ledger, job, at, batch = self._ledger, self._batch["job"], self._at, self._batch["id"]
+        self._revise_superseded()
+        moved: dict[ItemEvent, int] = {}
+        for (name,) in ledger.connection.execute("select distinct event from settled").fetchall():
+            event = ItemEvent(name)
+            again = event in (ItemEvent.RETRY, ItemEvent.RELEASED, ItemEvent.SUPERSEDED)
+            moved[event] = move_items(
+                ledger,
+                job=job,
+                event=event,
+                where="id in (select item from settled where event = ?)",
+                parameters=(name,),
+                at=at,
+                batch=batch,
+                sets="batch = null" if again else "",
+            )
+        ledger.execute(
+            "insert or replace into queue (item, job, not_before) select item, ?, not_before from settled "
+            "where event in ('retry', 'released', 'superseded')",
+            (job,),
+        )
+        moved[ItemEvent.SUCCEEDED] = move_items(
+            ledger,
+            job=job,
+            event=ItemEvent.SUCCEEDED,
+            where="id between ? and ? and batch = ?",
+            parameters=self._mine,
+            at=at,
+            batch=batch,
+        )
+        return moved
+
+    def _revise_superseded(self) -> None:
+        ledger = self._ledger
+        chosen = "select item from settled where event = 'superseded'"
+        if not ledger.value(f"select exists ({chosen})"):
+            return
+        # The answer to the old question is kept, but it is not the item's answer.
+        keep_history(ledger, chosen, ())
+        ledger.execute(
+            "update item_rows set hash = r.hash, file = r.file, offset = r.offset, length = r.length "
+            f"from revisions r where r.item = item_rows.id and r.deferred = 1 and item_rows.id in ({chosen})"
+        )
+        ledger.execute(f"delete from revisions where deferred = 1 and item in ({chosen})")
+
+
+def keep_history(ledger: Ledger, items: str, parameters: tuple[object, ...]) -> None:
+    """Move the result rows of the items that `items` (a select of ids) names into the history."""
+    ledger.execute(
+        f"insert into history ({HISTORY_COLUMNS}) select {HISTORY_COLUMNS} from result_rows where item in ({items})",
+        parameters,
+    )
+    ledger.execute(f"delete from result_rows where item in ({items})", parameters)
+
+
+def _by_item(row: tuple[object, ...]) -> int:
+    item = row[0]
+    assert isinstance(item, int)
+    return item

@@ -1,0 +1,95 @@
+"""Reading the ledger into the plain facts that planning looks at. Costs rows of jobs and open batches, never of items."""
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.requestfiles import FileState
+from batchrun.ledger.states import BatchState
+from batchrun.planning.plan import BatchFacts, JobFacts, Snapshot
+
+
+def take_snapshot(
+    ledger: Ledger,
+    now: int,
+    *,
+    in_process: frozenset[str] = frozenset(),
+    exhausted: frozenset[str] = frozenset(),
+    unreachable: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """The facts as of `now`; the sets are what the current pass knows (see Snapshot)."""
+    return Snapshot(
+        jobs=_jobs(ledger, now),
+        batches=_batches(ledger, now),
+        holds=tuple(
+            (row["profile"], row["model"], row["until"])
+            for row in ledger.rows(
+                "select profile, model, until from holds order by profile, model"
+            )
+        ),
+        in_process=in_process,
+        exhausted=exhausted,
+        unreachable=unreachable,
+    )
+
+
+def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
+    return tuple(
+        BatchFacts(
+            id=row["id"],
+            job=row["job"],
+            profile=row["profile"],
+            model=row["model"],
+            state=BatchState(row["state"]),
+            next_at=row["next_at"],
+            audit_until=row["audit_until"],
+            cancel_requested=bool(row["cancel_requested"]),
+            cancel_sent=row["cancel_sent_at"] is not None,
+        )
+        for row in ledger.rows(
+            "select id, job, profile, model, state, next_at, audit_until, cancel_requested, cancel_sent_at from batch_rows "
+            "where state < 5 union all select id, job, profile, model, state, next_at, audit_until, cancel_requested, "
+            "cancel_sent_at from batch_rows where state >= 5 and audit_until > ? order by id",
+            (now,),
+        )
+    )
+
+
+def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
+    facts = []
+    for job in ledger.rows(
+        "select j.id, j.profile, j.paused, j.stale, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        "and c.state in (0, 1)), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = 0), 0) "
+        "as pending from jobs j where j.submission is not null order by j.id"
+    ):
+        if not job["open"] and not job["stale"]:
+            continue
+        fresh: tuple[tuple[int, str], ...] = ()
+        due, next_at, since = 0, None, None
+        if job["pending"]:
+            fresh = tuple(
+                (row["id"], row["model"])
+                for row in ledger.rows(
+                    "select f.id, f.model from request_files f join submissions s on s.id = f.submission "
+                    "where f.job = ? and f.state = ? and s.state = 1 order by f.id",
+                    (job["id"], FileState.FRESH),
+                )
+            )
+            queued = ledger.row(
+                "select sum(not_before <= ?) as due, min(case when not_before > ? then not_before end) as next_at, "
+                "min(case when not_before <= ? then not_before end) as since from queue where job = ?",
+                (now, now, now, job["id"]),
+            )
+            if queued is not None:
+                due, next_at, since = queued["due"] or 0, queued["next_at"], queued["since"]
+        facts.append(
+            JobFacts(
+                id=job["id"],
+                profile=job["profile"],
+                has_open_items=bool(job["open"]),
+                is_stale=bool(job["stale"]),
+                is_paused=job["paused"] is not None,
+                fresh_files=fresh,
+                queued_due=due,
+                queued_next_at=next_at,
+                queued_since=since,
+            )
+        )
+    return tuple(facts)

@@ -1,0 +1,198 @@
+"""Every state and every transition of items and batches. Nothing else in batchrun decides what may follow what.
+
+The tables are data: a missing key *is* the illegal transition. `docs/state-machine.md` is generated from this file
+(`python -m batchrun.ledger.states`) and a test compares the two. The numbers are what the ledger stores: they are never reused.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from batchrun.errors import IllegalTransition
+
+
+class ItemState(IntEnum):
+    """Where one item stands. An item has at most one open attempt: exactly while it is IN_FLIGHT."""
+
+    PENDING = 0
+    IN_FLIGHT = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELLED = 4
+
+
+class ItemEvent(StrEnum):
+    """What can happen to an item."""
+
+    ADDED = "added"  # read from the job file for the first time
+    BAD = "bad"  # read, unusable, and within the job's bad_items
+    ASSIGNED = "assigned"  # put into a batch
+    SUCCEEDED = "succeeded"  # answered
+    RETRY = "retry"  # not answered, worth another attempt; one is spent
+    RELEASED = "released"  # never ran: goes again, free of charge
+    REPAIR = "repair"  # answered against its schema; asked again with the fault shown
+    SUPERSEDED = (
+        "superseded"  # settled, but the item had changed meanwhile: the new revision goes out
+    )
+    GAVE_UP = "gave_up"  # refused for good, or out of attempts
+    CANCELLED = "cancelled"  # the user's wish, once nothing of it can run any more
+    REQUEUED = "requeued"  # the user asks again
+    REVISED = "revised"  # submitted again with another request
+
+
+class BatchState(IntEnum):
+    """Where one batch of ours stands; the service's own word is kept beside it in `remote_status`."""
+
+    PLANNED = 0
+    UPLOADED = 1
+    CREATING = 2
+    CREATED = 3
+    ENDED = 4
+    COLLECTED = 5
+    REJECTED = 6
+
+
+class BatchEvent(StrEnum):
+    """What can happen to a batch."""
+
+    PLANNED = "planned"  # items assigned, token minted, input file immutable on disk
+    UPLOADED = "uploaded"  # the service has the input file
+    UPLOAD_LOST = (
+        "upload_lost"  # the service no longer knows that file: it expired, or was never visible
+    )
+    INTENT = "intent"  # committed *before* POST /batches
+    CREATED = "created"  # the answer names a batch with our input file, or a sweep found it
+    DECLINED = "declined"  # known dead, input file intact: not sent at all, or refused for now (a rate limit, a key)
+    ABSENT = "absent"  # known dead, and the input file is gone or must be new: refused, or fenced and swept twice
+    ENDED = "ended"  # the service says completed, failed, expired or cancelled
+    COLLECTED = "collected"  # every attempt settled in one transaction
+    LOST = (
+        "lost"  # the service no longer knows the batch, or an intent grew too old to be disproved
+    )
+    REJECTED = (
+        "rejected"  # the service will not run it and did not bill it: items released or failed
+    )
+    REAPPEARED = "reappeared"  # a lost batch showed up again
+
+
+I, IE, B, BE = ItemState, ItemEvent, BatchState, BatchEvent
+
+ITEM_INITIAL: Final[Mapping[ItemEvent, ItemState]] = MappingProxyType(
+    {IE.ADDED: I.PENDING, IE.BAD: I.FAILED}
+)
+ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = MappingProxyType(
+    {
+        I.PENDING: {IE.ASSIGNED: I.IN_FLIGHT, IE.CANCELLED: I.CANCELLED, IE.REVISED: I.PENDING},
+        I.IN_FLIGHT: {
+            IE.SUCCEEDED: I.SUCCEEDED,
+            IE.RETRY: I.PENDING,
+            IE.RELEASED: I.PENDING,
+            IE.REPAIR: I.PENDING,
+            IE.SUPERSEDED: I.PENDING,
+            IE.GAVE_UP: I.FAILED,
+            IE.CANCELLED: I.CANCELLED,
+        },
+        I.SUCCEEDED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
+        I.FAILED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
+        I.CANCELLED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
+    }
+)
+OPEN_ITEM_STATES: Final = frozenset({I.PENDING, I.IN_FLIGHT})
+
+BATCH_INITIAL: Final[Mapping[BatchEvent, BatchState]] = MappingProxyType({BE.PLANNED: B.PLANNED})
+BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] = MappingProxyType(
+    {
+        B.PLANNED: {BE.UPLOADED: B.UPLOADED, BE.REJECTED: B.REJECTED},
+        B.UPLOADED: {
+            BE.INTENT: B.CREATING,
+            BE.UPLOAD_LOST: B.PLANNED,
+            BE.REJECTED: B.REJECTED,
+        },
+        B.CREATING: {
+            BE.CREATED: B.CREATED,
+            BE.DECLINED: B.UPLOADED,
+            BE.ABSENT: B.PLANNED,
+            BE.REJECTED: B.REJECTED,
+            BE.LOST: B.COLLECTED,
+        },
+        B.CREATED: {BE.ENDED: B.ENDED, BE.LOST: B.COLLECTED},
+        B.ENDED: {
+            BE.COLLECTED: B.COLLECTED,
+            BE.UPLOAD_LOST: B.PLANNED,
+            BE.REJECTED: B.REJECTED,
+            BE.LOST: B.COLLECTED,
+        },
+        B.COLLECTED: {BE.REAPPEARED: B.CREATED},
+        B.REJECTED: {},
+    }
+)
+FINAL_BATCH_STATES: Final = frozenset({B.COLLECTED, B.REJECTED})
+
+NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
+    {
+        B.PLANNED: "upload the input file",
+        B.UPLOADED: "commit the intent, then create",
+        B.CREATING: "find it on the service; never create blindly",
+        B.CREATED: "poll, or cancel",
+        B.ENDED: "download both files and settle every attempt",
+        B.COLLECTED: "none: final",
+        B.REJECTED: "none: final",
+    }
+)
+
+
+def advance_item(state: ItemState, event: ItemEvent) -> ItemState:
+    """The state after `event`. Raises IllegalTransition where the table has no such key."""
+    try:
+        return ITEM_TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(state=state.name.lower(), event=event) from None
+
+
+def advance_batch(state: BatchState, event: BatchEvent) -> BatchState:
+    """The state after `event`. Raises IllegalTransition where the table has no such key."""
+    try:
+        return BATCH_TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(state=state.name.lower(), event=event) from None
+
+
+def _table(
+    title: str,
+    initial: Mapping[ItemEvent, ItemState] | Mapping[BatchEvent, BatchState],
+    transitions: Mapping[ItemState, Mapping[ItemEvent, ItemState]]
+    | Mapping[BatchState, Mapping[BatchEvent, BatchState]],
+) -> list[str]:
+    lines = [f"## {title}", "", "```mermaid", "stateDiagram-v2"]
+    lines += [f"    [*] --> {to.name.lower()}: {event}" for event, to in initial.items()]
+    rows = [
+        (state.name.lower(), str(event), to.name.lower())
+        for state, row in transitions.items()
+        for event, to in row.items()
+    ]
+    lines += [f"    {a} --> {b}: {event}" for a, event, b in rows]
+    lines += ["```", "", "| state | event | next state |", "|---|---|---|"]
+    lines += [f"| | {event} | {to.name.lower()} |" for event, to in initial.items()]
+    lines += [f"| {a} | {event} | {b} |" for a, event, b in rows]
+    return [*lines, ""]
+
+
+def state_machine_markdown() -> str:
+    """The text of docs/state-machine.md."""
+    lines = [
+        "# State machine",
+        "",
+        "Generated from `batchrun/ledger/states.py` by `make docs`; do not edit.",
+        "",
+        *_table("Items", ITEM_INITIAL, ITEM_TRANSITIONS),
+        *_table("Batches", BATCH_INITIAL, BATCH_TRANSITIONS),
+        "| batch state | what the next pass does |",
+        "|---|---|",
+        *(f"| {state.name.lower()} | {action} |" for state, action in NEXT_ACTION.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(state_machine_markdown(), end="")  # noqa: T201 - this is the generator

@@ -1,0 +1,624 @@
+"""One submit of one job, from its first item to the transaction that makes it visible.
+
+Rows go in groups under a submission in state `preparing`; `plan()` sees none of them until `ready()` commits. A submission that
+dies before that is swept by the next holder of the lock, as if it had never been. Items are matched by id (items without one: by request
+hash, in order of occurrence), duplicates are found by the unique index, and what must be remembered about the items of earlier submissions
+is one bit each.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+import msgspec
+import xxhash
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
+from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.model import JobSettings, Limits
+from batchrun.requests import Request, custom_id, line_prefix, request_hash
+
+_GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
+_INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, length, state, name) values (?, ?, ?, ?, ?, ?, ?, 0, ?)"
+_PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
+_PARAMETERS_MOST: Final = 5_000  # SQLite takes 32,766
+_OPEN_WRITERS_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
+_Indexed: TypeAlias = tuple[int, Request]
+HISTORY_COLUMNS: Final = (
+    "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
+    "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length"
+)
+
+
+class SubmissionState(IntEnum):
+    """Where a submission stands."""
+
+    PREPARING = 0
+    READY = 1
+    ABANDONED = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a submission found, in items. `reasked` are changed ones that already had an answer; `answered` all that had one before."""
+
+    items: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    returned: int = 0
+    requeued: int = 0
+    vanished: int = 0
+    bad: int = 0
+    reasked: int = 0
+    answered: int = 0
+    known: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """An item of an earlier submission (or earlier in this one), as the look-up found it."""
+
+    id: int
+    hash: bytes
+    state: ItemState
+    sends: int
+    vanished: int
+    deferred: bytes | None
+
+
+class Submission:
+    """Prepares one submission. Use under the home's lock: `begin`, `add`…, then `ready` or `abandon`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: JobSettings,
+        *,
+        profile: str,
+        outputs: str,
+        limits: Limits,
+        at: int,
+    ) -> None:
+        self._ledger, self._settings, self._limits = ledger, settings, limits
+        self._profile, self._outputs, self._at = profile, outputs, at
+        self._writers: dict[tuple[str, FileKind], RequestFileWriter] = {}
+        self._closed: list[tuple[FileKind, RequestFileWriter]] = []
+        self._bad: list[tuple[str, str, str]] = []
+        self._uncommitted = 0
+        self.tally = Tally()
+        self.duplicates: list[tuple[str, int]] = []
+
+    # -- the life of a submission -----------------------------------------------------------------------------------------
+
+    def begin(self, *, items_from: str | None) -> None:
+        """Insert the `preparing` row, and the job's where it is new."""
+        with self._ledger.transaction():
+            row = self._ledger.row(
+                "select id from jobs where name = ? and profile = ?",
+                (self._settings.name, self._profile),
+            )
+            if row is None:
+                cursor = self._ledger.execute(
+                    "insert into jobs (name, profile, source, settings, outputs, created_at) values (?, ?, ?, ?, ?, ?)",
+                    (
+                        self._settings.name,
+                        self._profile,
+                        self._settings.path,
+                        _settings_json(self._settings),
+                        self._outputs,
+                        self._at,
+                    ),
+                )
+                self.job = int(cursor.lastrowid or 0)
+            else:
+                self.job = int(row["id"])
+            self._first = self._next = 1 + int(
+                self._ledger.value("select coalesce(max(id), 0) from item_rows")
+            )
+            bounds = self._ledger.row(
+                "select min(id) as low, max(id) as high from item_rows where job = ? and file is not null",
+                (self.job,),
+            )
+            assert bounds is not None
+            self._known = bounds["low"] is not None
+            self._low, high = int(bounds["low"] or 0), int(bounds["high"] or 0)
+            self._seen = bytearray((high - self._low) // 8 + 1)  # one bit an item id
+            cursor = self._ledger.execute(
+                "insert into submissions (job, state, at, first_item, items_from) values (?, ?, ?, ?, ?)",
+                (self.job, SubmissionState.PREPARING, self._at, self._first, items_from),
+            )
+            self.id = int(cursor.lastrowid or 0)
+        if self._known:
+            self._ledger.connection.executescript(
+                "create temp table if not exists positions (item integer primary key, position integer) strict;"
+                "create temp table if not exists again (item integer primary key) strict;"
+                "create temp table if not exists dropped (item integer primary key) strict;"
+                "delete from positions; delete from again; delete from dropped;"
+            )
+        self._in_order, self._last_item = True, 0
+
+    def add(self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]) -> None:
+        """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
+
+        Duplicate ids are kept in `duplicates` as (id, index of this block is lost: see prepare) and not added.
+        """
+        if not self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("begin immediate")
+        taken = 0 if self._known else self._add_new(block, name_of)
+        if taken < len(block):
+            self._add_matched(block[taken:], name_of)
+        self._uncommitted += len(block)
+        if self._uncommitted >= _GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit the open group."""
+        if self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("commit")
+        self._uncommitted = 0
+
+    def add_bad(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Bad items within the job's bad_items, as (name, cause, message): they become failures when the submission is ready."""
+        self._bad = list(rows)
+        self.tally.bad = len(self._bad)
+
+    def abandon(self) -> None:
+        """Undo everything of this submission: rows, files, and the job if it began with it."""
+        if self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("rollback")
+        for writer in self._writers.values():
+            writer.abandon()
+        sweep_preparing(self._ledger)
+
+    def find_vanished(self) -> None:
+        """Count the known items that this submission did not bring (after the last `add`)."""
+        self.tally.vanished = sum(1 for _ in self._vanished())
+
+    def ready(self, *, new_only: bool, keep_missing: bool) -> None:
+        """Make the submission visible, in one transaction."""
+        self.flush()
+        for writer in self._writers.values():
+            writer.close()
+        ledger, at, job = self._ledger, self._at, self.job
+        with ledger.transaction():
+            for (_, kind), writer in self._writers.items():
+                self._finish(writer, kind)
+            for kind, writer in self._closed:
+                self._finish(writer, kind)
+            if new_only:
+                ledger.execute(
+                    "delete from revisions where submission = ? and item in (select id from item_rows where job = ? and state = ?)",
+                    (self.id, job, ItemState.SUCCEEDED),
+                )
+            if self._known:
+                self._apply_revisions()
+                self._requeue_cancelled()
+                if not keep_missing:
+                    self._flag_vanished()
+                self._record_order()
+            count_added(ledger, job=job, event=ItemEvent.ADDED, n=self.tally.new, at=at)
+            self._record_bad()
+            ledger.execute(
+                "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, reported_at = null, "
+                "paused = null, releases = 0 where id = ?",
+                (_settings_json(self._settings), self.id, self._settings.path, self._outputs, job),
+            )
+            ledger.execute(
+                "update submissions set state = ?, tally = ? where id = ?",
+                (SubmissionState.READY, msgspec.json.encode(self.tally).decode(), self.id),
+            )
+
+    # -- taking items ---------------------------------------------------------------------------------------------------------
+
+    def _add_new(self, block: Sequence[_Indexed], name_of: Callable[[int], str]) -> int:
+        """The fast path: insert run after run of the block as new; returns how many were taken before the unique index objected."""
+        taken = 0
+        while taken < len(block):
+            n = self._add_run(block, taken, name_of)
+            if not n:
+                break
+            taken += n
+        return taken
+
+    def _add_run(self, block: Sequence[_Indexed], start: int, name_of: Callable[[int], str]) -> int:
+        """Insert the longest run from `start` that fits one writer; 0 where one of its ids is taken."""
+        model = block[start][1].model
+        writer = self._writer(
+            model,
+            FileKind.RENDERED,
+            size=len(block[start][1].tail) + _PREFIX_MOST,
+            inputs=block[start][1].inputs,
+        )
+        job, file, item, offset = self.job, writer.id, self._next, writer.offset
+        room = self._limits.request_count - writer.request_count
+        most, most_inputs = self._limits.input_bytes, self._limits.embedding_inputs
+        inputs_taken = writer.input_count
+        intdigest, digest = xxhash.xxh3_64_intdigest, xxhash.xxh3_128_digest
+        rows: list[tuple[object, ...]] = []
+        lines: list[bytes] = []
+        for index, (key, tail, its_model, inputs) in block[start : start + room]:
+            line = b'{"custom_id":"%d-1-%012x",%b\n' % (
+                item,
+                intdigest((key or "").encode()) >> 16,
+                tail,
+            )
+            end = offset + len(line)
+            inputs_taken += inputs
+            if end > most or inputs_taken > most_inputs or its_model != model:
+                inputs_taken -= inputs
+                break
+            length = len(tail)
+            rows.append(
+                (
+                    item,
+                    job,
+                    key,
+                    digest(tail, 1),
+                    file,
+                    end - length - 1,
+                    length,
+                    None if key is not None else name_of(index),
+                )
+            )
+            lines.append(line)
+            offset = end
+            item += 1
+        self._ledger.execute("savepoint run")
+        try:
+            self._ledger.executemany(_INSERT, rows)
+        except sqlite3.IntegrityError:
+            self._ledger.execute("rollback to run")
+            return 0
+        finally:
+            self._ledger.execute("release run")
+        writer.append(
+            b"".join(lines),
+            count=len(rows),
+            inputs=inputs_taken - writer.input_count,
+            first_item=self._next,
+            last_item=item - 1,
+        )
+        self.tally.items += len(rows)
+        self.tally.new += len(rows)
+        self._next = item
+        return len(rows)
+
+    def _add_matched(self, block: Sequence[_Indexed], name_of: Callable[[int], str]) -> None:
+        """The careful path: look every item up, and decide whether it is new, known, changed, or named twice."""
+        by_key, by_hash = self._look_up(block)
+        for index, request in block:
+            hashed = request_hash(request.tail)
+            if request.key is not None:
+                known = by_key.get(request.key)
+            else:
+                known = next((k for k in by_hash.get(hashed, ()) if not self._is_seen(k.id)), None)
+            self.tally.items += 1
+            if known is None:
+                item = self._insert(
+                    request, hashed, None if request.key is not None else name_of(index)
+                )
+                if request.key is not None:
+                    by_key[request.key] = _Known(
+                        id=item,
+                        hash=hashed,
+                        state=ItemState.PENDING,
+                        sends=0,
+                        vanished=0,
+                        deferred=None,
+                    )
+            elif known.id >= self._first or self._is_seen(known.id):
+                self.tally.items -= 1
+                self.duplicates.append((request.key or "", index))
+                continue
+            else:
+                self._meet(known, request, hashed, name_of, index)
+                item = known.id
+            self._in_order = self._in_order and item > self._last_item
+            self._last_item = item
+            if self._known:
+                self._ledger.execute(
+                    "insert into positions values (?, ?)", (item, self.tally.items)
+                )
+
+    def _look_up(
+        self, block: Sequence[_Indexed]
+    ) -> tuple[dict[str, "_Known"], dict[bytes, list["_Known"]]]:
+        by_key: dict[str, _Known] = {}
+        by_hash: dict[bytes, list[_Known]] = {}
+        keys = [request.key for _, request in block if request.key is not None]
+        hashes = [request_hash(request.tail) for _, request in block if request.key is None]
+        for column, extra, values in (
+            ("key", "key is not null", keys),
+            ("hash", "key is null", hashes),
+        ):
+            for start in range(0, len(values), _PARAMETERS_MOST):
+                part = values[start : start + _PARAMETERS_MOST]
+                for row in self._ledger.rows(
+                    f"select id, key, hash, state, sends, vanished, (select r.hash from revisions r where r.item = item_rows.id "
+                    f"and r.deferred = 1 order by r.submission desc) as deferred from item_rows "
+                    f"where job = ? and {extra} and {column} in ({','.join('?' * len(part))}) order by id",
+                    (self.job, *part),
+                ):
+                    known = _Known(
+                        id=row["id"],
+                        hash=row["hash"] or b"",
+                        state=ItemState(row["state"]),
+                        sends=row["sends"],
+                        vanished=row["vanished"],
+                        deferred=row["deferred"],
+                    )
+                    if column == "key":
+                        by_key[row["key"]] = known
+                    else:
+                        by_hash.setdefault(known.hash, []).append(known)
+        return by_key, by_hash
+
+    def _meet(
+        self,
+        known: "_Known",
+        request: Request,
+        hashed: bytes,
+        name_of: Callable[[int], str],
+        index: int,
+    ) -> None:
+        """A known item, with the same request as before or another."""
+        self._see(known.id)
+        tally = self.tally
+        tally.known += 1
+        tally.returned += known.vanished
+        tally.answered += known.state == ItemState.SUCCEEDED
+        if request.key is None:
+            self._ledger.execute(
+                "update item_rows set name = ? where id = ? and name is not ?",
+                (name := name_of(index), known.id, name),
+            )
+        if hashed == (known.deferred or known.hash):
+            tally.unchanged += 1
+            tally.failed += known.state == ItemState.FAILED
+            if known.state == ItemState.CANCELLED:
+                tally.requeued += 1
+                self._ledger.execute("insert or ignore into again values (?)", (known.id,))
+            return
+        in_flight = known.state == ItemState.IN_FLIGHT
+        if in_flight and hashed == known.hash:
+            # Changed back while the first revision is still on its way: its answer will do after all.
+            tally.unchanged += 1
+            self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
+            return
+        tally.changed += 1
+        tally.reasked += known.state == ItemState.SUCCEEDED
+        kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
+        file, offset = self._append(request, kind, item=known.id, send=known.sends + 1)
+        self._ledger.execute(
+            "insert into revisions (item, submission, hash, file, offset, length, deferred) values (?, ?, ?, ?, ?, ?, ?)",
+            (known.id, self.id, hashed, file, offset, len(request.tail), int(in_flight)),
+        )
+
+    def _insert(self, request: Request, hashed: bytes, name: str | None) -> int:
+        item = self._next
+        file, offset = self._append(request, FileKind.RENDERED, item=item, send=1)
+        self._ledger.execute(
+            _INSERT, (item, self.job, request.key, hashed, file, offset, len(request.tail), name)
+        )
+        self._next += 1
+        self.tally.new += 1
+        return item
+
+    def _append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
+        line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
+        writer = self._writer(request.model, kind, size=len(line), inputs=request.inputs)
+        offset = writer.offset + len(line) - len(request.tail) - 1
+        writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
+        return writer.id, offset
+
+    def _writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
+        writer = self._writers.get((model, kind))
+        if writer is not None and writer.has_room(size=size, inputs=inputs, limits=self._limits):
+            return writer
+        if writer is not None:
+            writer.close()
+            self._closed.append((kind, writer))
+        if len(self._writers) >= _OPEN_WRITERS_MOST:
+            (old_model, old_kind), old = next(iter(self._writers.items()))
+            del self._writers[old_model, old_kind]
+            old.close()
+            self._closed.append((old_kind, old))
+        writer = self._writers[model, kind] = RequestFileWriter(
+            self._ledger,
+            job=self.job,
+            submission=self.id,
+            kind=kind,
+            endpoint=self._settings.endpoint,
+            model=model,
+        )
+        return writer
+
+    def _is_seen(self, item: int) -> bool:
+        bit = item - self._low
+        return (
+            bit >= 0
+            and bit >> 3 < len(self._seen)
+            and bool(self._seen[bit >> 3] & (1 << (bit & 7)))
+        )
+
+    def _see(self, item: int) -> None:
+        bit = item - self._low
+        self._seen[bit >> 3] |= 1 << (bit & 7)
+
+    # -- the last transaction -------------------------------------------------------------------------------------------------
+
+    def _vanished(self) -> Iterable[tuple[int, ItemState]]:
+        if not self._known:
+            return
+        for item, state in self._ledger.connection.execute(
+            "select id, state from item_rows where job = ? and vanished = 0 and id < ? and file is not null",
+            (self.job, self._first),
+        ):
+            if not self._is_seen(item):
+                yield item, ItemState(state)
+
+    def _apply_revisions(self) -> None:
+        ledger, mine = self._ledger, (self.id,)
+        chosen = "select item from revisions where submission = ? and deferred = 0"
+        self._return_seen()
+        ledger.execute(
+            f"insert into history ({HISTORY_COLUMNS}) select {HISTORY_COLUMNS} from result_rows where item in ({chosen})",
+            mine,
+        )
+        ledger.execute(f"delete from result_rows where item in ({chosen})", mine)
+        ledger.execute(f"delete from queue where item in ({chosen})", mine)
+        ledger.execute(f"delete from bad_items where item in ({chosen})", mine)
+        move_items(
+            ledger,
+            job=self.job,
+            event=ItemEvent.REVISED,
+            where=f"id in ({chosen})",
+            parameters=mine,
+            at=self._at,
+            sets="batch = null",
+        )
+        ledger.execute(
+            "update item_rows set hash = r.hash, file = r.file, offset = r.offset, length = r.length "
+            "from revisions r where r.item = item_rows.id and r.submission = ? and r.deferred = 0",
+            mine,
+        )
+        # Older waiting revisions are overtaken by this submission's, and by a change back to what is in flight.
+        ledger.execute(
+            "delete from revisions where submission <> ? and item in (select item from revisions where submission = ?)",
+            (self.id, self.id),
+        )
+        ledger.execute("delete from revisions where item in (select item from dropped)")
+        ledger.execute("delete from revisions where submission = ? and deferred = 0", mine)
+
+    def _return_seen(self) -> None:
+        """Items that had vanished and are back."""
+        back = self._ledger.execute(
+            "select state, count(*) from item_rows where job = ? and vanished = 1 and id in (select item from positions) group by state",
+            (self.job,),
+        ).fetchall()
+        self._ledger.execute(
+            "update item_rows set vanished = 0 where job = ? and vanished = 1 and id in (select item from positions)",
+            (self.job,),
+        )
+        for state, n in back:
+            count_vanished(
+                self._ledger, job=self.job, state=ItemState(state), n=n, to=0, at=self._at
+            )
+
+    def _requeue_cancelled(self) -> None:
+        ledger = self._ledger
+        ledger.execute(
+            "insert or ignore into queue (item, job, not_before) select item, ?, 0 from again",
+            (self.job,),
+        )
+        move_items(
+            ledger,
+            job=self.job,
+            event=ItemEvent.REQUEUED,
+            where="id in (select item from again)",
+            at=self._at,
+            sets="batch = null",
+        )
+
+    def _flag_vanished(self) -> None:
+        """Vanished items leave the outputs; those still pending will not be sent."""
+        ledger = self._ledger
+        ledger.execute("create temp table gone (item integer primary key, state integer) strict")
+        ledger.executemany("insert into gone values (?, ?)", self._vanished())
+        gone = "id in (select item from gone)"
+        move_items(
+            ledger,
+            job=self.job,
+            event=ItemEvent.CANCELLED,
+            where=f"{gone} and state = 0",
+            at=self._at,
+        )
+        ledger.execute("delete from queue where item in (select item from gone)")
+        groups = ledger.execute(
+            f"select state, count(*) from item_rows where {gone} group by state"
+        ).fetchall()
+        ledger.execute(f"update item_rows set vanished = 1 where {gone}")
+        for state, n in groups:
+            count_vanished(ledger, job=self.job, state=ItemState(state), n=n, to=1, at=self._at)
+        ledger.execute("drop table gone")
+
+    def _record_order(self) -> None:
+        ledger = self._ledger
+        ledger.execute(
+            "delete from item_order where item in (select id from item_rows where job = ?)",
+            (self.job,),
+        )
+        if not self._in_order:
+            ledger.execute("insert into item_order select item, position from positions")
+
+    def _record_bad(self) -> None:
+        """Failures for the bad lines of this submission; those of the one before are gone."""
+        ledger, job = self._ledger, self.job
+        old = ledger.execute(
+            "select vanished, count(*) from item_rows where job = ? and file is null group by vanished",
+            (job,),
+        ).fetchall()
+        if old:
+            ledger.execute(
+                "delete from bad_items where item in (select id from item_rows where job = ? and file is null)",
+                (job,),
+            )
+            ledger.execute("delete from item_rows where job = ? and file is null", (job,))
+            for vanished, n in old:
+                count_removed(
+                    ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=self._at
+                )
+        for name, cause, message in self._bad:
+            ledger.execute(
+                "insert into item_rows (id, job, state, name) values (?, ?, ?, ?)",
+                (self._next, job, ItemState.FAILED, name),
+            )
+            ledger.execute("insert into bad_items values (?, ?, ?)", (self._next, cause, message))
+            self._next += 1
+        count_added(ledger, job=job, event=ItemEvent.BAD, n=len(self._bad), at=self._at)
+
+    def _finish(self, writer: RequestFileWriter, kind: FileKind) -> None:
+        writer.finish(FileState.FRESH if kind == FileKind.RENDERED else FileState.USED)
+
+
+def sweep_preparing(ledger: Ledger) -> int:
+    """Undo every submission that never became ready; only under the home's lock. Returns how many there were."""
+    with ledger.transaction():
+        dead = list(
+            ledger.rows(
+                "select id, job, first_item from submissions where state = ?",
+                (SubmissionState.PREPARING,),
+            )
+        )
+        files: list[int] = []
+        for row in dead:
+            # Only the holder of the lock adds items, so everything from first_item on is this submission's.
+            ledger.execute("delete from item_rows where id >= ?", (row["first_item"],))
+            ledger.execute("delete from revisions where submission = ?", (row["id"],))
+            files += [
+                int(f["id"])
+                for f in ledger.rows(
+                    "select id from request_files where submission = ?", (row["id"],)
+                )
+            ]
+            ledger.execute("delete from request_files where submission = ?", (row["id"],))
+            ledger.execute("delete from submissions where id = ?", (row["id"],))
+            ledger.execute("delete from jobs where id = ? and submission is null", (row["job"],))
+    for file in files:
+        ledger.home.request_file(file).unlink(missing_ok=True)
+    return len(dead)
+
+
+def _settings_json(settings: JobSettings) -> str:
+    return msgspec.json.encode(settings).decode()
+
+
+def settings_from_json(text: str) -> JobSettings:
+    """The settings stored with a job."""
+    return msgspec.json.decode(text, type=JobSettings)

@@ -1,0 +1,89 @@
+"""Plain values that more than one layer speaks of. Frozen, and free of I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+# The one place where `Any` is at home: decoded JSON.
+Json: TypeAlias = Any
+JsonObject: TypeAlias = dict[str, Any]
+
+ITEM_LINE_LIMIT_BYTES = (
+    16_000_000  # a line of input or a rendered text longer than this is refused (docs/job-file.md)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one input file may hold.
+
+    Source: OpenAI's Batch guide: 50,000 requests, 200 MB, 50,000 embedding inputs. "MB" is not defined there; decimal is the safe reading.
+    """
+
+    request_count: int = 50_000
+    input_bytes: int = 200_000_000
+    embedding_inputs: int = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSettings:
+    """What is written besides `results.jsonl`: `files` is a template of a file name, `csv` asks for the joined table."""
+
+    files: str | None = None
+    csv: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """A job line, read whole: files inlined, paths absolute, labels turned into `schema`. Stored with the job in the ledger,
+    so that no later command opens the job file again.
+
+    `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
+    `items` is an absolute path or glob, or None for item lines under the job line in `path` (starting after `line`).
+    `profile` is the backend or profile that the job line asks for.
+    """
+
+    name: str
+    path: str
+    line: int
+    endpoint: str = "/v1/responses"
+    model: str | None = None
+    instructions: str | None = None
+    prompt: str | None = None
+    labels: tuple[str, ...] | None = None
+    schema: JsonObject | None = None
+    body: JsonObject = field(default_factory=dict)
+    body_unchecked: bool = False
+    max_output_tokens: int | None = None
+    items: str | None = None
+    id: str | None = None
+    missing: str = "drop"
+    bad_items: int = 0
+    max_new: int | None = None
+    window: str = "24h"
+    attempts: int = 3
+    profile: str = "openai"
+    output: OutputSettings = field(default_factory=OutputSettings)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
+    is_raw: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one answer, as the service counts them; cached are part of input, reasoning part of output."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose batches these are. `fingerprint` is a salted hash of the key: it tells keys apart and gives none away."""
+
+    base_url: str
+    organization: str = ""
+    project: str = ""
+    fingerprint: str = ""

@@ -1,0 +1,279 @@
+"""What to do next, from what is known: pure, total, deterministic. No I/O, no clock, no randomness.
+
+`plan()` returns what is due now, in the order in which it is to be done; else one Wait for the moment when something will be; and `()`
+exactly when everything is final. The runner performs the actions, records what came of them, and asks again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+
+RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
+_NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
+RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """A batch that is not final, or still under audit."""
+
+    id: int
+    job: int
+    profile: str
+    model: str
+    state: BatchState
+    next_at: int = 0
+    audit_until: int | None = None
+    cancel_requested: bool = False
+    cancel_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """A job with open items, or with outputs older than its ledger.
+
+    `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
+    `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
+    """
+
+    id: int
+    profile: str
+    has_open_items: bool
+    is_stale: bool
+    is_paused: bool = False
+    fresh_files: tuple[tuple[int, str], ...] = ()
+    queued_due: int = 0
+    queued_next_at: int | None = None
+    queued_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile.
+
+    `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
+    `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next.
+    """
+
+    jobs: tuple[JobFacts, ...] = ()
+    batches: tuple[BatchFacts, ...] = ()
+    holds: tuple[tuple[str, str, int], ...] = ()
+    in_process: frozenset[str] = frozenset()
+    exhausted: frozenset[str] = frozenset()
+    unreachable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """List everything recent of this profile: find batches whose creation is in doubt, audit for duplicates, note statuses."""
+
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Let an in-process service execute lines."""
+
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask for the status of these batches of one profile."""
+
+    profile: str
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask the service to cancel."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Give up a batch that was cancelled before it was created: nothing of it exists anywhere."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Download both files and settle every attempt."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Make a batch of one fresh request file."""
+
+    job: int
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Make batches of a job's queued items, by copying their requests."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Send the input file."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Commit the intent, then create."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutputs:
+    """The job has no open item: write its outputs."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is due before `until` (unix seconds)."""
+
+    until: int
+
+
+Action: TypeAlias = (
+    Sweep
+    | Work
+    | Poll
+    | Cancel
+    | Drop
+    | Collect
+    | Form
+    | Cut
+    | Upload
+    | Create
+    | WriteOutputs
+    | Wait
+)
+
+
+def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
+    """The actions that are due, finding before polling before collecting before sending; or a Wait; or () when all is final."""
+    reachable = tuple(b for b in snapshot.batches if b.profile not in snapshot.unreachable)
+    due: list[Action] = [
+        *(Drop(b.id) for b in snapshot.batches if b.cancel_requested and b.state in _NOT_CREATED),
+        *_sweeps(reachable, now),
+        *_polls(snapshot, reachable, now),
+        *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
+        *_sends(snapshot, reachable, now),
+        *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
+    ]
+    if due:
+        return tuple(due)
+    moments = [*_next_moments(snapshot, now)]
+    return (Wait(min(moments)),) if moments else ()
+
+
+def _sweeps(batches: Iterable[BatchFacts], now: int) -> list[Action]:
+    profiles = {
+        b.profile
+        for b in batches
+        if b.next_at <= now
+        and (b.state == BatchState.CREATING or (b.audit_until is not None and b.audit_until > now))
+    }
+    return [Sweep(profile) for profile in sorted(profiles)]
+
+
+def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
+    created = [b for b in batches if b.state == BatchState.CREATED]
+    actions: list[Action] = [
+        Cancel(b.id)
+        for b in created
+        if b.cancel_requested and not b.cancel_sent and b.next_at <= now
+    ]
+    for profile in sorted({b.profile for b in created}):
+        if profile in snapshot.in_process:
+            if profile in snapshot.exhausted:
+                continue
+            actions.append(Work(profile))
+            actions.append(Poll(profile, tuple(b.id for b in created if b.profile == profile)))
+        elif ids := tuple(b.id for b in created if b.profile == profile and b.next_at <= now):
+            actions.append(Poll(profile, ids))
+    return actions
+
+
+def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
+    actions: list[Action] = []
+    live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    for job in snapshot.jobs:
+        if job.is_paused or job.profile in snapshot.unreachable:
+            continue
+        actions += [
+            Form(job.id, file)
+            for file, model in job.fresh_files
+            if _held_until(snapshot, job.profile, model) <= now
+        ]
+        # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
+        if _held_until(snapshot, job.profile, "") <= now and _is_cut_due(job, job.id in live, now):
+            actions.append(Cut(job.id))
+    for b in batches:
+        if b.cancel_requested:
+            continue
+        if b.next_at <= now and _held_until(snapshot, b.profile, b.model) <= now:
+            if b.state == BatchState.PLANNED:
+                actions.append(Upload(b.id))
+            elif b.state == BatchState.UPLOADED:
+                actions.append(Create(b.id))
+    return actions
+
+
+def _is_cut_due(job: JobFacts, is_live: bool, now: int) -> bool:
+    if not job.queued_due:
+        return False
+    return (
+        not is_live
+        or job.queued_due >= RETRY_GATHER_COUNT
+        or (job.queued_since is not None and now - job.queued_since >= RETRY_GATHER_S)
+    )
+
+
+def _held_until(snapshot: Snapshot, profile: str, model: str) -> int:
+    return max(
+        (until for p, m, until in snapshot.holds if p == profile and m in ("", model)), default=0
+    )
+
+
+def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
+    """When each thing that is not final may be due; a moment that has passed (unreachable, exhausted) counts as the next second."""
+    later = now + 1
+    live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    for b in snapshot.batches:
+        if b.state in FINAL_BATCH_STATES:
+            if b.audit_until is not None and b.audit_until > now:
+                yield max(b.next_at, later)
+            continue
+        held = 0
+        if b.state in _NOT_CREATED:
+            held = _held_until(snapshot, b.profile, b.model)
+        yield max(b.next_at, held, later)
+    for job in snapshot.jobs:
+        if job.is_paused or not job.has_open_items:
+            continue
+        for _, model in job.fresh_files:
+            yield max(_held_until(snapshot, job.profile, model), later)
+        if job.queued_due and job.id in live and job.queued_since is not None:
+            yield max(job.queued_since + RETRY_GATHER_S, later)
+        elif job.queued_due:
+            yield max(_held_until(snapshot, job.profile, ""), later)
+        if job.queued_next_at is not None:
+            yield max(job.queued_next_at, later)

@@ -1,0 +1,82 @@
+"""What one settled attempt means for its item: the retry policy, as tables and small functions. Pure."""
+
+from typing import Final, NamedTuple
+
+from batchrun.ledger.states import ItemEvent
+from batchrun.planning.classify import Outcome
+
+RETRY_DELAYS_S: Final = (60, 600, 3_600)  # after the 1st, 2nd, and every later spent attempt
+SENDS_PER_ATTEMPT: Final = 3  # releases are free, but an item that is sent for ever is not worth it
+TOKEN_HOLD_S: Final = (
+    60,
+    180,
+    420,
+    900,
+)  # back-off after the 1st, 2nd, … refusal for enqueued tokens
+SHRINK_AFTER_REFUSALS: Final = 3
+PAUSE_AFTER_RELEASES: Final = 5
+FILE_RETRIES: Final = 3  # uploads of one batch whose file the validator could not find
+POLL_SHARE: Final = 10  # a batch is polled again after a tenth of its age …
+POLL_MOST_S: Final = 600  # … but at least every ten minutes
+ERROR_DELAYS_S: Final = (10, 30, 60, 300, 900)  # after the 1st, 2nd, … pass in which a step failed
+INTENT_MOST_S: Final = 7 * 86_400  # an older intent is never proven absent
+LATE_FILES_S: Final = 600  # a completed batch may show its file ids late
+
+
+class Settlement(NamedTuple):
+    """The event for the item, and its attempts spent after it."""
+
+    event: ItemEvent
+    attempts: int
+
+
+def settle(
+    outcome: Outcome,
+    *,
+    attempts: int,
+    attempts_limit: int,
+    sends: int,
+    is_cancelled: bool,
+    is_superseded: bool,
+) -> Settlement:
+    """The event that an outcome is for an item which has spent `attempts` before and was sent `sends` times, this one included.
+
+    `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data).
+    """
+    spent = attempts if outcome == Outcome.RELEASED else attempts + 1
+    if is_superseded:
+        return Settlement(ItemEvent.SUPERSEDED, 0)
+    if outcome == Outcome.SUCCEEDED:
+        return Settlement(ItemEvent.SUCCEEDED, spent)
+    if outcome == Outcome.FAILED:
+        return Settlement(ItemEvent.GAVE_UP, spent)
+    if is_cancelled:
+        return Settlement(ItemEvent.CANCELLED, spent)
+    if spent >= attempts_limit or sends >= SENDS_PER_ATTEMPT * attempts_limit:
+        return Settlement(ItemEvent.GAVE_UP, spent)
+    if outcome == Outcome.RELEASED:
+        return Settlement(ItemEvent.RELEASED, spent)
+    return Settlement(ItemEvent.RETRY, spent)
+
+
+def retry_delay_s(attempts: int) -> int:
+    """Seconds before an item that has spent `attempts` (>= 1) is sent again."""
+    return RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
+
+
+def error_delay_s(errors: int, retry_after_s: float | None) -> int:
+    """Seconds before a step is tried again that failed in `errors` passes in a row (>= 1), or what the service asked for, up to an hour."""
+    delay = ERROR_DELAYS_S[min(errors, len(ERROR_DELAYS_S)) - 1]
+    return max(delay, min(int(retry_after_s or 0) + 1, 3_600) if retry_after_s else 0)
+
+
+def poll_delay_s(age_s: int, poll_s: int) -> int:
+    """Seconds until a batch of this age is polled again; `poll_s` is the profile's shortest interval, 0 for in-process services."""
+    if poll_s == 0:
+        return 0
+    return max(poll_s, min(age_s // POLL_SHARE, POLL_MOST_S))
+
+
+def token_hold_s(refusals: int) -> int:
+    """Seconds to hold a model back after `refusals` (>= 1) batches in a row did not fit the service's queue of tokens."""
+    return TOKEN_HOLD_S[min(refusals, len(TOKEN_HOLD_S)) - 1]

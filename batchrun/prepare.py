@@ -1,0 +1,247 @@
+"""PREPARE: a job's items become request files and item rows, streaming, under one submission.
+
+Nothing is sent from here. Every bad line is reported in one go; a job with an error (beyond its `bad_items`) leaves no trace in the ledger.
+`check` and `--dry-run` are the same code, followed by `abandon`.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
+from batchrun.jobfile import ItemBlock, read_items
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.submissions import Submission, Tally
+from batchrun.model import JobSettings, Limits
+from batchrun.requests import BadItem, RequestBuilder
+
+_PROBLEMS_KEPT: Final = 1_000
+_REASK_FLOOR: Final = 100  # fewer answered items than this may always be asked again
+_REASK_SHARE: Final = 0.2
+_VANISH_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """What the user allowed on the command line; see docs/command-line.md."""
+
+    items: str | None = None
+    limit: int | None = None
+    reask: bool = False
+    new_only: bool = False
+    allow_missing: bool = False
+    is_dry_run: bool = False
+
+
+@dataclass(slots=True)
+class ProblemList:
+    """Counts every problem and keeps the first thousand: a wrong file of a million lines must not fill memory."""
+
+    kept: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, problem: Problem) -> None:
+        """Take one more."""
+        self.count += 1
+        if len(self.kept) < _PROBLEMS_KEPT:
+            self.kept.append(problem)
+
+    def error(self) -> JobFileError:
+        """All of them as one error, in the order of the lines."""
+        kept = sorted(self.kept, key=lambda p: (p.path, p.line or 0))
+        if self.count > len(kept):
+            more = Problem(
+                path=kept[0].path, what=f"… and {self.count - len(kept):,} more problems like these"
+            )
+            kept.append(more)
+        return JobFileError(tuple(kept))
+
+
+def prepare(
+    ledger: Ledger,
+    settings: JobSettings,
+    *,
+    profile: str,
+    outputs: str,
+    limits: Limits,
+    at: int,
+    options: SubmitOptions,
+    stdin: BinaryIO | None = None,
+    agree: Callable[[Tally], bool] = lambda _: True,
+    is_kept: bool = True,
+) -> Tally:
+    """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
+
+    `agree` is asked with the tally before anything becomes visible; a no is a GuardError. Raises JobFileError with every problem (exit 5),
+    GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
+    """
+    builder = RequestBuilder(settings)
+    problems = ProblemList()
+    for what in builder.check():
+        problems.add(Problem(path=settings.path, line=settings.line, what=what))
+    if problems.count:
+        raise problems.error()
+    submission = Submission(
+        ledger, settings, profile=profile, outputs=outputs, limits=limits, at=at
+    )
+    submission.begin(items_from=options.items)
+    try:
+        bad = ProblemList()
+        _take_items(submission, builder, bad, options, stdin)
+        if bad.count > settings.bad_items:
+            raise bad.error()
+        submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
+        if not submission.tally.items and not bad.count:
+            raise JobFileError((_no_items(settings, options),))
+        submission.find_vanished()
+        if options.limit is not None or settings.missing == "keep":
+            submission.tally.vanished = 0
+        if not options.is_dry_run:
+            _guard(settings, submission.tally, options)
+        if options.is_dry_run or not is_kept:
+            submission.abandon()
+        elif not agree(submission.tally):
+            raise GuardError(f"{settings.name}: not confirmed; nothing was sent.")
+        else:
+            submission.ready(
+                new_only=options.new_only,
+                keep_missing=options.limit is not None or settings.missing == "keep",
+            )
+    except BaseException:
+        submission.abandon()
+        raise
+    return submission.tally
+
+
+def _take_items(
+    submission: Submission,
+    builder: RequestBuilder,
+    bad: ProblemList,
+    options: SubmitOptions,
+    stdin: BinaryIO | None,
+) -> None:
+    settings = builder.settings
+    twice: list[tuple[str, str, int]] = []
+    for block in _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit):
+        note_bad, name_of = _reporters(settings, block, bad)
+        seen = len(submission.duplicates)
+        submission.add(list(builder.build_all(block.fields, note_bad)), name_of)
+        twice += [(key, block.path, block.lines[i]) for key, i in submission.duplicates[seen:]]
+        if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
+            break  # a thousand problems show what is wrong; the rest would read the same
+    submission.flush()
+    for problem in _duplicate_problems(builder, twice, options):
+        bad.add(problem)
+
+
+def _reporters(
+    settings: JobSettings, block: ItemBlock, bad: ProblemList
+) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
+    shown = _shown(settings, block.path)
+
+    def note_bad(index: int, exc: BadItem) -> None:
+        bad.add(Problem(path=block.path, line=block.lines[index], what=exc.message, fix=exc.fix))
+
+    def name_of(index: int) -> str:
+        return f"{shown}:{block.lines[index]}"
+
+    return note_bad, name_of
+
+
+def _shown(settings: JobSettings, path: str) -> str:
+    """A data file as it names items without id: relative to the job file, so that moving both changes nothing."""
+    return os.path.relpath(path, os.path.dirname(settings.path)) if os.path.isabs(path) else path
+
+
+def _first(blocks: Iterator[ItemBlock], limit: int | None) -> Iterator[ItemBlock]:
+    if limit is None:
+        yield from blocks
+        return
+    left = limit
+    for block in blocks:
+        if left <= 0:
+            return
+        yield dataclasses.replace(block, fields=block.fields[:left], lines=block.lines[:left])
+        left -= len(block.fields)
+
+
+def _duplicate_problems(
+    builder: RequestBuilder, twice: list[tuple[str, str, int]], options: SubmitOptions
+) -> Iterator[Problem]:
+    """One problem per repeated id. Where it stood first is found by reading once more: no id is held in memory for the good case."""
+    wanted = {key for key, _, _ in twice}
+    first: dict[str, tuple[str, int]] = {}
+    if wanted and options.items != "-":
+        id_of = builder.id_of
+        for block in read_items(builder.settings, ProblemList(), items=options.items):
+            for fields, line in zip(block.fields, block.lines, strict=True):
+                with contextlib.suppress(BatchrunError):
+                    if (key := id_of(fields)) in wanted and key is not None:
+                        first.setdefault(key, (block.path, line))
+            if len(first) == len(wanted):
+                break
+    for key, path, line in twice:
+        where = first.get(key)
+        note = ""
+        if where is not None:
+            note = f" (first on line {where[1]}{'' if where[0] == path else f' of {where[0]}'})"
+        yield Problem(
+            path=path,
+            line=line,
+            what=f"duplicate id {key!r}{note}",
+            fix='Give each item its own "id".',
+        )
+
+
+def _failure_of(settings: JobSettings, problem: Problem) -> tuple[str, str, str]:
+    return (
+        f"{_shown(settings, problem.path)}:{problem.line}",
+        "bad_item",
+        f"{problem.what}{' ' if problem.fix else ''}{problem.fix}",
+    )
+
+
+def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
+    source = options.items or settings.items
+    where = f"in {source}" if source else "below its job line"
+    return Problem(
+        path=settings.path,
+        line=settings.line,
+        what=f"job {settings.name!r} has no items: nothing was found {where}",
+        fix="Add item lines, or point 'items' at a data file.",
+    )
+
+
+def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
+    """Stop what looks like a mistake before it costs anything."""
+    queued = tally.new + tally.changed + tally.requeued
+    if settings.max_new is not None and queued > settings.max_new:
+        raise GuardError(
+            f"{settings.name}: {queued:,} items would be queued, and 'max_new' allows {settings.max_new:,}. "
+            "Nothing was sent. Check the data, or raise max_new in the job line."
+        )
+    if (
+        not options.reask
+        and not options.new_only
+        and tally.reasked > _REASK_FLOOR
+        and tally.reasked > _REASK_SHARE * tally.answered
+    ):
+        raise GuardError(
+            f"{settings.name}: the request changed: {tally.reasked:,} answered items would be asked again (and paid again). "
+            "Nothing was sent. --reask to do it, --new-only to use it for new items."
+        )
+    before = tally.known + tally.vanished
+    if not options.allow_missing and tally.vanished > _VANISH_SHARE * before:
+        raise JobFileError(
+            (
+                Problem(
+                    path=settings.path,
+                    line=settings.line,
+                    what=f"{tally.vanished:,} of {before:,} items of job {settings.name!r} are gone from its data. Nothing was sent",
+                    fix="--allow-missing if that is meant.",
+                ),
+            )
+        )

@@ -1,0 +1,264 @@
+"""Items -> requests: the bytes of one request, without the custom_id that tells one sending from the next.
+
+The varying part of most requests is one string. So the body is built once with a sentinel in its place, encoded, and cut there;
+an item costs one render and one string encode. Items with a `body` or a structured `input` of their own are built whole.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import xxhash
+
+from batchrun.endpoints import endpoint_of
+from batchrun.endpoints.base import Endpoint
+from batchrun.errors import BatchrunError
+from batchrun.jobfile import Fault, check_item, id_of
+from batchrun.jobfile.template import Template, TemplateError, Where, compile_template
+from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
+
+# Neither can stand in a job file's own text: NUL is refused there.
+_PROMPT_MARK: Final = "\x00prompt\x00"
+_INSTRUCTIONS_MARK: Final = "\x00instructions\x00"
+_encode: Final = msgspec.json.Encoder().encode
+_CHECKED_BODIES_MAX: Final = (
+    1_000  # distinct item bodies remembered as checked; more are simply checked again
+)
+
+
+class Request(NamedTuple):
+    """`tail`: `"method":"POST","url":…,"body":{…}}`, everything after custom_id, UTF-8, no newline. `inputs`: embedding inputs, or 1."""
+
+    key: str | None
+    tail: bytes
+    model: str
+    inputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadItem(BatchrunError):
+    """This item cannot become a request; `cause` is a code of planning/causes.py."""
+
+    cause: str
+    message: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def request_hash(tail: bytes) -> bytes:
+    """What makes two requests the same: version 1, 16 bytes, over method, url and first-round body as they are sent.
+
+    Pinned by golden tests: a drift between releases would ask (and pay) for every job again.
+    """
+    return xxhash.xxh3_128_digest(tail, 1)
+
+
+def custom_id(item: int, send: int, key: str | None) -> str:
+    """`<item>-<send>-<h>`: unique on the wire, and `h` leads back to the user's id when the ledger is lost.
+
+    h: 12 hex digits of xxh3-64 of the id (of "" for items without one). It only has to tell ids apart, not to keep secrets,
+    and a cryptographic hash would cost a fifth of PREPARE.
+    """
+    return f"{item}-{send}-{xxhash.xxh3_64_hexdigest((key or '').encode())[:12]}"
+
+
+def line_prefix(identifier: str) -> bytes:
+    """The start of a request line; with a tail and a newline it is whole. Our custom_ids need no escaping."""
+    return b'{"custom_id":"%b",' % identifier.encode("ascii")
+
+
+class RequestBuilder:
+    """Builds the requests of one job. Raises JobFileError-like Problems for the job line at construction, BadItem per item."""
+
+    def __init__(self, settings: JobSettings) -> None:
+        self.settings = settings
+        self.endpoint: Endpoint = endpoint_of(settings.endpoint)
+        self.warnings: list[str] = []
+        self._head = f'"method":"POST","url":{_encode(settings.endpoint).decode()},"body":'.encode()
+        self.id_of = id_of(settings)
+        self._checked: set[bytes] = set()
+        self._prompt = self._template("prompt", settings.prompt)
+        self._instructions = self._template("instructions", settings.instructions)
+        self._varies = bool(self._instructions and self._instructions.variables)
+        self._fixed_instructions = (
+            self._instructions.render({}) if self._instructions and not self._varies else None
+        )
+
+    def check(self) -> tuple[str, ...]:
+        """Problems of the job line itself (keys that mean nothing here, unknown parameters, wrong kinds), before any item is read."""
+        settings = self.settings
+        if settings.is_raw:
+            return ()
+        problems = self.endpoint.check_job(settings)
+        if not settings.body_unchecked:
+            body = self.endpoint.build(
+                settings, model=settings.model or "model", prompt="x", instructions="x", body={}
+            )
+            unknown, warnings = self.endpoint.check_body(body)
+            problems += unknown
+            self.warnings += warnings
+        return problems
+
+    def _template(self, key: str, text: str | None) -> Template | None:
+        if text is None:
+            return None
+        settings = self.settings
+        return compile_template(text, where=Where(path=settings.path, line=settings.line, key=key))
+
+    def build(self, fields: Mapping[str, Json]) -> Request:
+        """The request of one item. Raises BadItem."""
+        try:
+            if self.settings.is_raw:
+                return self._raw(fields)
+            key = self.id_of(fields)
+            if self._is_whole(fields):
+                return self._whole(key, fields)
+            assert self._prompt is not None
+            prompt = _encode(self._prompt.render(fields))
+            instructions = b""
+            if self._varies:
+                assert self._instructions is not None
+                instructions = _encode(self._instructions.render(fields))
+            tail = b"".join(
+                prompt if part is _P else instructions if part is _I else part
+                for part in self._skeleton
+            )
+            if len(tail) > ITEM_LINE_LIMIT_BYTES:
+                raise _too_large(tail)
+            return Request(key, tail, self.settings.model or "", 1)
+        except TemplateError as exc:
+            raise BadItem("template_error", str(exc)) from None
+        except Fault as fault:
+            raise BadItem("bad_item", fault.what, fault.fix) from None
+
+    def build_all(
+        self, block: list[dict[str, Any]], bad: Callable[[int, BadItem], None]
+    ) -> Iterator[tuple[int, Request]]:
+        """(index in block, request) of every good item, in order; bad ones go to `bad`. The hot loop of PREPARE."""
+        if self.settings.is_raw or self._varies or any(map(self._is_whole, block)):
+            yield from self._build_each(block, bad)
+            return
+        assert self._prompt is not None
+        before, _, after = self._skeleton
+        render, key_of, model = self._prompt.render, self.id_of, self.settings.model or ""
+        for index, fields in enumerate(block):
+            try:
+                tail = b"%b%b%b" % (before, _encode(render(fields)), after)
+                if len(tail) > ITEM_LINE_LIMIT_BYTES:
+                    raise _too_large(tail)
+                yield index, Request(key_of(fields), tail, model, 1)
+            except TemplateError as exc:
+                bad(index, BadItem("template_error", str(exc)))
+            except Fault as fault:
+                bad(index, BadItem("bad_item", fault.what, fault.fix))
+            except BadItem as exc:
+                bad(index, exc)
+
+    def _build_each(
+        self, block: list[dict[str, Any]], bad: Callable[[int, BadItem], None]
+    ) -> Iterator[tuple[int, Request]]:
+        for index, fields in enumerate(block):
+            try:
+                yield index, self.build(fields)
+            except BadItem as exc:
+                bad(index, exc)
+
+    def _is_whole(self, fields: Mapping[str, Json]) -> bool:
+        """Whether this item's body must be built by itself."""
+        return (
+            self._prompt is None
+            or "body" in fields
+            or "model" in fields
+            or self.settings.model is None
+        )
+
+    @functools.cached_property
+    def _skeleton(self) -> tuple[bytes, ...]:
+        """The encoded body around prompt (`_P`) and, where they vary, instructions (`_I`)."""
+        body = self.endpoint.build(
+            self.settings,
+            model=self.settings.model,
+            prompt=_PROMPT_MARK,
+            instructions=_INSTRUCTIONS_MARK if self._varies else self._fixed_instructions,
+            body={},
+        )
+        return _cut(self._head + _encode(body) + b"}")
+
+    def _whole(self, key: str | None, fields: Mapping[str, Json]) -> Request:
+        fault = check_item(fields, self.settings)
+        if fault is not None:
+            raise BadItem("bad_item", fault)
+        body = fields.get("body") or {}
+        if self._prompt is not None:
+            prompt: Json = self._prompt.render(fields)
+        elif "input" in fields:
+            prompt = fields["input"]
+        else:
+            raise BadItem(
+                "bad_item",
+                "nothing to ask: the job line has no 'prompt' and the item has no 'input'",
+            )
+        instructions = self._instructions.render(fields) if self._instructions else None
+        model = fields.get("model") or self.settings.model
+        built = self.endpoint.build(
+            self.settings, model=model, prompt=prompt, instructions=instructions, body=body
+        )
+        self._check_item_body(built, body, prompt)
+        return self._request(key, built)
+
+    def _check_item_body(self, built: JsonObject, body: JsonObject, prompt: Json) -> None:
+        # Structured input is part of what is checked; a plain prompt cannot be wrong.
+        mark = _encode([body, None if isinstance(prompt, str) else prompt])
+        if mark in self._checked:
+            return
+        problems = self.endpoint.conflicts(self.settings, body)
+        if not self.settings.body_unchecked:
+            problems += self.endpoint.check_body(built)[0]
+        if problems:
+            raise BadItem("bad_item", "; ".join(problems))
+        if len(self._checked) < _CHECKED_BODIES_MAX:
+            self._checked.add(mark)
+
+    def _raw(self, fields: Mapping[str, Json]) -> Request:
+        fault = check_item(fields, self.settings)
+        if fault is not None:
+            raise BadItem("bad_item", fault)
+        body = fields["body"]
+        problems, _ = self.endpoint.check_body(body, is_complete=True)
+        if problems:
+            raise BadItem("bad_item", "; ".join(problems))
+        return self._request(self.id_of(fields), body)
+
+    def _request(self, key: str | None, body: JsonObject) -> Request:
+        tail = self._head + _encode(body) + b"}"
+        if len(tail) > ITEM_LINE_LIMIT_BYTES:
+            raise _too_large(tail)
+        return Request(key, tail, body["model"], self.endpoint.input_count(body))
+
+
+def _too_large(tail: bytes) -> BadItem:
+    return BadItem("too_large", f"the request is {len(tail):,} bytes; 16 MB is the most")
+
+
+_P: Final = b"\x00p"
+_I: Final = b"\x00i"
+
+
+def _cut(encoded: bytes) -> tuple[bytes, ...]:
+    """The encoded skeleton, cut at its marks: literal parts with `_P` and `_I` (by identity) where the strings go."""
+    parts: list[bytes] = [encoded]
+    for mark, part in ((_PROMPT_MARK, _P), (_INSTRUCTIONS_MARK, _I)):
+        needle = _encode(mark)
+        cut: list[bytes] = []
+        for piece in parts:
+            if piece is _P or needle not in piece:
+                cut.append(piece)
+                continue
+            before, after = piece.split(needle)
+            cut += [before, part, after]
+        parts = cut
+    return tuple(parts)

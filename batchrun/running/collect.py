@@ -1,0 +1,267 @@
+"""COLLECT: the result files of a batch become settled attempts. Streams from the spool; no network.
+
+A result settles its item by (our batch row, custom_id) and by nothing else. The first line of an attempt wins; later ones, unknown ids and
+lines that cannot be read are incidents. An item without a line is settled by how its batch ended.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import xxhash
+
+from batchrun.endpoints.answer import Finish, Reading
+from batchrun.endpoints.reading import make_reader
+from batchrun.ledger.batches import add_incident, move_batch
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.settling import RESULT_OUTCOMES, OpenAttempt, Prior, Settling
+from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
+from batchrun.model import JobSettings
+from batchrun.planning.classify import Outcome
+from batchrun.planning.policy import retry_delay_s, settle
+
+_encode: Final = msgspec.json.Encoder().encode
+_BLOCK_BYTES: Final = 1 << 20
+_HELD_BYTES: Final = (
+    24_000_000  # result text held before a run is sorted and inserted: the bound on memory
+)
+_ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
+_INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
+
+
+_NOTHING: Final = Reading(
+    None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
+)
+
+
+class Settled(NamedTuple):
+    """How many items moved by which event, and how many lines were not ours to place."""
+
+    moved: dict[ItemEvent, int]
+    incident_count: int
+
+
+def collect(
+    ledger: Ledger,
+    batch: sqlite3.Row,
+    settings: JobSettings,
+    files: list[tuple[int, Path]],
+    *,
+    missing: tuple[Outcome, str, str],
+    event: BatchEvent,
+    at: int,
+    failed: Mapping[int, str] | None = None,
+    **columns: object,
+) -> Settled:
+    """Settle every attempt of `batch` and move it by `event` (COLLECTED, LOST or REJECTED), in one transaction.
+
+    `files`: (kind, spool path) of those that exist, output first. `missing`: outcome, cause and message for items without any line;
+    `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
+    Raises LedgerError; then nothing has changed, and the same call can be made again.
+    """
+    with ledger.transaction():
+        settling = Settling(ledger, batch, at)
+        lines = _Lines(ledger, settling, batch, settings, at)
+        for kind, path in files:
+            lines.take(kind, path)
+        lines.settle_named(failed or {})
+        lines.settle_missing(*missing)
+        moved = settling.finish()
+        lines.record_incidents()
+        move_batch(
+            ledger,
+            batch["id"],
+            before=BatchState(batch["state"]),
+            event=event,
+            at=at,
+            detail={str(event): n for event, n in moved.items() if n},
+            collected_at=at,
+            **columns,
+        )
+        progressed = sum(n for e, n in moved.items() if e != ItemEvent.RELEASED)
+        ledger.execute(
+            "update jobs set stale = 1, releases = case when ? then 0 else releases + 1 end where id = ?",
+            (progressed, batch["job"]),
+        )
+    return Settled(moved, lines.incident_count)
+
+
+class _Lines:
+    """Reads lines and hands rows to the settling; `_expected` maps the custom_id of each attempt still open to its item."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settling: Settling,
+        batch: sqlite3.Row,
+        settings: JobSettings,
+        at: int,
+    ) -> None:
+        self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
+        self._read = make_reader(settings)
+        self._attempts_limit = settings.attempts
+        self._no_delay = batch["profile"] == "local"
+        self._is_cancelled = bool(batch["cancel_requested"])
+        open_attempts = settling.open_attempts()
+        self._prior: Prior = settling.prior()
+        self._is_plain = not any(self._prior) and not self._is_cancelled
+        intdigest = xxhash.xxh3_64_intdigest
+        self._expected: dict[str, OpenAttempt] = {
+            "%d-%d-%012x" % (a[0], a[2], intdigest((a[1] or "").encode()) >> 16): a
+            for a in open_attempts
+        }
+        self._settled: set[str] = set()
+        self._rows: list[tuple[object, ...]] = []
+        self._held = 0
+        self.incident_count = 0
+        self._incidents: list[tuple[str, str, str]] = []
+
+    def take(self, kind: int, path: Path) -> None:
+        """Every line of one file."""
+        batch_id, at, read = self._batch["id"], self._at, self._read
+        model_id, expected, rows = self._settling.model_id, self._expected, self._rows
+        last_model, last_model_id = None, None
+        succeeded, done = Outcome.SUCCEEDED, RESULT_OUTCOMES[ItemEvent.SUCCEEDED]
+        for offset, line in _lines_of(path):
+            reading = read(line)
+            custom_id = reading[0]
+            attempt = expected.pop(custom_id, None) if custom_id is not None else None
+            if attempt is None:
+                self._note_stray(kind, offset, reading)
+                continue
+            if reading[11] != last_model:
+                last_model = reading[11]
+                last_model_id = model_id(last_model)
+            output = reading[4]
+            if reading[1] is succeeded and self._is_plain:
+                assert output is not None
+                text: str | None = output.decode()
+                rows.append(
+                    (
+                        attempt[0], batch_id, attempt[2], 1, at, done, None, None, text, reading[6].value,
+                        reading[7], reading[8], reading[9], reading[10], last_model_id, kind, offset, len(line),
+                    )
+                )  # fmt: skip
+                self._held += len(line) + _ROW_BYTES
+            else:
+                self._settle(attempt, reading, last_model_id, (kind, offset, len(line)))
+            if self._held > _HELD_BYTES:
+                self._store()
+        self._store()
+
+    def settle_named(self, failed: Mapping[int, str]) -> None:
+        """Items whose request the service refused by line number: nothing ran, and the same request would be refused again."""
+        for custom_id, attempt in list(self._expected.items()):
+            if (message := failed.get(attempt.item)) is not None:
+                del self._expected[custom_id]
+                refused = _NOTHING._replace(cause="rejected", message=message)
+                self._settle(attempt, refused, None, (None, None, None))
+
+    def settle_missing(self, outcome: Outcome, cause: str, message: str) -> None:
+        """Items that no line spoke of."""
+        for attempt in self._expected.values():
+            nothing = _NOTHING._replace(outcome=outcome, cause=cause, message=message)
+            self._settle(attempt, nothing, None, (None, None, None))
+        self._expected = {}
+        self._store()
+
+    def record_incidents(self) -> None:
+        """What was not ours to place, for people."""
+        for kind, message, detail in self._incidents:
+            add_incident(
+                self._ledger,
+                at=self._at,
+                kind=kind,
+                message=message,
+                job=self._batch["job"],
+                batch=self._batch["id"],
+                detail=detail,
+            )
+
+    def _settle(
+        self,
+        attempt: OpenAttempt,
+        reading: Reading,
+        model: int | None,
+        place: tuple[int | None, int | None, int | None],
+    ) -> None:
+        item = attempt.item
+        event, attempts = settle(
+            reading.outcome,
+            attempts=self._prior.attempts.get(item, 0),
+            attempts_limit=self._attempts_limit,
+            sends=attempt.sends,
+            is_cancelled=self._is_cancelled or item in self._prior.vanished,
+            is_superseded=item in self._prior.superseded,
+        )
+        output = reading.output
+        if output is None and reading.partial is not None:
+            text: str | None = _encode(reading.partial).decode()
+        else:
+            text = None if output is None else output.decode()
+        self._rows.append(
+            (
+                item, self._batch["id"], attempt.sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
+                reading.message, text, reading.finish.value, reading.input_tokens, reading.cached_tokens,
+                reading.output_tokens, reading.reasoning_tokens, model, *place,
+            )
+        )  # fmt: skip
+        self._held += len(text or "") + len(reading.message or "") + _ROW_BYTES
+        if event != ItemEvent.SUCCEEDED:
+            is_delayed = event == ItemEvent.RETRY and not self._no_delay
+            not_before = self._at + (retry_delay_s(attempts) if is_delayed else 0)
+            self._settling.except_for(((item, event, not_before),))
+
+    def _store(self) -> None:
+        if self._rows:
+            self._settling.store(self._rows)
+            self._rows.clear()
+            self._held = 0
+
+    def _note_stray(self, kind: int, offset: int, reading: Reading) -> None:
+        """A line that settles nothing: garbage, a stranger's id, or a second answer to an attempt that has one."""
+        self.incident_count += 1
+        if len(self._incidents) >= _INCIDENTS_MOST:
+            return
+        where = f"{('output', 'error')[kind]} file, byte {offset}"
+        if reading.custom_id is None:
+            self._incidents.append(("unreadable_line", f"{where}: {reading.message}", where))
+        elif self._is_ours(reading.custom_id):
+            self._incidents.append(
+                ("second_result", f"{where}: a second result for {reading.custom_id}", where)
+            )
+        else:
+            self._incidents.append(
+                (
+                    "unknown_result",
+                    f"{where}: a result for {reading.custom_id!r}, which was not asked",
+                    where,
+                )
+            )
+
+    def _is_ours(self, custom_id: str) -> bool:
+        item = custom_id.partition("-")[0]
+        return item.isdecimal() and bool(
+            self._ledger.value(
+                "select 1 from result_rows where item = ? and batch = ?",
+                (int(item), self._batch["id"]),
+            )
+            or any(row[0] == int(item) for row in self._rows)
+        )
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(offset, line without newline) of every non-empty line; split on b"\\n" only, since text may hold any other separator."""
+    offset, rest = 0, b""
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            lines = (rest + block).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                if line and line != b"\r":
+                    yield offset, line
+                offset += len(line) + 1
+    if rest.strip():
+        yield offset, rest

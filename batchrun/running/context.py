@@ -1,0 +1,152 @@
+"""What one pass carries along: the ledger, the clock, the backends it has opened, and what it has learned about them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from batchrun.backends.base import Backend
+from batchrun.clock import Clock
+from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
+from batchrun.ledger.connection import Ledger
+from batchrun.model import Account
+
+OpenBackend = Callable[[str], Backend]
+_WORK_SLICE_S: Final = 5.0
+
+
+class Observer(Protocol):
+    """Told of what happens, for progress and logs; `event` is a stable word (docs/command-line.md), `facts` are plain values."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Take note; must not raise."""
+        ...
+
+
+def silent(event: str, **facts: object) -> None:
+    """The observer that does nothing."""
+
+
+@dataclass(slots=True)
+class PassContext:
+    """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
+    services may still use of it.
+    """
+
+    ledger: Ledger
+    clock: Clock
+    open_backend: OpenBackend
+    observer: Observer = silent
+    work_s: float = 300.0
+    backends: dict[str, Backend] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    exhausted: set[str] = field(default_factory=set)
+    unreachable: set[str] = field(default_factory=set)
+    problems: list[BatchrunError] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+    def backend(self, profile: str) -> Backend:
+        """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.
+
+        Raises AuthError (no key), WrongAccount, JobFileError (no such profile).
+        """
+        backend = self.backends.get(profile)
+        if backend is None:
+            backend = self.open_backend(profile)
+            self.backends[profile] = backend
+        if profile not in self.accounts:
+            self.accounts[profile] = self._checked_account(profile, backend)
+        return backend
+
+    def fail(self, profile: str, error: BackendError) -> None:
+        """Note what went wrong; where the whole profile is affected, leave it alone for the rest of the pass."""
+        self.problems.append(error)
+        self.unreachable.add(profile)
+        self.observer("unreachable", profile=profile, message=str(error))
+
+    def work(self, profile: str) -> None:
+        """Give an in-process service one slice of this pass."""
+        backend = self.backends[profile]
+        share = min(_WORK_SLICE_S, self.work_s)
+        before = self.clock.now()
+        left = backend.work(share)
+        # A manual clock does not move by itself: the slice counts in full, so that a pass always ends.
+        self.work_s -= max(share, self.clock.now() - before) if left else 0
+        if left and self.work_s <= 0:
+            self.exhausted.add(profile)
+
+    def close(self) -> None:
+        """Close every backend."""
+        for backend in self.backends.values():
+            backend.close()
+        self.backends.clear()
+        self.accounts.clear()
+
+    def _checked_account(self, profile: str, backend: Backend) -> Account:
+        account = backend.account(bytes.fromhex(self.ledger.meta("salt") or ""))
+        for row in list(
+            self.ledger.rows(
+                "select distinct base_url, organization, project, fingerprint from batch_rows "
+                "where profile = ? and state < 5 and base_url is not null",
+                (profile,),
+            )
+        ):
+            self._check_row(profile, backend, account, Account(**dict(row)))
+        return account
+
+    def _check_row(self, profile: str, backend: Backend, account: Account, theirs: Account) -> None:
+        place = (account.base_url, account.organization, account.project)
+        if place != (theirs.base_url, theirs.organization, theirs.project):
+            raise WrongAccount(
+                f"profile {profile!r} has open batches on {_place(theirs)}, but now means {_place(account)}. "
+                "Nothing was sent or changed. Restore the old settings until those batches have ended, "
+                "or give the new place a profile of its own in batchrun.toml."
+            )
+        if account.fingerprint == theirs.fingerprint or self._is_proven(account):
+            return
+        self._prove(profile, backend, account)
+
+    def _is_proven(self, account: Account) -> bool:
+        return bool(
+            self.ledger.value(
+                "select 1 from accounts where base_url = ? and organization = ? and project = ? and fingerprint = ?",
+                (account.base_url, account.organization, account.project, account.fingerprint),
+            )
+        )
+
+    def _prove(self, profile: str, backend: Backend, account: Account) -> None:
+        """A new key is accepted once it could see something that is ours: a key of another project sees none of it."""
+        row = self.ledger.row(
+            "select remote_id, input_file_id from batch_rows where profile = ? and state < 5 and fingerprint <> ? "
+            "and (remote_id is not null or input_file_id is not null) order by remote_id is null limit 1",
+            (profile, account.fingerprint),
+        )
+        assert row is not None
+        try:
+            if row["remote_id"] is not None:
+                backend.retrieve(row["remote_id"])
+            else:
+                backend.get_file(row["input_file_id"])
+        except (NotFound, AuthError) as exc:
+            raise WrongAccount(
+                f"profile {profile!r}: the API key has changed, and the new one cannot see the open batches "
+                f"({row['remote_id'] or row['input_file_id']}). Nothing was sent or changed. "
+                "Use a key of the same project, or give the new one a profile of its own in batchrun.toml."
+            ) from exc
+        with self.ledger.transaction():
+            self.ledger.execute(
+                "insert or ignore into accounts values (?, ?, ?, ?, ?)",
+                (
+                    account.base_url,
+                    account.organization,
+                    account.project,
+                    account.fingerprint,
+                    self.clock.now(),
+                ),
+            )
+
+
+def _place(account: Account) -> str:
+    parts = [account.base_url]
+    parts += [f"organization {account.organization}"] if account.organization else []
+    parts += [f"project {account.project}"] if account.project else []
+    return ", ".join(parts)

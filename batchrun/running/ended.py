@@ -1,0 +1,270 @@
+"""A batch has ended: read both of its files, in every terminal state, and settle every attempt; or learn that it never ran.
+
+Result files are downloaded beside their final name, checked, renamed, and only then read: a name in the spool means complete bytes, so a
+process that died in between goes on from the spool without the network.
+"""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from batchrun.backends.base import RemoteBatch
+from batchrun.backends.reading import read_batch
+from batchrun.errors import BackendError, NotFound
+from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.ledger.spool import publish, temp_beside
+from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.ledger.submissions import settings_from_json
+from batchrun.planning.classify import Outcome
+from batchrun.planning.policy import (
+    FILE_RETRIES,
+    LATE_FILES_S,
+    PAUSE_AFTER_RELEASES,
+    SHRINK_AFTER_REFUSALS,
+    error_delay_s,
+    token_hold_s,
+)
+from batchrun.running.collect import collect
+from batchrun.running.context import PassContext
+from batchrun.running.send import hold, put_off, reject
+
+_OUTPUT, _ERROR = 0, 1
+_MISSING: Final = {
+    "completed": (
+        Outcome.FAILED,
+        "missing_result",
+        "the batch completed without a result for this item",
+    ),
+    "expired": (Outcome.RELEASED, "expired", "the completion window ended before this item ran"),
+    "cancelled": (Outcome.RELEASED, "cancelled", "the batch was cancelled before this item ran"),
+    "failed": (Outcome.FAILED, "lost_result", "the batch failed after it had begun to run"),
+}
+_LOST: Final = (
+    Outcome.FAILED,
+    "lost_result",
+    "the service no longer has the result files of this batch",
+)
+
+
+def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
+    """Settle a batch in state ENDED."""
+    remote = read_batch(json.loads(row["remote"]))
+    if remote.status == "failed" and _was_free(remote):
+        _failed(ctx, row, remote)
+        return
+    ids = {_OUTPUT: remote.output_file_id, _ERROR: remote.error_file_id}
+    if not any(ids.values()) and remote.status == "completed":
+        if ctx.clock.now() - row["ended_at"] < LATE_FILES_S:
+            _look_again(ctx, row)
+            return
+        _collect(ctx, row, remote, [], _LOST)
+        return
+    try:
+        files = [
+            (kind, _fetch(ctx, row, kind, file_id)) for kind, file_id in ids.items() if file_id
+        ]
+    except NotFound as exc:
+        if ctx.clock.now() - row["ended_at"] < LATE_FILES_S:
+            put_off(ctx, row, exc)
+            return
+        present = [
+            (kind, path)
+            for kind in ids
+            if (path := ctx.ledger.home.result_file(row["id"], kind)).exists()
+        ]
+        _collect(ctx, row, remote, present, _LOST)
+        return
+    except BackendError as exc:
+        put_off(ctx, row, exc)
+        return
+    _collect(ctx, row, remote, files, _MISSING[remote.status])
+
+
+def _fetch(ctx: PassContext, row: sqlite3.Row, kind: int, file_id: str) -> Path:
+    """The spool path of one result file, downloaded if it is not there yet."""
+    path = ctx.ledger.home.result_file(row["id"], kind)
+    if path.exists():
+        return path
+    temp = temp_beside(path)
+    try:
+        size = ctx.backend(row["profile"]).download(file_id, temp)
+        publish(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+    with ctx.ledger.transaction():
+        ctx.ledger.execute(
+            "insert or replace into result_files (batch, kind, remote_file_id, bytes) values (?, ?, ?, ?)",
+            (row["id"], kind, file_id, size),
+        )
+    return path
+
+
+def _collect(
+    ctx: PassContext,
+    row: sqlite3.Row,
+    remote: RemoteBatch,
+    files: list[tuple[int, Path]],
+    missing: tuple[Outcome, str, str],
+) -> None:
+    settings = settings_from_json(
+        ctx.ledger.value("select settings from jobs where id = ?", (row["job"],))
+    )
+    settled = collect(
+        ctx.ledger,
+        row,
+        settings,
+        files,
+        missing=missing,
+        event=BatchEvent.COLLECTED,
+        at=ctx.clock.now(),
+        reason=None if remote.status == "completed" else remote.status,
+    )
+    _pause_if_hopeless(ctx, row, f"batch ended {remote.status}")
+    ctx.observer(
+        "collected",
+        batch=row["id"],
+        job=row["job"],
+        status=remote.status,
+        moved={str(event): n for event, n in settled.moved.items() if n},
+        incidents=settled.incident_count,
+    )
+
+
+def _was_free(remote: RemoteBatch) -> bool:
+    """`failed` costs nothing only if nothing can have run."""
+    return (
+        not remote.output_file_id
+        and not remote.error_file_id
+        and not remote.completed_count
+        and not remote.usage_total_tokens
+        and remote.in_progress_at is None
+    )
+
+
+def _look_again(ctx: PassContext, row: sqlite3.Row) -> None:
+    """Completed without files: some services show the ids a little later."""
+    now = ctx.clock.now()
+    try:
+        remote = ctx.backend(row["profile"]).retrieve(row["remote_id"])
+    except BackendError as exc:
+        put_off(ctx, row, exc)
+        return
+    has_files = bool(remote.output_file_id or remote.error_file_id)
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger,
+            row["id"],
+            errors=row["errors"] + 1,
+            next_at=now if has_files else now + error_delay_s(row["errors"] + 1, None),
+            reason=None if has_files else "completed, but its result files are not shown yet",
+            **remote_columns(remote),
+        )
+
+
+def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
+    """The validator refused the batch: nothing ran, nothing was billed. What next depends on why."""
+    codes = {str(error.get("code") or "") for error in remote.errors}
+    text = "; ".join(_told(error) for error in remote.errors[:5]) or "no reason given"
+    message = f"the service refused the input file: {text}"
+    if "token_limit_exceeded" in codes:
+        _too_many_tokens(ctx, row, message)
+    elif row["fenced_at"] is not None:
+        reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+    elif any("file" in code or "cannot find file" in text.lower() for code in codes) and not _named(
+        ctx, row, remote
+    ):
+        _upload_again(ctx, row, message, most=FILE_RETRIES)
+    elif named := _named(ctx, row, remote):
+        # The rest of the batch is sound: it goes again without the lines that the validator named.
+        reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected", failed=named)
+        _pause_if_hopeless(ctx, row, message)
+    elif remote.errors:
+        reject(ctx, row, message)
+    else:
+        _upload_again(ctx, row, message, most=2)
+
+
+def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
+    """The service's queue for this model is full: wait without spending an attempt; if nothing of ours is in it, cut smaller."""
+    ledger, now = ctx.ledger, ctx.clock.now()
+    reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+    with ledger.transaction():
+        refusals = hold(ctx, row["profile"], row["model"], now, message)
+        ledger.execute(
+            "update holds set until = ? where profile = ? and model = ?",
+            (now + token_hold_s(refusals), row["profile"], row["model"]),
+        )
+        others = ledger.value(
+            "select count(*) from batch_rows where profile = ? and model = ? and state in (2, 3)",
+            (row["profile"], row["model"]),
+        )
+        if refusals >= SHRINK_AFTER_REFUSALS and not others and row["request_count"] > 1:
+            ledger.execute(
+                "update jobs set request_cap = ?, releases = 0 where id = ?",
+                (row["request_count"] // 2, row["job"]),
+            )
+            ledger.execute(
+                "update holds set refusals = 0 where profile = ? and model = ?",
+                (row["profile"], row["model"]),
+            )
+
+
+def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int) -> None:
+    if row["uploads"] >= most:
+        reject(ctx, row, message)
+        return
+    now = ctx.clock.now()
+    with ctx.ledger.transaction():
+        move_batch(
+            ctx.ledger,
+            row["id"],
+            before=BatchState.ENDED,
+            event=BatchEvent.UPLOAD_LOST,
+            at=now,
+            detail={"reason": message},
+            remote_id=None,
+            remote_status=None,
+            input_file_id=None,
+            next_at=now + error_delay_s(row["uploads"] + 1, None),
+            reason=message,
+        )
+
+
+def _pause_if_hopeless(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
+    """Batches that end again and again without settling anything would circle for ever."""
+    with ctx.ledger.transaction():
+        ctx.ledger.execute(
+            "update jobs set paused = ? where id = ? and releases >= ? and paused is null",
+            (
+                f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
+                "Submit the job again when the cause is mended.",
+                row["job"],
+                PAUSE_AFTER_RELEASES,
+            ),
+        )
+
+
+def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int, str]:
+    """Items whose input line the validator named, with what it said."""
+    wanted = {
+        error["line"]: _told(error) for error in remote.errors if isinstance(error.get("line"), int)
+    }
+    if not wanted:
+        return {}
+    named: dict[int, str] = {}
+    path = ctx.ledger.home.request_file(row["request_file"])
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number in wanted:
+                custom_id = line.removeprefix(b'{"custom_id":"').partition(b'"')[0]
+                named[int(custom_id.partition(b"-")[0])] = wanted.pop(number)
+                if not wanted:
+                    break
+    return named
+
+
+def _told(error: dict[str, object]) -> str:
+    code, message, line = error.get("code"), error.get("message"), error.get("line")
+    said = ": ".join(str(part) for part in (code, message) if part)
+    return f"{said} (line {line})" if line is not None else said

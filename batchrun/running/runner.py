@@ -1,0 +1,229 @@
+"""The loop: snapshot, plan, perform, record. Everything decided is decided in `planning`; everything remembered is in the ledger.
+
+A pass holds the home's lock and ends when nothing more is due; it never sleeps. `run` and `wait` sleep between passes, without the lock.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batchrun.clock import Clock
+from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
+from batchrun.ledger.connection import Ledger, is_copied, open_ledger
+from batchrun.ledger.home import Home
+from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.spool import sweep_temps
+from batchrun.ledger.states import BatchState
+from batchrun.ledger.submissions import sweep_preparing
+from batchrun.ledger.wishes import apply_wishes
+from batchrun.planning.classify import Outcome
+from batchrun.planning.plan import (
+    Action,
+    Cancel,
+    Collect,
+    Create,
+    Cut,
+    Drop,
+    Form,
+    Poll,
+    Snapshot,
+    Sweep,
+    Upload,
+    Wait,
+    Work,
+    WriteOutputs,
+    plan,
+)
+from batchrun.running.context import Observer, OpenBackend, PassContext, silent
+from batchrun.running.ended import settle_ended
+from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
+from batchrun.running.observe import cancel, poll
+from batchrun.running.send import create, reject, upload
+from batchrun.running.sweep import sweep
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What a pass came to. `next_at`: when something is due again, None when everything is final. `ended`: jobs that ended in it."""
+
+    next_at: int | None
+    ended: tuple[int, ...]
+    problems: tuple[BatchrunError, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass."""
+
+    home: Home
+    clock: Clock
+    open_backend: OpenBackend
+    is_in_process: Callable[[str], bool]
+    observer: Observer = silent
+
+    def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
+        """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
+        with (
+            pass_lock(self.home, wait_s=lock_wait_s),
+            open_ledger(self.home) as ledger,
+        ):
+            return self.run_locked(ledger, work_s=work_s)
+
+    def run_locked(self, ledger: Ledger, *, work_s: float = 300.0) -> PassResult:
+        """One pass by a caller who holds the lock."""
+        reason = is_copied(ledger)
+        if reason is not None:
+            raise LedgerError(
+                f"{self.home.path}: this home is a copy of another one or was restored ({reason}). It sends nothing, "
+                "because the original may be sending the same. If the original is gone for good: "
+                "`batchrun recover --take-over`."
+            )
+        clear_debris(ledger, self.clock.now())
+        context = PassContext(
+            ledger=ledger,
+            clock=self.clock,
+            open_backend=self.open_backend,
+            observer=self.observer,
+            work_s=work_s,
+        )
+        try:
+            next_at = self._until_nothing_is_due(context)
+        finally:
+            context.close()
+        with ledger.transaction():
+            ledger.execute(
+                "insert or replace into meta values ('last_pass_at', ?)", (str(self.clock.now()),)
+            )
+        return PassResult(
+            next_at=next_at, ended=tuple(context.ended), problems=tuple(context.problems)
+        )
+
+    def _until_nothing_is_due(self, context: PassContext) -> int | None:
+        while True:
+            actions = plan(self._snapshot(context), self.clock.now())
+            if not actions:
+                return None
+            if isinstance(actions[0], Wait):
+                return actions[0].until
+            before = context.ledger.connection.total_changes
+            for action in actions:
+                self._perform(context, action)
+            stuck = before == context.ledger.connection.total_changes
+            if stuck and not context.unreachable and not any(isinstance(a, Work) for a in actions):
+                raise BatchrunError(f"nothing came of {actions!r}: please report this")
+
+    def _snapshot(self, context: PassContext) -> Snapshot:
+        profiles = {
+            row["profile"]
+            for row in context.ledger.rows(
+                "select distinct profile from batch_rows where state < 5"
+            )
+        }
+        return take_snapshot(
+            context.ledger,
+            self.clock.now(),
+            in_process=(in_process := frozenset(p for p in profiles if self.is_in_process(p))),
+            exhausted=in_process if context.work_s <= 0 else frozenset(context.exhausted),
+            unreachable=frozenset(context.unreachable),
+        )
+
+    def _perform(self, context: PassContext, action: Action) -> None:
+        """One action. What a backend does wrong is recorded with its profile and does not stop the others."""
+        profile = self._profile_of(context, action)
+        if profile in context.unreachable:
+            return
+        try:
+            _perform(context, action)
+        except BackendError as exc:
+            context.fail(profile or "", exc)
+        except UsageError as exc:
+            # The profile of a job is not in batchrun.toml any more: nothing of it can be sent, the rest goes on.
+            context.problems.append(exc)
+            context.unreachable.add(profile or "")
+
+    def _profile_of(self, context: PassContext, action: Action) -> str | None:
+        if isinstance(action, Sweep | Work | Poll):
+            return action.profile
+        if isinstance(action, Cancel | Collect | Create | Upload):
+            row = context.ledger.row("select profile from batch_rows where id = ?", (action.batch,))
+        elif isinstance(action, Form | Cut):
+            row = context.ledger.row("select profile from jobs where id = ?", (action.job,))
+        else:
+            return None
+        return None if row is None else str(row["profile"])
+
+
+def _perform(context: PassContext, action: Action) -> None:
+    ledger, now = context.ledger, context.clock.now()
+    match action:
+        case Sweep(profile):
+            sweep(context, profile)
+        case Work(profile):
+            context.backend(profile)
+            context.work(profile)
+        case Poll(profile, batches):
+            poll(context, profile, batches)
+        case Form(_, file):
+            form_from_file(ledger, file, now)
+        case Cut(job):
+            profile = ledger.value("select profile from jobs where id = ?", (job,))
+            cut_queued(ledger, job, context.backend(profile).limits, now)
+        case WriteOutputs(job):
+            write_job_outputs(context, job)
+        case Wait():
+            raise AssertionError("a wait is not performed")
+        case _:
+            _perform_on_batch(context, action)
+
+
+def _perform_on_batch(
+    context: PassContext, action: Upload | Create | Cancel | Collect | Drop
+) -> None:
+    """A step of one batch, on its row as it is now: an earlier action of the same plan may have moved it."""
+    row = context.ledger.row("select * from batch_rows where id = ?", (action.batch,))
+    assert row is not None
+    state = BatchState(row["state"])
+    match action, state:
+        case Drop(), BatchState.PLANNED | BatchState.UPLOADED:
+            reject(
+                context,
+                row,
+                "cancelled before it was sent",
+                outcome=Outcome.RELEASED,
+                cause="cancelled",
+            )
+        case Upload(), BatchState.PLANNED:
+            upload(context, row)
+        case Create(), BatchState.UPLOADED:
+            create(context, row)
+        case Cancel(), BatchState.CREATED:
+            cancel(context, row)
+        case Collect(), BatchState.ENDED:
+            settle_ended(context, row)
+        case _:
+            log.debug("batch %s is %s by now: %r is not needed", row["id"], state.name, action)
+
+
+def write_job_outputs(context: PassContext, job: int) -> None:
+    """Write a job's outputs; then, and only then, the ledger says that they are up to date."""
+    from batchrun.outputs.writing import write_outputs
+
+    now = context.clock.now()
+    write_outputs(context.ledger, job, now=now)
+    with context.ledger.transaction():
+        context.ledger.execute(
+            "update jobs set stale = 0, reported_at = ? where id = ?", (now, job)
+        )
+    context.ended.append(job)
+    context.observer("ended", job=job)
+
+
+def clear_debris(ledger: Ledger, now: int) -> None:
+    """What dead processes left, and what waiting commands asked for. Only under the lock."""
+    sweep_preparing(ledger)
+    sweep_cuts(ledger)
+    sweep_temps(ledger.home.requests, ledger.home.results, ledger.home.fields)
+    apply_wishes(ledger, now)

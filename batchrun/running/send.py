@@ -1,0 +1,313 @@
+"""Upload and create: the only steps that cost anything, and the order in which they are remembered.
+
+Intent -> effect -> outcome. The intent is committed before POST /batches; whatever is not an unmistakable answer leaves the row in
+CREATING, where only a complete sweep may say what happened (docs/guarantees.md).
+"""
+
+import json
+import logging
+import sqlite3
+from typing import Final
+
+from batchrun.backends.base import RemoteBatch
+from batchrun.errors import (
+    Ambiguous,
+    AuthError,
+    BackendError,
+    LedgerError,
+    NotFound,
+    Refused,
+    Transient,
+)
+from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.ledger.submissions import settings_from_json
+from batchrun.planning.classify import Outcome
+from batchrun.planning.policy import FILE_RETRIES, error_delay_s, poll_delay_s
+from batchrun.running.collect import collect
+from batchrun.running.context import PassContext
+
+log = logging.getLogger(__name__)
+
+INPUT_FILE_EXPIRES_S: Final = 14 * 86_400  # the least that Azure takes; an orphan goes by itself
+_QUOTA_HOLD_S: Final = 3_600
+_QUOTA_CODES: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+)
+_FILE_LAG_S: Final = 30  # how long a new file may be invisible before it is uploaded again
+
+
+def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
+    """Send the input file of a PLANNED batch. May be repeated: an orphan costs nothing and expires."""
+    backend = ctx.backend(batch["profile"])
+    path = ctx.ledger.home.request_file(batch["request_file"])
+    try:
+        size = path.stat().st_size
+    except OSError as exc:
+        raise LedgerError(
+            f"{path}: cannot be read: {exc.strerror}. It holds batch {batch['id']}: restore it from a backup."
+        ) from exc
+    if size != batch["input_bytes"]:
+        raise LedgerError(
+            f"{path}: {size:,} bytes, but {batch['input_bytes']:,} were written. Someone changed it: restore it from a backup. "
+            "Nothing was sent."
+        )
+    try:
+        file = backend.upload(
+            path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S
+        )
+    except (Refused, AuthError) as exc:
+        if isinstance(exc, AuthError) or exc.status not in (400, 413, 422):
+            put_off(ctx, batch, exc)
+            return
+        reject(ctx, batch, f"the service refused the input file: {exc}")
+        return
+    except BackendError as exc:
+        put_off(ctx, batch, exc)
+        return
+    now = ctx.clock.now()
+    if file.bytes != size:
+        put_off(
+            ctx,
+            batch,
+            Transient(
+                f"the service stored {file.bytes:,} bytes of a file of {size:,}; sending it again"
+            ),
+        )
+        return
+    account = ctx.accounts[batch["profile"]]
+    with ctx.ledger.transaction():
+        move_batch(
+            ctx.ledger,
+            batch["id"],
+            before=BatchState.PLANNED,
+            event=BatchEvent.UPLOADED,
+            at=now,
+            detail={"file": file.id},
+            input_file_id=file.id,
+            input_file_created_at=file.created_at or now,
+            base_url=account.base_url,
+            organization=account.organization,
+            project=account.project,
+            fingerprint=account.fingerprint,
+            uploads=batch["uploads"] + 1,
+            file_seen_at=None,
+            fenced_at=None,
+            fenced_server_at=None,
+            errors=0,
+            next_at=0,
+            reason=None,
+        )
+    _log(batch, BatchState.PLANNED, BatchState.UPLOADED, file.id)
+
+
+def create(ctx: PassContext, batch: sqlite3.Row) -> None:
+    """Commit the intent of an UPLOADED batch, then POST /batches, once."""
+    backend = ctx.backend(batch["profile"])
+    now = ctx.clock.now()
+    with ctx.ledger.transaction():
+        move_batch(
+            ctx.ledger,
+            batch["id"],
+            before=BatchState.UPLOADED,
+            event=BatchEvent.INTENT,
+            at=now,
+            detail={"create": batch["creates"] + 1},
+            creates=batch["creates"] + 1,
+            intent_at=now,
+            intent_server_at=None,
+            fenced_at=None,
+            fenced_server_at=None,
+            next_at=now,
+        )
+    try:
+        remote = backend.create(
+            input_file_id=batch["input_file_id"],
+            endpoint=batch["endpoint"],
+            window=batch["window"],
+            metadata=json.loads(batch["metadata"]),
+        )
+        if remote.input_file_id not in (None, batch["input_file_id"]) or not remote.id:
+            raise Ambiguous(
+                f"the service answered with batch {remote.id!r} of another input file {remote.input_file_id!r}"
+            )
+    except BackendError as exc:
+        _not_created(ctx, batch, exc, refusals_final=backend.traits.refusals_final)
+        return
+    record_created(ctx, batch, remote)
+
+
+def record_created(ctx: PassContext, batch: sqlite3.Row, remote: RemoteBatch) -> None:
+    """CREATING -> CREATED: the answer, or a sweep, names our batch."""
+    now = ctx.clock.now()
+    traits = ctx.backends[batch["profile"]].traits
+    # Where there was doubt, a twin of this create may still surface: keep looking for it.
+    doubt = batch["creates"] > 1 or batch["state"] == BatchState.CREATING
+    audit = now + 2 * (traits.settle_s + traits.second_settle_s) if doubt else None
+    with ctx.ledger.transaction():
+        move_batch(
+            ctx.ledger,
+            batch["id"],
+            before=BatchState.CREATING,
+            event=BatchEvent.CREATED,
+            at=now,
+            detail={"remote": remote.id},
+            created_at=now,
+            next_at=now + poll_delay_s(0, traits.poll_s),
+            polls=0,
+            errors=0,
+            audit_until=audit,
+            reason=None,
+            **remote_columns(remote),
+        )
+        ctx.ledger.execute(
+            "delete from holds where profile = ? and model in ('', ?) and until <= ?",
+            (batch["profile"], batch["model"], now),
+        )
+    _log(batch, BatchState.CREATING, BatchState.CREATED, remote.id)
+    ctx.observer(
+        "created",
+        batch=batch["id"],
+        job=batch["job"],
+        remote=remote.id,
+        requests=batch["request_count"],
+    )
+
+
+def _not_created(
+    ctx: PassContext, batch: sqlite3.Row, exc: BackendError, *, refusals_final: bool
+) -> None:
+    """What an unsuccessful POST /batches means. Anything but a certain death stays in CREATING."""
+    certain = isinstance(exc, Transient) and exc.status is None
+    if not certain and not (refusals_final and isinstance(exc, Transient | Refused | AuthError)):
+        doubt(ctx, batch, exc)
+        return
+    ledger, now = ctx.ledger, ctx.clock.now()
+    if isinstance(exc, Transient | AuthError):
+        errors = batch["errors"] + 1
+        with ledger.transaction():
+            move_batch(
+                ledger,
+                batch["id"],
+                before=BatchState.CREATING,
+                event=BatchEvent.DECLINED,
+                at=now,
+                detail={"reason": str(exc)},
+                errors=errors,
+                next_at=now + error_delay_s(errors, exc.retry_after_s),
+                reason=str(exc),
+            )
+            if exc.code in _QUOTA_CODES:
+                hold(ctx, batch["profile"], "", now + _QUOTA_HOLD_S, str(exc))
+        ctx.fail(batch["profile"], exc)
+        return
+    _refused(ctx, batch, exc, now)
+
+
+def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) -> None:
+    ledger = ctx.ledger
+    about_file = (
+        isinstance(exc, NotFound) or exc.param == "input_file_id" or "file" in str(exc).lower()
+    )
+    is_young = now - (batch["input_file_created_at"] or 0) < _FILE_LAG_S
+    event = BatchEvent.DECLINED if about_file and is_young else BatchEvent.ABSENT
+    allowed = FILE_RETRIES if about_file else 1
+    if event == BatchEvent.ABSENT and batch["uploads"] > allowed:
+        _reject_creating(ctx, batch, exc)
+        return
+    with ledger.transaction():
+        move_batch(
+            ledger,
+            batch["id"],
+            before=BatchState.CREATING,
+            event=event,
+            at=now,
+            detail={"reason": str(exc)},
+            next_at=now + (min(_FILE_LAG_S, 2 ** batch["creates"]) if about_file else 0),
+            reason=str(exc),
+        )
+
+
+def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    row = ctx.ledger.row("select * from batch_rows where id = ?", (batch["id"],))
+    assert row is not None
+    reject(ctx, row, f"the service refused the batch: {exc}")
+
+
+def reject(
+    ctx: PassContext,
+    batch: sqlite3.Row,
+    message: str,
+    *,
+    outcome: Outcome = Outcome.FAILED,
+    cause: str = "rejected",
+    failed: dict[int, str] | None = None,
+) -> None:
+    """The service will not run this batch and did not bill it: its items fail with the reason, or are released."""
+    settings = settings_from_json(
+        ctx.ledger.value("select settings from jobs where id = ?", (batch["job"],))
+    )
+    collect(
+        ctx.ledger,
+        batch,
+        settings,
+        [],
+        missing=(outcome, cause, message),
+        event=BatchEvent.REJECTED,
+        at=ctx.clock.now(),
+        failed=failed,
+        reason=message,
+    )
+    ctx.observer("rejected", batch=batch["id"], job=batch["job"], message=message)
+
+
+def doubt(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    """Unknown outcome: the row stays in CREATING, and the profile rests until a sweep has looked."""
+    now = ctx.clock.now()
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger,
+            batch["id"],
+            errors=batch["errors"] + 1,
+            next_at=now + error_delay_s(1, exc.retry_after_s),
+            reason=f"unknown whether it was created: {exc}",
+        )
+    log.warning("batch %s: creating, outcome unknown: %s", batch["id"], exc)
+    ctx.observer("doubt", batch=batch["id"], job=batch["job"], message=str(exc))
+    ctx.fail(batch["profile"], exc)
+
+
+def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    """A step that can simply be tried again later did not work; nothing has changed."""
+    now, errors = ctx.clock.now(), batch["errors"] + 1
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger,
+            batch["id"],
+            errors=errors,
+            next_at=now + error_delay_s(errors, exc.retry_after_s),
+            reason=str(exc),
+        )
+        if exc.code in _QUOTA_CODES:
+            hold(ctx, batch["profile"], "", now + _QUOTA_HOLD_S, str(exc))
+    ctx.fail(batch["profile"], exc)
+
+
+def hold(ctx: PassContext, profile: str, model: str, until: int, reason: str) -> int:
+    """Send nothing more of this model (\"\": of the profile) before `until`; returns how many refusals there were in a row."""
+    ctx.ledger.execute(
+        "insert into holds (profile, model, until, refusals, reason) values (?, ?, ?, 1, ?) "
+        "on conflict do update set until = excluded.until, refusals = refusals + 1, reason = excluded.reason",
+        (profile, model, until, reason),
+    )
+    return int(
+        ctx.ledger.value(
+            "select refusals from holds where profile = ? and model = ?", (profile, model)
+        )
+    )
+
+
+def _log(batch: sqlite3.Row, before: BatchState, after: BatchState, remote: str) -> None:
+    log.info(
+        "batch %s: %s -> %s remote=%s", batch["id"], before.name.lower(), after.name.lower(), remote
+    )
