@@ -31,13 +31,15 @@ class Content:
 def write_content(chunks: Iterable[bytes], path: Path) -> Content:
     """Write the chunks to a new file of mode 0600 and sync it. Nothing is left at `path` if anything fails.
 
-    Raises LedgerError where the disk fails or `path` exists; what `chunks` raises passes through.
+    What a dead process left there, or a link that someone planted, is removed first, never written through. Raises LedgerError where
+    the disk fails; what `chunks` raises passes through.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     digest = hashlib.blake2b(digest_size=16)
     size, last = 0, b""
     try:
+        path.unlink(missing_ok=True)
         descriptor = os.open(path, flags, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as opened:

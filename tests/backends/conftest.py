@@ -32,3 +32,20 @@ def backend(server: Server, clock: ManualClock, key: KeySource) -> Iterator[Open
     opened = OpenAIBackend(Profile(name="openai", base_url=server.base_url, key=key), clock=clock)
     yield opened
     opened.close()
+
+
+class LateClock(ManualClock):
+    """Each look at it is ten seconds later than the last."""
+
+    def now(self) -> int:
+        self.advance(10)
+        return super().now()
+
+
+@pytest.fixture
+def crawling(server: Server, key: KeySource) -> Iterator[OpenAIBackend]:
+    """A backend to which every piece of a body seems to take ten seconds."""
+    profile = Profile(name="openai", base_url=server.base_url, key=key)
+    opened = OpenAIBackend(profile, clock=LateClock())
+    yield opened
+    opened.close()
