@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from batchrun.backends.base import Traits
+from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.backends.opening import open_backend
+from batchrun.config import _SERVER_KEYS as SERVER_KEYS
 from batchrun.config import BackendKind, Config, load_config
-from batchrun.errors import UsageError
+from batchrun.errors import BackendError, UsageError
 from batchrun.model import Limits
 from batchrun.testing import ManualClock
 
@@ -268,6 +271,15 @@ def test_opening_a_profile_makes_no_connection_and_looks_for_no_key(
     assert not (tmp_path / "home").exists()
 
 
+def test_the_local_profile_answers_with_its_own_model_file(load: Load, tmp_path: Path) -> None:
+    profile = load('[profile.x]\nbackend = "local"\nmodel_file = "my.gguf"').profile("x")
+    backend = open_backend(profile, home=tmp_path / "home", clock=ManualClock())
+    assert isinstance(backend, EmbeddedBackend)
+    with pytest.raises(BackendError, match=r"my\.gguf"):
+        backend.service.respond("/v1/responses", {"model": "any", "input": "hello"})
+    backend.close()
+
+
 def test_waits_between_tries_go_through_the_clock(tmp_path: Path) -> None:
     environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     clock = ManualClock()
@@ -278,3 +290,19 @@ def test_waits_between_tries_go_through_the_clock(tmp_path: Path) -> None:
         backend.retrieve("batch_1")
     assert clock.now() - start >= 4
     backend.close()
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for key in (*SERVER_KEYS, "backend", "model_file", "limits", "OPENAI_BASE_URL"):
+        assert f"`{key}`" in page
+    for limit in fields(Limits):
+        assert f"`{limit.name}`" in page
+
+
+def test_the_example_of_the_documentation_is_read(load: Load) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    profiles = load(example).profiles
+    assert set(profiles) == {"openai", "local", "groq", "azure", "bigger"}
+    assert profiles["azure"].key.describe() == "the command 'az-key'"

@@ -218,6 +218,15 @@ def test_a_refused_cancel_of_a_running_batch_is_refused(
         backend.cancel("batch_1")
 
 
+def test_a_cancel_that_finds_the_server_down_asks_nothing_more(
+    backend: OpenAIBackend, server: Server
+) -> None:
+    server.then(refusal(503))
+    with pytest.raises(Transient):
+        backend.cancel("batch_1")
+    assert len(server.seen) == 1
+
+
 def test_cancelling_an_unknown_batch_is_not_found_after_one_call(
     backend: OpenAIBackend, server: Server
 ) -> None:

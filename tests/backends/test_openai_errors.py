@@ -105,6 +105,12 @@ def test_a_connection_error_of_the_sdk_is_judged_by_its_cause() -> None:
     lost = (httpx2.ReadError, httpx2.WriteTimeout, httpx2.RemoteProtocolError)
     assert {type(wrapped(kind("x"))) for kind in lost} == {Ambiguous}
     assert type(wrapped(None)) is Ambiguous
+    assert type(wrapped(EOFError("of a kind that nobody foresaw"))) is Ambiguous
+
+
+def test_what_is_known_of_the_server_shows_no_key() -> None:
+    peer = Peer(host="api.example", key_source="X", refusals_final=True, secrets=(KEY,))
+    assert KEY not in repr(peer)
 
 
 @pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
