@@ -1,0 +1,81 @@
+"""Files of one outputs folder: durable, private, hashed on their way, and never written through somebody else's link."""
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchrun.errors import LedgerError
+from batchrun.ledger.spool import disk_error, written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file as the manifest lists it."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` (0700) and those above it. One that is there keeps its rights, but others lose the right to write.
+
+    Raises LedgerError naming the folder: not ours, a file, read-only.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            return
+        mode = folder.stat().st_mode
+        if not stat.S_ISDIR(mode):
+            raise LedgerError(
+                f"{folder}: a file is in the way of the outputs. Move it and run the same command again."
+            )
+        if mode & 0o022:
+            folder.chmod(stat.S_IMODE(mode) & ~0o022)
+    except OSError as exc:
+        raise disk_error(folder, exc) from exc
+
+
+def make_inner_folder(folder: Path) -> None:
+    """As `make_folder`, for a folder inside an outputs folder: a link in its place is removed, never followed."""
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+    except OSError as exc:
+        raise disk_error(folder, exc) from exc
+    make_folder(folder)
+
+
+def put(path: Path, blocks: Iterable[bytes]) -> FileEntry:
+    """Write `path` whole or not at all; a link in its place is replaced. Raises LedgerError where the disk refuses."""
+    digest, size = hashlib.sha256(), 0
+    with written(path) as file:
+        for block in blocks:
+            digest.update(block)
+            size += len(block)
+            file.write(block)
+    return FileEntry(name=path.name, bytes=size, sha256=digest.hexdigest())
+
+
+def read_own(path: Path) -> bytes | None:
+    """The bytes of a regular file that we may have written, or None: absent, a link, no regular file, unreadable."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def remove(path: Path) -> None:
+    """Remove a name; absent is fine. Raises LedgerError where the folder refuses."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise disk_error(path, exc) from exc

@@ -1,0 +1,306 @@
+"""The life of one item: what was asked, in which batches, what came back, and what it cost."""
+
+import dataclasses
+import difflib
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from batchrun.clock import rfc3339
+from batchrun.errors import UsageError
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import BatchEvent, BatchState, ItemState
+from batchrun.model import Json, JsonObject, Usage
+from batchrun.outputs.rows import JobView, job_view, snapshot
+
+OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded")
+_NEIGHBOURS: Final = 50  # ids looked at on either side of one that does not exist
+_NEAR: Final = 3
+_BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request of the item. `outcome` is `open` while it is on its way; `send` counts sendings, as in the custom_id.
+
+    `raw` is the result line as received; None where there was none, or where it was pruned.
+    """
+
+    batch: int
+    remote_id: str | None
+    remote_status: str | None
+    send: int | None
+    custom_id: str | None
+    outcome: str
+    at: int | None
+    cause: str | None
+    message: str | None
+    finish: str | None
+    usage: Usage
+    model: str | None
+    raw: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One event of a batch that carried the item; `before` and `after` are states of the batch, or of `count` items moved together."""
+
+    at: int
+    batch: int
+    event: str
+    before: str | None
+    after: str | None
+    count: int
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Everything the ledger and the spool know of one item. `request` is None for an item that could not be rendered, or was pruned.
+
+    `waiting_request`: what the item became while it was in flight; it goes out when the open attempt is settled. `not_before`: when a
+    pending item may go again, unix seconds. `output` is there when `state` is succeeded.
+    """
+
+    job: str
+    profile: str
+    id: str
+    state: str
+    is_vanished: bool
+    request: Json
+    waiting_request: Json
+    not_before: int | None
+    output: Json
+    cause: str | None
+    message: str | None
+    attempts: tuple[Attempt, ...]
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> JsonObject:
+        """As `batchrun explain --json` prints it: keys as the fields, times RFC 3339."""
+        shown: JsonObject = msgspec.to_builtins(dataclasses.replace(self, attempts=(), steps=()))
+        shown["not_before"] = _time(self.not_before)
+        shown["attempts"] = [msgspec.to_builtins(a) | {"at": _time(a.at)} for a in self.attempts]
+        shown["steps"] = [msgspec.to_builtins(s) | {"at": _time(s.at)} for s in self.steps]
+        return shown
+
+
+def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
+    """The life of the item with this id (of an item without one: its name, `<file>:<line>`).
+
+    Raises UsageError naming the nearest ids where there is none, LedgerError.
+    """
+    with snapshot(ledger):
+        job = job_view(ledger, job_id)
+        row = ledger.row(
+            "select id, key, name, state, sends, file, offset, length, batch, vanished from item_rows "
+            "where job = ?1 and (key = ?2 or (key is null and name = ?2)) order by key is null, vanished, id desc",
+            (job_id, item_id),
+        )
+        if row is None:
+            raise UsageError(_unknown(ledger, job, item_id))
+        item, state = int(row["id"]), ItemState(row["state"])
+        attempts = _settled(ledger, item, row["key"])
+        if state is ItemState.IN_FLIGHT and row["batch"] is not None:
+            attempts.append(_open(ledger, item, row["batch"]))
+        batches = sorted({a.batch for a in attempts} | ({row["batch"]} - {None}))
+        deferred = ledger.row(
+            "select file, offset, length from revisions where item = ? and deferred = 1 order by submission desc",
+            (item,),
+        )
+        last = ledger.row(
+            "select outcome, cause, message, cast(output as blob) as output from result_rows where item = ?",
+            (item,),
+        )
+        bad = ledger.row("select cause, message from bad_items where item = ?", (item,))
+        why = bad if bad is not None else last if last is not None and last["outcome"] else None
+        return Explanation(
+            job=job.name,
+            profile=job.profile,
+            id=row["key"] if row["key"] is not None else row["name"],
+            state=state.name.lower(),
+            is_vanished=bool(row["vanished"]),
+            request=_request(ledger, row["file"], row["offset"], row["length"]),
+            waiting_request=None
+            if deferred is None
+            else _request(ledger, deferred["file"], deferred["offset"], deferred["length"]),
+            not_before=ledger.value(
+                "select nullif(not_before, 0) from queue where item = ?", (item,)
+            ),
+            output=_value(last["output"])
+            if state is ItemState.SUCCEEDED and last is not None
+            else None,
+            cause=None if why is None or state is ItemState.SUCCEEDED else why["cause"],
+            message=None if why is None or state is ItemState.SUCCEEDED else why["message"],
+            attempts=tuple(attempts),
+            steps=_steps(ledger, batches),
+        )
+
+
+def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
+    from batchrun.requests import custom_id
+
+    columns = (
+        "r.batch, r.send, r.at, r.outcome, r.cause, r.message, r.finish, r.input_tokens, r.cached_tokens, r.output_tokens, "
+        "r.reasoning_tokens, r.kind, r.offset, r.length, m.name as model, b.remote_id, b.remote_status"
+    )
+    joins = "left join models m on m.id = r.model left join batch_rows b on b.id = r.batch where r.item = ?1"
+    return [
+        Attempt(
+            batch=row["batch"],
+            remote_id=row["remote_id"],
+            remote_status=row["remote_status"],
+            send=row["send"],
+            custom_id=custom_id(item, row["send"], key),
+            outcome=OUTCOMES[row["outcome"]],
+            at=row["at"],
+            cause=row["cause"],
+            message=row["message"],
+            finish=None if row["finish"] == "none" else row["finish"],
+            usage=Usage(
+                input_tokens=row["input_tokens"] or 0,
+                cached_tokens=row["cached_tokens"] or 0,
+                output_tokens=row["output_tokens"] or 0,
+                reasoning_tokens=row["reasoning_tokens"] or 0,
+            ),
+            model=row["model"],
+            raw=_raw_line(ledger, row["batch"], row["kind"], row["offset"], row["length"]),
+        )
+        for row in ledger.rows(
+            f"select {columns}, 0 as is_last, r.id as place from history r {joins} "
+            f"union all select {columns}, 1, 0 from result_rows r {joins} order by is_last, place",
+            (item,),
+        )
+    ]
+
+
+def _open(ledger: Ledger, item: int, batch: int) -> Attempt:
+    row = ledger.row(
+        "select remote_id, remote_status, request_file from batch_rows where id = ?", (batch,)
+    )
+    sent = (
+        None if row is None else _custom_id_in(ledger.home.request_file(row["request_file"]), item)
+    )
+    return Attempt(
+        batch=batch,
+        remote_id=row["remote_id"] if row is not None else None,
+        remote_status=row["remote_status"] if row is not None else None,
+        send=None if sent is None else int(sent.split("-")[1]),
+        custom_id=sent,
+        outcome="open",
+        at=None,
+        cause=None,
+        message=None,
+        finish=None,
+        usage=Usage(),
+        model=None,
+        raw=None,
+    )
+
+
+def _custom_id_in(path: Path, item: int) -> str | None:
+    """The custom_id under which an input file asks for the item. The file is searched, since it alone says what was sent."""
+    needle = b'{"custom_id":"%d-' % item
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            at = held.find(needle)
+            while at > 0 and held[at - 1] != ord("\n"):
+                at = held.find(needle, at + 1)  # the same text inside a body of somebody's
+            if at < 0:
+                return None
+            start = at + len(b'{"custom_id":"')
+            return held[start : held.find(b'"', start)].decode("ascii", "replace")
+    except (OSError, ValueError):
+        return None  # pruned, or empty
+
+
+def _request(ledger: Ledger, file: int | None, offset: int | None, length: int | None) -> Json:
+    """The request without its custom_id, decoded; None where there is none or its file was pruned."""
+    if file is None:
+        return None
+    tail = _bytes_at(ledger.home.request_file(file), offset, length)
+    return None if tail is None else _value(b"{" + tail)
+
+
+def _raw_line(
+    ledger: Ledger, batch: int, kind: int | None, offset: int | None, length: int | None
+) -> str | None:
+    if kind is None:
+        return None
+    line = _bytes_at(ledger.home.result_file(batch, kind), offset, length)
+    return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _bytes_at(path: Path, offset: int | None, length: int | None) -> bytes | None:
+    if offset is None or length is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+    except OSError:
+        return None
+
+
+def _value(text: bytes | None) -> Json:
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _steps(ledger: Ledger, batches: list[int]) -> tuple[Step, ...]:
+    marks = ",".join("?" * len(batches))
+    rows = ledger.rows(
+        f"select at, batch, event, before, after, n, detail from events where batch in ({marks}) order by id",
+        batches,
+    )
+    return tuple(
+        Step(
+            at=row["at"],
+            batch=row["batch"],
+            event=row["event"],
+            before=_state_name(row["event"], row["before"]),
+            after=_state_name(row["event"], row["after"]),
+            count=row["n"],
+            detail=row["detail"],
+        )
+        for row in rows
+    )
+
+
+def _state_name(event: str, state: int | None) -> str | None:
+    if state is None:
+        return None
+    return (BatchState(state) if event in _BATCH_EVENTS else ItemState(state)).name.lower()
+
+
+def _unknown(ledger: Ledger, job: JobView, item_id: str) -> str:
+    """What to say of an id that the job does not have: the ones most like it, else where ids come from."""
+    near = [
+        row["key"]
+        for sql in (
+            "select key from item_rows where job = ? and key >= ? order by key limit ?",
+            "select key from item_rows where job = ? and key < ? order by key desc limit ?",
+        )
+        for row in ledger.rows(sql, (job.id, item_id, _NEIGHBOURS))
+    ]
+    near += [
+        row["name"]
+        for row in ledger.rows(
+            "select name from item_rows where job = ? and key is null and name is not null order by abs(length(name) - length(?)), id limit ?",
+            (job.id, item_id, _NEIGHBOURS),
+        )
+    ]
+    close = difflib.get_close_matches(item_id, near, n=_NEAR, cutoff=0.0)
+    text = f"job {job.name!r} has no item {item_id!r}."
+    if close:
+        return f"{text} Near it: {', '.join(map(repr, close))}."
+    return f"{text} It has no items at all."
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,169 @@
+"""`report.md`: the report for reading in a terminal, a mail or a browser."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from batchrun.model import Json, JsonObject
+from batchrun.outputs.escaping import printable
+
+_BATCHES_SHOWN: Final = 20
+_INCIDENTS_SHOWN: Final = 10
+_SHOWN_CHARACTERS: Final = 300
+_MEANT: Final = set("\\`*_{}[]<>()#|!~&")
+
+
+def report_markdown(report: JsonObject) -> str:
+    """Markdown of a `job_report`. Foreign text is escaped twice over: for terminals and for Markdown."""
+    parts = [
+        _head(report),
+        _failures(report["failures"]),
+        _tokens(report),
+        _batches(report["batches"]),
+        _incidents(report),
+    ]
+    return "\n".join(line for part in parts for line in part)
+
+
+def _head(report: JsonObject) -> list[str]:
+    counts = report["counts"]
+    profile = f" ({_text(report['profile'])})"
+    lines = [f"# {_text(report['job'])}{profile}", "", _verdict(report), ""]
+    if report["paused"]:
+        lines += [f"**Paused:** {_text(report['paused'])}", ""]
+    shown = [
+        (name, counts[name])
+        for name in counts
+        if counts[name] or name in {"items", "succeeded", "failed"}
+    ]
+    lines += _table(
+        ("items", "count"),
+        [("all" if n == "items" else n.replace("_", " "), f"{c:,}") for n, c in shown],
+    )
+    times = [("submitted", report["submitted_at"]), ("finished", report["finished_at"])]
+    lines += [f"- {name}: {at}" for name, at in times if at]
+    if report["duration_s"] is not None:
+        lines.append(f"- duration: {_span(report['duration_s'])}")
+    return [*lines, f"- job file: {_code(report['job_file'])}", ""]
+
+
+def _verdict(report: JsonObject) -> str:
+    counts = report["counts"]
+    if not report["complete"]:
+        left = counts["pending"] + counts["in_flight"]
+        return f"**Not finished:** {left:,} of {counts['items']:,} items are still open."
+    if counts["succeeded"] == counts["items"]:
+        return f"**Done:** every one of {counts['items']:,} items succeeded."
+    failed, cancelled = counts["failed"], counts["cancelled"]
+    rest = [f"{n:,} {what}" for n, what in ((failed, "failed"), (cancelled, "cancelled")) if n]
+    return f"**Finished:** {counts['succeeded']:,} of {counts['items']:,} items succeeded, {' and '.join(rest)}."
+
+
+def _failures(groups: Sequence[JsonObject]) -> list[str]:
+    if not groups:
+        return []
+    lines = ["## Failures", ""]
+    for group in groups:
+        examples = ", ".join(_code(_clipped(example)) for example in group["examples"])
+        more = ", …" if group["count"] > len(group["examples"]) else ""
+        lines += [
+            f"### {group['count']:,} x {group['cause']}: {_text(group['title'])}",
+            "",
+            f"- first: {examples}{more}",
+            f"- message: {_text(_clipped(group['message']))}",
+            f"- what to do: {_text(group['fix'])}",
+            "",
+            "```sh",
+            printable(group["command"]),
+            "```",
+            "",
+        ]
+    return lines
+
+
+def _tokens(report: JsonObject) -> list[str]:
+    tokens = report["tokens"]
+    rows = [
+        ("input", f"{tokens['input_tokens']:,}", f"{tokens['cached_tokens']:,} cached"),
+        ("output", f"{tokens['output_tokens']:,}", f"{tokens['reasoning_tokens']:,} reasoning"),
+    ]
+    return [
+        "## Tokens",
+        "",
+        *_table(("tokens", "count", "of which"), rows),
+        f"Over {report['attempts']:,} attempts.",
+        "",
+    ]
+
+
+def _batches(batches: Sequence[JsonObject]) -> list[str]:
+    if not batches:
+        return []
+    shown = batches[-_BATCHES_SHOWN:]
+    rows = [
+        (
+            str(batch["batch"]),
+            _code(batch["remote_id"]).replace("|", "\\|") if batch["remote_id"] else "-",
+            _text(batch["remote_status"] or batch["state"]),
+            _text(batch["model"]),
+            f"{batch['requests']:,}",
+            batch["created_at"] or "-",
+            batch["ended_at"] or "-",
+        )
+        for batch in shown
+    ]
+    header = ("batch", "remote id", "status", "model", "requests", "created", "ended")
+    lines = ["## Batches", "", *_table(header, rows)]
+    lines += [
+        f"- batch {batch['batch']}: {_text(_clipped(batch['reason']))}"
+        for batch in shown
+        if batch["reason"]
+    ]
+    if any(batch["reason"] for batch in shown):
+        lines.append("")
+    if len(batches) > len(shown):
+        lines += [f"The latest {len(shown)} of {len(batches):,}; report.json has all.", ""]
+    return lines
+
+
+def _incidents(report: JsonObject) -> list[str]:
+    incidents = report["incidents"][-_INCIDENTS_SHOWN:]
+    if not incidents:
+        return []
+    lines = ["## Incidents", ""]
+    for incident in incidents:
+        where = "" if incident["batch"] is None else f" (batch {incident['batch']})"
+        lines.append(
+            f"- {incident['at']} {_text(incident['kind'])}{where}: {_text(_clipped(incident['message']))}"
+        )
+    if report["incident_count"] > len(incidents):
+        lines.append(f"- the latest {len(incidents)} of {report['incident_count']:,}")
+    return [*lines, ""]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def _text(text: Json) -> str:
+    return "".join(f"\\{char}" if char in _MEANT else char for char in printable(str(text)))
+
+
+def _code(text: str) -> str:
+    # A code span is fenced by more backticks than it holds; a bar would end its cell, but code stands in lists only.
+    shown = printable(text)
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _span(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (left, "s")) if n]
+    return " ".join(parts) or "0 s"

@@ -1,0 +1,142 @@
+"""The report of a job: how many, what it took, what went wrong and what to do about it. `report.json` and its readable twin."""
+
+from typing import Final
+
+from batchrun.clock import rfc3339
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import counts
+from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
+from batchrun.model import JsonObject
+from batchrun.outputs.failures import failure_groups
+from batchrun.outputs.markdown import report_markdown
+from batchrun.outputs.rows import JobView, job_view, snapshot
+
+__all__ = ["job_report", "report_markdown"]
+
+INCIDENT_COUNT: Final = 100  # incidents listed, the latest; all of them are counted
+_USAGE: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_SUMS: Final = ", ".join(f"coalesce(sum(r.{name}), 0)" for name in _USAGE)
+
+
+def job_report(ledger: Ledger, job_id: int) -> JsonObject:
+    """The report as JSON; docs/outputs.md has its keys. Times are the ledger's, so an unchanged ledger gives an unchanged report.
+
+    Raises UsageError for no such job, LedgerError.
+    """
+    with snapshot(ledger):
+        job = job_view(ledger, job_id)
+        found = counts(ledger, job_id)
+        batches = _batches(ledger, job_id)
+        tokens, attempts, last_at = _spent(ledger, job)
+        ended = [
+            at for at in (last_at, *(batch["ended_at"] for batch in batches)) if at is not None
+        ]
+        finished_at = max(ended, default=None)
+        is_complete = not any(found[state] for state in OPEN_ITEM_STATES)
+        return {
+            "job": job.name,
+            "profile": job.profile,
+            "job_file": job.source,
+            "complete": is_complete,
+            "paused": job.paused,
+            "submitted_at": _time(job.submitted_at),
+            "finished_at": _time(finished_at) if is_complete else None,
+            "duration_s": _duration(job.submitted_at, finished_at) if is_complete else None,
+            "counts": {
+                "items": sum(found.values()),
+                **{state.name.lower(): n for state, n in found.items()},
+            },
+            "failures": [
+                {
+                    "cause": group.cause,
+                    "title": group.title,
+                    "count": group.count,
+                    "fix": group.fix,
+                    "command": group.command,
+                    "examples": list(group.examples),
+                    "message": group.message,
+                }
+                for group in failure_groups(ledger, job_id)
+            ],
+            "attempts": attempts,
+            "tokens": tokens,
+            "batches": [
+                {
+                    **batch,
+                    "created_at": _time(batch["created_at"]),
+                    "ended_at": _time(batch["ended_at"]),
+                }
+                for batch in batches
+            ],
+            **_incidents(ledger, job_id),
+        }
+
+
+def _spent(ledger: Ledger, job: JobView) -> tuple[dict[str, int], int, int | None]:
+    """Tokens of every attempt ever settled, how many there were, and when the last one was: what the service may have billed."""
+    sums = [0] * (len(_USAGE) + 1)
+    last_at: int | None = None
+    for table in ("result_rows", "history"):
+        row = ledger.row(
+            f"select {_SUMS}, count(*), max(r.at) from item_rows i not indexed cross join {table} r on r.item = i.id "
+            "where i.job = ? and i.id >= ? and i.id < ?",
+            (job.id, job.first_item, job.end_item),
+        )
+        assert row is not None
+        sums = [a + int(b) for a, b in zip(sums, tuple(row)[:-1], strict=True)]
+        if table == "result_rows":
+            last_at = row[len(row) - 1]
+    *tokens, attempts = sums
+    return dict(zip(_USAGE, tokens, strict=True)), attempts, last_at
+
+
+def _batches(ledger: Ledger, job_id: int) -> list[JsonObject]:
+    return [
+        {
+            "batch": row["id"],
+            "remote_id": row["remote_id"],
+            "state": BatchState(row["state"]).name.lower(),
+            "remote_status": row["remote_status"],
+            "model": row["model"],
+            "requests": row["request_count"],
+            "created_at": row["created_at"],
+            "ended_at": row["ended_at"],
+            "reason": row["reason"],
+        }
+        for row in ledger.rows(
+            "select id, remote_id, state, remote_status, model, request_count, created_at, ended_at, reason "
+            "from batch_rows where job = ? order by id",
+            (job_id,),
+        )
+    ]
+
+
+def _incidents(ledger: Ledger, job_id: int) -> JsonObject:
+    rows = ledger.rows(
+        "select at, batch, kind, message from incidents where job = ? order by id desc limit ?",
+        (job_id, INCIDENT_COUNT),
+    )
+    latest = [
+        {
+            "at": _time(row["at"]),
+            "batch": row["batch"],
+            "kind": row["kind"],
+            "message": row["message"],
+        }
+        for row in rows
+    ]
+    return {
+        "incident_count": int(
+            ledger.value("select count(*) from incidents where job = ?", (job_id,)) or 0
+        ),
+        "incidents": latest[::-1],
+    }
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _duration(since: int | None, until: int | None) -> int:
+    # Nothing was sent where a job was submitted again unchanged: its last answer is older than the submission.
+    return 0 if since is None or until is None else max(0, until - since)
