@@ -18,8 +18,8 @@ from batchrun.jobfile.lines import Block, read_blocks
 from batchrun.jobfile.problems import Fault, shown
 from batchrun.jobfile.settings import SettingsReader
 from batchrun.jobfile.sources.base import opened
+from batchrun.jobfile.strict import kind_of
 from batchrun.model import JobSettings, JsonObject
-
 
 # The commonest file that is no JSON Lines: one JSON document over many lines.
 _DOCUMENT_STARTS = frozenset({b"{", b"[", b"[{"})
@@ -180,12 +180,12 @@ def _raw(path: Path, number: int, first: JsonObject) -> JobFile:
     """A ready Batch file, one job named after the file."""
     endpoint = first["url"]
     if endpoint not in ENDPOINTS:
-        shown_url = endpoint if isinstance(endpoint, str) else "that 'url'"
-        fault = Fault(
-            f"endpoint {shown_url!r} is not in this version",
-            f"This version has {', '.join(ENDPOINTS)}.",
+        what = (
+            f"endpoint {endpoint!r} is not in this version"
+            if isinstance(endpoint, str)
+            else f"a 'url' that is {kind_of(endpoint)}"
         )
-        return _broken(path, fault, number)
+        return _broken(path, Fault(what, f"This version has {', '.join(ENDPOINTS)}."), number)
     name = valid_name(path.stem)
     settings = JobSettings(
         name=name, path=str(path.absolute()), line=0, endpoint=endpoint, is_raw=True

@@ -91,7 +91,6 @@ def read_table(
     rows = _rows(stream, path, delimiter, problems, row_limit)
     start, names = next(rows, (0, None))
     if names is None:
-        problems.add(Fault("the table is empty", "Its first row names the columns.").at(path))
         return
     if fault := _header_fault(names, delimiter):
         problems.add(fault.at(path, start))
@@ -135,6 +134,9 @@ def _rows(
             problems.add(too_long_row.at(path, start))
             return
         if cells is None:
+            if is_header:
+                empty = Fault("the table is empty", "Its first row names the columns.")
+                problems.add(empty.at(path))
             return
         for line, fault in lines.faults:
             problems.add(fault.at(path, line))
@@ -167,7 +169,7 @@ def _header_fault(names: list[str], delimiter: str) -> Fault | None:
 def _ragged(cells: int, names: int) -> Fault:
     relation = "more" if cells > names else "fewer"
     return Fault(
-        f"{cells} cells, {relation} than the {names} columns of the header",
+        f"{cells} cell{'s' if cells > 1 else ''}, {relation} than the {names} columns of the header",
         "Quote cells that hold the separator, line breaks or quotes.",
     )
 
