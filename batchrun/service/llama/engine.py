@@ -27,6 +27,7 @@ CHILD_PROGRAM = Path(__file__).with_name("child.py")
 LOAD_LIMIT_S = 600.0  # a large GGUF on a slow disk; the bundled one takes about 1 s
 ANSWER_LIMIT_S = 1800.0  # one answer of a large model on a slow CPU
 THREADS_LIMIT = 8  # more threads than memory channels can feed make decoding slower
+DEATH_WAIT_S = 1.0  # a connection breaks a moment before its process is gone
 DEATHS_LIMIT = 2  # in a row, without an answer between them: then the model itself is at fault
 
 
@@ -36,12 +37,11 @@ class EngineDied(Exception):
 
 @dataclass
 class EngineRefused(Exception):
-    """The engine answered with an error: HTTP `status`, its own `kind` of error and message, and the whole error object."""
+    """The engine answered with an error: HTTP `status`, its own `kind` of error, and what it said."""
 
     status: int
     kind: str
     message: str
-    details: JsonObject
 
     def __str__(self) -> str:
         return self.message
@@ -211,7 +211,7 @@ def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> str:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        code = process.wait(timeout=1.0)  # a connection breaks a moment before its process is gone
+        code = process.wait(timeout=DEATH_WAIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -269,5 +269,4 @@ def _refusal(status: int, answer: Json) -> EngineRefused:
         status=status,
         kind=str(details.get("type", "")),
         message=str(details.get("message", "")),
-        details=details,
     )
