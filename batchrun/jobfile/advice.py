@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from batchrun.errors import JobFileError
 from batchrun.jobfile.problems import Fault
 from batchrun.jobfile.schemas import strictness_gaps
 from batchrun.jobfile.template import Where, compile_template
@@ -18,7 +17,7 @@ _SAMPLING = ("temperature", "top_p")
 
 
 def warnings_of(settings: JobSettings) -> Iterator[Fault]:
-    """All warnings for one job, in no particular order of weight."""
+    """All warnings for a job whose line has no problem, in no particular order of weight."""
     is_reasoning = _REASONING_MODEL.match(settings.model or "") is not None
     if settings.window != "24h":
         yield Fault(
@@ -62,7 +61,4 @@ def _cap_warnings(settings: JobSettings, *, is_reasoning: bool) -> Iterator[Faul
 
 
 def _uses_fields(prompt: str) -> bool:
-    try:
-        return bool(compile_template(prompt, where=Where(path="")).variables)
-    except JobFileError:  # already reported as an error
-        return True
+    return bool(compile_template(prompt, where=Where(path="")).variables)

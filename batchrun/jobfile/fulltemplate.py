@@ -63,6 +63,10 @@ class FullTemplate:
         except _Null:
             raise null_field(self._inner_null(fields)) from None
 
+    def render_block(self, block: list[JsonObject]) -> list[str] | None:  # noqa: ARG002 - the protocol's
+        """None: minijinja renders one item at a time."""
+        return None
+
     def _context(self, fields: Mapping[str, Json]) -> JsonObject:
         """The fields that the template may ask for. Null ones are left out, since filters would print them as `None`; whole numbers that
         would lose digits go as text.
@@ -170,7 +174,7 @@ def compile_full(text: str) -> FullTemplate:
     variables = environment.undeclared_variables_in_template("item")
     # Every name in the text, also those of prose: a superset of what the template can ask for, whatever its scopes are.
     names = set(_NAME.findall(text))
-    code = "".join(_CODE.findall(text))
+    code = " ".join(_CODE.findall(text))
     if re.search(r"\bself\b", code):
         variables.add("self")  # a name of Jinja's own, which the listing leaves out
     for name in FUNCTIONS & variables:

@@ -148,13 +148,15 @@ def _mistyped(known: JsonObject) -> Iterator[tuple[str, Fault]]:
     try:
         _model().model_validate(known)
     except ValidationError as error:
-        seen: set[str] = set()
+        first: dict[str, tuple[str, str]] = {}
         for detail in error.errors(include_url=False):
-            key = str(detail["loc"][0])
-            if key not in seen:
-                seen.add(key)
-                inner = str(detail["loc"][-1])
-                yield key, _mistyped_fault(key, detail["type"], known.get(key), inner)
+            key, inner = str(detail["loc"][0]), str(detail["loc"][-1])
+            value = known.get(key)
+            # Of the branches of a union, the one that can name a key inside says most.
+            if key not in first or (isinstance(value, dict) and inner in value):
+                first[key] = (detail["type"], inner)
+        for key, (kind, inner) in first.items():
+            yield key, _mistyped_fault(key, kind, known.get(key), inner)
 
 
 def _mistyped_fault(key: str, kind: str, value: Json, inner: str) -> Fault:

@@ -5,6 +5,7 @@ broke. Python's json with hooks sees all of it, at about three times the price, 
 """
 
 import json
+from collections import Counter
 from typing import NoReturn
 
 from batchrun.jobfile.lines import BOM
@@ -86,11 +87,9 @@ def _decode(text: str) -> Json:
 def _object(pairs: list[tuple[str, Json]]) -> JsonObject:
     value = dict(pairs)
     if len(value) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise Fault(f"duplicate key {key!r}", "Keep one of them.")
-            seen.add(key)
+        counts = Counter(key for key, _ in pairs)
+        duplicate = next(key for key, count in counts.items() if count > 1)
+        raise Fault(f"duplicate key {duplicate!r}", "Keep one of them.")
     return value
 
 

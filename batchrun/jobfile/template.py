@@ -5,19 +5,21 @@ Both give the same text for the same item, because both turn values into text wi
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, Protocol
 
 from batchrun.errors import JobFileError
 from batchrun.jobfile.fulltemplate import FUNCTIONS, ITEM, compile_full
 from batchrun.jobfile.problems import Fault
 from batchrun.jobfile.rendering import TemplateError, missing_field, text_of, within_limit
-from batchrun.model import ITEM_LINE_LIMIT_BYTES, Json
+from batchrun.model import ITEM_LINE_LIMIT_BYTES, Json, JsonObject
 
 __all__ = ["Template", "TemplateError", "Where", "compile_template"]
 
 _PLAIN_VARIABLE = re.compile(r"\{\{[ \t\r\n]*([A-Za-z_][A-Za-z0-9_]*)[ \t\r\n]*\}\}")
+_JUST_STRINGS = {str}
 _SYNTAX = ("{{", "{%", "{#")
 _NOT_FIELDS = frozenset({"true", "false", "none", "True", "False", "None", "not"})
 
@@ -41,6 +43,10 @@ class Template(Protocol):
 
     def render(self, fields: Mapping[str, Json]) -> str:
         """The text for one item; raises TemplateError, whose message shows no item data beyond a field's name."""
+        ...
+
+    def render_block(self, block: list[JsonObject]) -> list[str] | None:
+        """The texts of many items at once, or None where some item has to be looked at by itself with `render`."""
         ...
 
 
@@ -74,6 +80,22 @@ class _PlainTemplate:
             pieces[gap] = value if type(value) is str else text_of(value, name)
         text = "".join(pieces)
         return text if len(text) * 4 <= ITEM_LINE_LIMIT_BYTES else within_limit(text)
+
+    def render_block(self, block: list[JsonObject]) -> list[str] | None:
+        # Column by column, so that the loops run inside the interpreter's own functions.
+        columns: list[Iterable[str]] = [repeat(piece) for piece in self._pieces]
+        for gap, name in self._gaps:
+            try:
+                values = [fields[name] for fields in block]
+            except KeyError:
+                return None
+            if set(map(type, values)) != _JUST_STRINGS:
+                return None
+            columns[gap] = values
+        if not self._gaps:
+            return [self._pieces[0]] * len(block)
+        texts = list(map("".join, zip(*columns, strict=False)))
+        return texts if max(map(len, texts)) * 4 <= ITEM_LINE_LIMIT_BYTES else None
 
 
 def _compile_plain(text: str) -> Template | None:

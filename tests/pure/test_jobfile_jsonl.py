@@ -119,7 +119,7 @@ def test_blank_lines_are_passed_over_and_counted() -> None:
 
 
 def test_a_document_that_spans_lines_is_no_item() -> None:
-    """msgspec's own line decoder takes these two lines as two objects."""
+    """The line decoder of msgspec takes these two lines as two objects."""
     values, faults = decoded(b'{"a":\n1} {"b":2}\n')
     assert values == []
     assert [number for number, _ in faults] == [1, 2]

@@ -15,7 +15,8 @@ Read = tuple[list[tuple[str, int, dict[str, Json]]], list[str]]
 
 
 def settings(path: Path, **more: Any) -> JobSettings:
-    return JobSettings(**({"name": "a", "path": str(path), "line": 1} | more))
+    keys: dict[str, Any] = {"name": "a", "path": str(path), "line": 1}
+    return JobSettings(**(keys | more))
 
 
 def read(job: JobSettings, **how: Any) -> Read:
@@ -163,6 +164,13 @@ def test_items_under_a_broken_or_disguised_job_line_never_go_to_the_job_above(
     path = write(tmp_path, "j.jsonl", '{"job":"a"}\n{"n":1}\n' + next_job + '\n{"n":2}\n')
     items, problems = read(settings(path, line=1))
     assert [fields for _, _, fields in items] == [{"n": 1}]
+    assert problems == []
+
+
+def test_an_item_that_speaks_of_a_job_is_an_item(tmp_path: Path) -> None:
+    path = write(tmp_path, "j.jsonl", '{"job":"a"}\n{"n":{"job":"inner"}}\n{"n":"\\u006aob"}\n')
+    items, problems = read(settings(path))
+    assert [line for _, line, _ in items] == [2, 3]
     assert problems == []
 
 

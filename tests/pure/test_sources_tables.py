@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.jobfile.lines import read_blocks
 from batchrun.jobfile.problems import Fault, Problems
 from batchrun.jobfile.sources.tables import read_table
 
@@ -100,13 +101,10 @@ def test_a_quote_that_never_closes_is_given_up_at_the_limit() -> None:
 
 
 def test_a_line_over_the_limit_is_a_problem_of_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchrun.jobfile.sources import tables
-
     def small_blocks(stream: io.BytesIO) -> Any:
-        return real(stream, block_bytes=16, limit=20)
+        return read_blocks(stream, block_bytes=16, limit=20)
 
-    real = tables.read_blocks
-    monkeypatch.setattr(tables, "read_blocks", small_blocks)
+    monkeypatch.setattr("batchrun.jobfile.sources.tables.read_blocks", small_blocks)
     rows, problems = table("a,b\n1,2\n" + "x" * 60 + "\n3,4\n")
     assert [line for line, _ in rows] == [2, 4]
     assert [problem.split(":")[0] for problem in problems] == ["3"]

@@ -1,5 +1,6 @@
 """Templates: plain ones and minijinja's give the same text, and errors name fields and show no data."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -293,7 +294,33 @@ def test_any_text_is_a_template_or_a_job_file_error(text: str, fields: dict[str,
         template = compile_template(text, where=WHERE)
     except JobFileError:
         return
-    try:
+    with contextlib.suppress(TemplateError):
         json.dumps(template.render(fields))
-    except TemplateError:
-        pass
+
+
+@given(
+    st.lists(pieces, max_size=6).map("".join),
+    st.lists(st.dictionaries(names, st.text(max_size=4) | values), min_size=1, max_size=4),
+)
+@example("{{ a }}", [{"a": "x"}, {"a": "y"}])
+@example("{{ a }}-{{ text }}", [{"a": "x", "text": "y"}])
+@example("{{ a }}", [{"a": "x"}, {"a": 1}])
+@example("plain", [{}, {}])
+def test_a_block_of_items_renders_as_its_items_do_or_not_at_all(
+    text: str, block: list[dict[str, Any]]
+) -> None:
+    try:
+        template = compile_template(text, where=WHERE)
+    except JobFileError:
+        return
+    texts = template.render_block(block)
+    if texts is not None:
+        assert texts == [template.render(fields) for fields in block]
+
+
+def test_a_block_with_a_text_over_the_limit_is_left_to_single_renders() -> None:
+    template = compile_template("{{ x }}!", where=WHERE)
+    assert template.render_block([{"x": "a"}, {"x": "b"}]) == ["a!", "b!"]
+    assert template.render_block([{"x": "a"}, {"x": "é" * ITEM_LINE_LIMIT_BYTES}]) is None
+    assert template.render_block([{"x": "a"}, {}]) is None
+    assert compile_template("{{ x|upper }}", where=WHERE).render_block([{"x": "a"}]) is None
