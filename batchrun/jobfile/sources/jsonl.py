@@ -79,6 +79,4 @@ def _after(block: Block, after_line: int) -> Block | None:
     start = 0
     for _ in range(after_line - block.line + 1):
         start = block.data.find(b"\n", start) + 1
-    if not start:
-        return None
     return Block(line=after_line + 1, data=block.data[start:])
