@@ -180,6 +180,7 @@ class _Gate:
 
         refusal = self._refusal(dict(scope["headers"]), limit)
         if refusal is not None:
+            await _drain(receive, limit)
             await _answer(refusal.body, status=refusal.status)(scope, receive, stamped_send)
         else:
             await self._app(scope, counted_receive, stamped_send)
@@ -193,6 +194,15 @@ class _Gate:
         if length.isdigit() and int(length) > limit:
             return _too_large(limit)
         return None
+
+
+async def _drain(receive: Receive, limit: int) -> None:
+    """Read a body that nobody wants, up to a limit: a client that is cut off while it sends never sees the refusal."""
+    while limit > 0:
+        message = await receive()
+        if not message.get("more_body", False):
+            return
+        limit -= len(message["body"])
 
 
 class _Content(StreamingResponse):

@@ -3,7 +3,7 @@
     <data>/service.db          files, batches, finished lines (WAL, every commit fsynced)
     <data>/files/<file id>     contents; a row in `files` is what makes one exist
     <data>/incoming/           uploads on their way; whatever is found here later belongs to a dead process
-    <data>/work.lock           held by the one process that executes lines
+    <data>/work.lock           held by the one process that executes lines; open.lock by the one that makes the database
 
 A file is written whole, fsynced and renamed before its row is committed, and its row is marked deleted before its bytes go: at
 whatever instant the process dies, no row points at bytes that are not there.
@@ -103,10 +103,22 @@ class Store:
                 database, timeout=30.0, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
-            self._migrate()
+            self._prepare()
             self._drop_abandoned()
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if (mode, version) == ("wal", _SCHEMA_VERSION):
+            return
+        from filelock import FileLock
+
+        # The busy timeout does not cover the change to WAL: two processes that both made it would find the database locked.
+        with FileLock(self.data / "open.lock", mode=0o600):
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._migrate()
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
@@ -217,7 +229,7 @@ def _readable_errors(data: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise LedgerError(
-            f"{data / 'service.db'}: {error}. Is the disk full, or the folder read-only?"
+            f"{data / 'service.db'}: {error}. Is the disk full, the folder read-only, or another process stuck in it?"
         ) from error
     except OSError as error:
         where = error.filename or data

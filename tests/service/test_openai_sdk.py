@@ -140,6 +140,23 @@ def test_another_key_is_refused(desk: Desk, key: str) -> None:
         assert refused.value.code == "invalid_api_key"
 
 
+def test_a_client_with_a_wrong_key_is_told_so_even_while_it_uploads(desk: Desk) -> None:
+    for client in connect(desk):
+        with pytest.raises(openai.AuthenticationError):
+            client.with_options(api_key="wrong").files.create(
+                file=("a.jsonl", b"x" * 20_000_000), purpose="batch"
+            )
+        assert list(client.files.list()) == []
+
+
+def test_a_disk_that_fails_is_a_typed_503(desk: Desk) -> None:
+    for client in connect(desk):
+        desk.service._store.close()
+        with pytest.raises(openai.InternalServerError) as failed:
+            client.batches.list()
+        assert (failed.value.status_code, failed.value.type) == (503, "server_error")
+
+
 def test_what_is_not_there_is_a_typed_404(client: openai.OpenAI) -> None:
     calls: list[Callable[[], object]] = [
         lambda: client.batches.retrieve("batch_of_nobody"),

@@ -17,6 +17,7 @@ from batchrun.model import JsonObject, Usage
 from batchrun.service import closing
 from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.responders.script import Rule
+from batchrun.service.store import Store
 
 NAMES = [f"line-{number}" for number in range(10)]
 
@@ -230,3 +231,26 @@ def test_result_lines_are_stored_once(desk: Desk) -> None:
     assert rows[0]["kept"] == 0
     with desk.service.open_content(desk.batch(batch_id)["output_file_id"]) as source:
         assert [json.loads(line)["custom_id"] for line in source] == NAMES
+
+
+def test_several_processes_may_open_a_new_folder_at_once(tmp_path: Path) -> None:
+    failures: list[LedgerError] = []
+
+    def open_store(data: Path, barrier: threading.Barrier) -> None:
+        barrier.wait()
+        try:
+            Store(data).close()
+        except LedgerError as error:
+            failures.append(error)
+
+    for number in range(20):
+        barrier = threading.Barrier(6)
+        threads = [
+            threading.Thread(target=open_store, args=(tmp_path / str(number), barrier))
+            for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
