@@ -7,9 +7,12 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.spool import disk_error, written
+
+_BUFFER_BYTES: Final = 1 << 16  # blocks are larger: they go to the file uncopied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ def make_inner_folder(folder: Path) -> None:
 def put(path: Path, blocks: Iterable[bytes]) -> FileEntry:
     """Write `path` whole or not at all; a link in its place is replaced. Raises LedgerError where the disk refuses."""
     digest, size = hashlib.sha256(), 0
-    with written(path) as file:
+    with written(path, buffering=_BUFFER_BYTES) as file:
         for block in blocks:
             digest.update(block)
             size += len(block)

@@ -2,9 +2,7 @@
 
 import dataclasses
 import difflib
-import mmap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -14,6 +12,7 @@ from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState, ItemState
 from batchrun.model import Json, JsonObject, Usage
+from batchrun.outputs.evidence import json_value, raw_line, request_at, sent_custom_id
 from batchrun.outputs.rows import JobView, job_view, snapshot
 
 OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded")
@@ -123,14 +122,14 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             id=row["key"] if row["key"] is not None else row["name"],
             state=state.name.lower(),
             is_vanished=bool(row["vanished"]),
-            request=_request(ledger, row["file"], row["offset"], row["length"]),
+            request=request_at(ledger, row["file"], row["offset"], row["length"]),
             waiting_request=None
             if deferred is None
-            else _request(ledger, deferred["file"], deferred["offset"], deferred["length"]),
+            else request_at(ledger, deferred["file"], deferred["offset"], deferred["length"]),
             not_before=ledger.value(
                 "select nullif(not_before, 0) from queue where item = ?", (item,)
             ),
-            output=_value(last["output"])
+            output=json_value(last["output"])
             if state is ItemState.SUCCEEDED and last is not None
             else None,
             cause=None if why is None or state is ItemState.SUCCEEDED else why["cause"],
@@ -167,7 +166,7 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
                 reasoning_tokens=row["reasoning_tokens"] or 0,
             ),
             model=row["model"],
-            raw=_raw_line(ledger, row["batch"], row["kind"], row["offset"], row["length"]),
+            raw=raw_line(ledger, row["batch"], row["kind"], row["offset"], row["length"]),
         )
         for row in ledger.rows(
             f"select {columns}, 0 as is_last, r.id as place from history r {joins} "
@@ -182,7 +181,7 @@ def _open(ledger: Ledger, item: int, batch: int) -> Attempt:
         "select remote_id, remote_status, request_file from batch_rows where id = ?", (batch,)
     )
     sent = (
-        None if row is None else _custom_id_in(ledger.home.request_file(row["request_file"]), item)
+        None if row is None else sent_custom_id(ledger.home.request_file(row["request_file"]), item)
     )
     return Attempt(
         batch=batch,
@@ -199,57 +198,6 @@ def _open(ledger: Ledger, item: int, batch: int) -> Attempt:
         model=None,
         raw=None,
     )
-
-
-def _custom_id_in(path: Path, item: int) -> str | None:
-    """The custom_id under which an input file asks for the item. The file is searched, since it alone says what was sent."""
-    needle = b'{"custom_id":"%d-' % item
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            at = held.find(needle)
-            while at > 0 and held[at - 1] != ord("\n"):
-                at = held.find(needle, at + 1)  # the same text inside a body of somebody's
-            if at < 0:
-                return None
-            start = at + len(b'{"custom_id":"')
-            return held[start : held.find(b'"', start)].decode("ascii", "replace")
-    except (OSError, ValueError):
-        return None  # pruned, or empty
-
-
-def _request(ledger: Ledger, file: int | None, offset: int | None, length: int | None) -> Json:
-    """The request without its custom_id, decoded; None where there is none or its file was pruned."""
-    if file is None:
-        return None
-    tail = _bytes_at(ledger.home.request_file(file), offset, length)
-    return None if tail is None else _value(b"{" + tail)
-
-
-def _raw_line(
-    ledger: Ledger, batch: int, kind: int | None, offset: int | None, length: int | None
-) -> str | None:
-    if kind is None:
-        return None
-    line = _bytes_at(ledger.home.result_file(batch, kind), offset, length)
-    return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def _bytes_at(path: Path, offset: int | None, length: int | None) -> bytes | None:
-    if offset is None or length is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(length)
-    except OSError:
-        return None
-
-
-def _value(text: bytes | None) -> Json:
-    try:
-        return None if text is None else msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 def _steps(ledger: Ledger, batches: list[int]) -> tuple[Step, ...]:

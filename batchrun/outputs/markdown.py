@@ -10,7 +10,8 @@ from batchrun.outputs.escaping import printable
 _BATCHES_SHOWN: Final = 20
 _INCIDENTS_SHOWN: Final = 10
 _SHOWN_CHARACTERS: Final = 300
-_MEANT: Final = set("\\`*_{}[]<>()#|!~&")
+# What Markdown would take for its own inside a line; an underscore between letters is only an underscore.
+_MEANT: Final = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|~(?=~)|(?<=~)~|&(?=#?\w+;)")
 
 
 def report_markdown(report: JsonObject) -> str:
@@ -147,7 +148,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _text(text: Json) -> str:
-    return "".join(f"\\{char}" if char in _MEANT else char for char in printable(str(text)))
+    return _MEANT.sub(r"\\\g<0>", printable(str(text)))
 
 
 def _code(text: str) -> str:

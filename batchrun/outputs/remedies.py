@@ -1,5 +1,7 @@
 """What to do about each cause in one job: the fix in words and the exact command."""
 
+import shlex
+
 from batchrun.outputs.rows import JobView
 from batchrun.planning.causes import Cause, cause_of
 
@@ -10,7 +12,9 @@ class Remedies:
     def __init__(self, job: JobView) -> None:
         self._name, self._path = job.name, job.source
         # The same name may stand for a trial under another profile: the command must reach this one.
-        self._option = "" if job.profile == job.settings.profile else f" --backend {job.profile}"
+        self._option = (
+            "" if job.profile == job.settings.profile else f" --backend {shlex.quote(job.profile)}"
+        )
         self._sentences: dict[str, str] = {}
 
     def cause(self, code: str) -> Cause:

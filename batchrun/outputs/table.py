@@ -3,8 +3,7 @@
 RFC 4180 in UTF-8, without a byte order mark, lines ended by a newline. Numbers keep the digits that they came with.
 """
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,15 +11,11 @@ import msgspec
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import ItemState
+from batchrun.outputs.cells import defused, quoted, value_cell
 from batchrun.outputs.fields import LISTED_COLUMNS, LISTED_JOIN, FieldReader, field_names
 from batchrun.outputs.lines import FAILURE_CAUSE, FAILURE_MESSAGE, STATUS_NAMES, model_names
 from batchrun.outputs.rows import JobView, item_blocks
-from batchrun.outputs.values import text_of
 
-# A spreadsheet runs what begins so; the wide forms count in East Asian settings. A plain number such as -5 or +81901234567 is harmless.
-_FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_NEEDS_QUOTES: Final = re.compile(r'[",\r\n]|\A\s|\s\Z')
 _FAILED, _SUCCEEDED = int(ItemState.FAILED), int(ItemState.SUCCEEDED)
 _AFTER: Final = (
     "finish",
@@ -60,25 +55,15 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
     """Read once through fields and answers. Where a schema of an object is given its properties come first, answered or not."""
     fields = field_names(ledger, job)
     has_id = "id" not in fields or job.settings.id is not None or job.settings.is_raw
-    properties = (
-        (job.settings.schema or {}).get("properties") if job.settings.labels is None else None
-    )
+    schema = job.settings.schema if job.settings.labels is None else None
+    properties = (schema or {}).get("properties")
     members = dict.fromkeys(properties) if isinstance(properties, dict) else {}
-    has_objects, has_others = bool(members), False
-    for rows in item_blocks(
-        ledger,
-        job,
-        "case when substr(a.output, 1, 1) = '{' then cast(a.output as blob) end",
-        joins="join result_rows a on a.item = i.id",
-        where=f"i.state = {_SUCCEEDED}",
-    ):
+    has_objects = bool(members)
+    for rows in _answers(ledger, job, "cast(a.output as blob)", "= '{'"):
+        has_objects = True
         for (output,) in rows:
-            if output is None:
-                has_others = True
-            else:
-                has_objects = True
-                members.update(dict.fromkeys(_members(output)))
-    has_output = has_others or not has_objects
+            members.update(dict.fromkeys(_members(output)))
+    has_output = not has_objects or any(_answers(ledger, job, "1", "<> '{'"))
     names = [*fields, *(["id"] if has_id else []), "status", *(["output"] if has_output else [])]
     return Columns(
         fields=fields,
@@ -92,74 +77,65 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
 def table_blocks(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterator[bytes]:
     """The table in blocks of whole rows, header first. `defuse`: text that would start a formula gets a `'` before it."""
     columns = find_columns(ledger, job)
-    yield _line(columns.header, defuse=defuse)
-    reader, models = FieldReader(ledger, job), model_names(ledger)
+    cell = defused if defuse else quoted
+    yield (",".join(map(cell, columns.header)) + "\n").encode()
+    reader = FieldReader(ledger, job)
+    models = {key: cell(name or "") for key, name in model_names(ledger).items()}
     for rows in item_blocks(ledger, job, _COLUMNS, joins=_JOINS):
-        yield b"".join(
-            [
-                _line(
-                    _cells(row, reader.take(row[0], is_listed=bool(row[1])), columns, models),
-                    defuse=defuse,
-                )
-                for row in rows
-            ]
-        )
+        lines = [
+            _line(row, reader.take(row[0], is_listed=bool(row[1])), columns, models, defuse=defuse)
+            for row in rows
+        ]
+        yield "".join(lines).encode()
 
 
-def _cells(
+def _answers(
+    ledger: Ledger, job: JobView, columns: str, first_character: str
+) -> Iterator[list[tuple[Any, ...]]]:
+    return item_blocks(
+        ledger,
+        job,
+        columns,
+        joins="join result_rows a on a.item = i.id",
+        where=f"i.state = {_SUCCEEDED} and substr(a.output, 1, 1) {first_character}",
+    )
+
+
+def _line(
     row: tuple[Any, ...],
     fields: bytes | None,
     columns: Columns,
-    models: dict[int | None, str | None],
-) -> Iterator[object]:
+    models: dict[int | None, str],
+    *,
+    defuse: bool,
+) -> str:
+    cell = defused if defuse else quoted
     _, _, key, state, output, finish, cause, message, attempts, model, *tokens = row
-    given = {} if fields is None else _members(fields)
-    for name in columns.fields:
-        yield _cell(given.get(name))
+    cells: list[str] = []
+    if columns.fields:
+        cells += _spread(fields, columns.fields, defuse=defuse)
     if columns.has_id:
-        yield key
-    yield STATUS_NAMES[state]
+        cells.append(cell(key))
+    cells.append(STATUS_NAMES[state])
     answer = output if state == _SUCCEEDED else None
-    members = _members(answer) if answer is not None and answer[:1] == b"{" else None
+    is_object = answer is not None and answer[:1] == b"{"
     if columns.has_output:
-        yield None if members is not None or answer is None else _cell(msgspec.Raw(answer))
-    for name in columns.members:
-        yield None if members is None else _cell(members.get(name))
-    yield None if finish == "none" else finish
-    yield cause
-    yield message
-    yield attempts or 0
-    yield models[model]
-    for count in tokens:
-        yield count or 0
+        cells.append("" if answer is None or is_object else value_cell(answer, defuse=defuse))
+    if columns.members:
+        cells += _spread(answer if is_object else None, columns.members, defuse=defuse)
+    cells.append("" if finish is None or finish == "none" else finish)
+    cells += ("", "") if cause is None else (cell(cause), cell(message))
+    cells += (str(attempts or 0), models[model], *[str(count or 0) for count in tokens])
+    return ",".join(cells) + "\n"
 
 
-class _Verbatim(str):
-    """A number, boolean, list or object, spelled as JSON: no text, so nothing to defuse."""
-
-    __slots__ = ()
-
-
-def _cell(value: msgspec.Raw | None) -> str | None:
-    if value is None:
-        return None
-    raw = bytes(value)
-    if raw[:1] == b'"':
-        return text_of(raw)
-    return None if raw == b"null" else _Verbatim(raw.decode())
-
-
-def _line(cells: Iterable[object], *, defuse: bool) -> bytes:
-    return (",".join([_quoted(cell, defuse=defuse) for cell in cells]) + "\n").encode()
-
-
-def _quoted(cell: object, *, defuse: bool) -> str:
-    if cell is None:
-        return ""
-    text = str(cell)
-    if defuse and type(cell) is str and text[:1] in _FORMULA_STARTS and not _NUMBER.fullmatch(text):
-        text = "'" + text
-    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+def _spread(given: bytes | None, names: tuple[str, ...], *, defuse: bool) -> list[str]:
+    """The members of a JSON object under `names`; "" for what it lacks, and for all of them where there is no object."""
+    members = {} if given is None else _members(given)
+    return [
+        "" if (value := members.get(name)) is None else value_cell(bytes(value), defuse=defuse)
+        for name in names
+    ]
 
 
 def _each_once(names: list[str]) -> tuple[str, ...]:

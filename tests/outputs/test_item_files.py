@@ -1,11 +1,14 @@
+import errno
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
 from factory import AT, World
 
+from batchrun.errors import LedgerError
 from batchrun.ledger.states import ItemState
 from batchrun.model import OutputSettings
 from batchrun.outputs.writing import write_outputs
@@ -226,3 +229,39 @@ def test_files_are_private_and_no_temp_file_stays(world: World) -> None:
     assert list(files) == ["a.md"]
     assert (folder / "a.md").stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_disk_while_files_are_written_names_the_file_and_leaves_no_temp(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = world.job(output=BY_ID)
+    world.answered(job, "a", "answer")
+    folder = _folder(world, job)
+    world.execute("update result_rows set output = '\"new\"'")
+    fsync, is_full = os.fsync, iter([False, False, True])  # results and failures still fit
+
+    def fill(descriptor: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode) and next(is_full, True):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fill)
+        with pytest.raises(LedgerError, match=r"files/a\.md: cannot be written: No space left"):
+            write_outputs(world.ledger, job, now=AT)
+
+    assert [path.name for path in (folder / "files").iterdir()] == ["a.md"]
+    assert (folder / "files" / "a.md").read_bytes() == b"answer"
+    assert not list(folder.glob(".*"))
+
+
+def test_a_folder_that_holds_files_of_the_user_stays_when_ours_go(world: World) -> None:
+    job = world.job(output=BY_ID)
+    world.answered(job, "a")
+    folder = _folder(world, job)
+    (folder / "files" / "notes.md").write_text("mine")
+    world.execute("update jobs set settings = json_set(settings, '$.output.files', null)")
+
+    _folder(world, job)
+
+    assert [path.name for path in (folder / "files").iterdir()] == ["notes.md"]

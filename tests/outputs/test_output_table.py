@@ -8,6 +8,7 @@ from factory import World
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.errors import LedgerError
 from batchrun.ledger.states import ItemState
 from batchrun.outputs.results import stream_results
 
@@ -223,3 +224,23 @@ def test_fields_are_read_as_they_were_written(world: World) -> None:
     (row,) = _csv(world, job)
 
     assert (row["price"], row["note"], row["list"]) == ("1.10", "a\u2028b", "[1,{}]")
+
+
+def test_a_damaged_fields_file_is_named_with_what_to_do(world: World) -> None:
+    job = world.job()
+    world.answered(job, "i")
+    world.ledger.home.fields_file(1).write_text('[1,{"text":')
+
+    with pytest.raises(
+        LedgerError, match=r"fields/1\.jsonl: cannot be read: it is damaged.*batchrun submit"
+    ):
+        _csv(world, job)
+
+
+def test_a_lookup_past_the_fields_of_another_item_does_not_lose_the_next_ones(world: World) -> None:
+    job = world.job()
+    first, gone, last = (world.answered(job, key) for key in "abc")
+    world.execute("update item_rows set vanished = 1 where id = ?", gone)
+    world.fields(job, [(first, {"t": "A"}), (gone, {"t": "B"}), (last, {"t": "C"})])
+
+    assert [row["t"] for row in _csv(world, job)] == ["A", "C"]

@@ -8,6 +8,7 @@ import pytest
 from factory import AT, World
 
 from batchrun.errors import LedgerError, UsageError
+from batchrun.ledger.connection import open_for_reading
 from batchrun.ledger.states import ItemState
 from batchrun.model import OutputSettings
 from batchrun.outputs.results import stream_results
@@ -243,3 +244,22 @@ def test_after_writing_the_connection_is_free_for_the_next_transaction(world: Wo
 def test_outputs_of_no_such_job_is_a_usage_error(world: World) -> None:
     with pytest.raises(UsageError, match="no job with number 5"):
         write_outputs(world.ledger, 5, now=AT)
+
+
+def test_a_damaged_ledger_is_said_so_and_the_old_files_stay(world: World) -> None:
+    job = _rich(world)
+    folder = write_outputs(world.ledger, job, now=AT).folder
+    before = _tree(folder)
+    world.ledger.connection.execute("pragma wal_checkpoint(truncate)")
+    content = bytearray(world.ledger.home.database.read_bytes())
+    page = world.ledger.value("select rootpage from sqlite_master where name = 'item_rows'")
+    content[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    world.ledger.home.database.write_bytes(content)
+
+    with (
+        open_for_reading(world.ledger.home) as ledger,
+        pytest.raises(LedgerError, match="malformed"),
+    ):
+        write_outputs(ledger, job, now=AT)
+
+    assert _tree(folder) == before

@@ -1,0 +1,62 @@
+"""What the spool proves of one item: the bytes that were sent and received. What was pruned is None, never an error."""
+
+import mmap
+from pathlib import Path
+
+import msgspec
+
+from batchrun.ledger.connection import Ledger
+from batchrun.model import Json
+
+
+def sent_custom_id(path: Path, item: int) -> str | None:
+    """The custom_id under which an input file asks for the item. The file is searched, since it alone says what was sent."""
+    needle = b'{"custom_id":"%d-' % item
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            at = held.find(needle)
+            while at > 0 and held[at - 1] != ord("\n"):
+                at = held.find(needle, at + 1)  # the same text inside a body of somebody's
+            if at < 0:
+                return None
+            start = at + len(b'{"custom_id":"')
+            return held[start : held.find(b'"', start)].decode("ascii", "replace")
+    except (OSError, ValueError):
+        return None  # pruned, or empty
+
+
+def request_at(ledger: Ledger, file: int | None, offset: int | None, length: int | None) -> Json:
+    """The request without its custom_id, decoded; None where there is none or its file was pruned."""
+    if file is None:
+        return None
+    tail = _bytes_at(ledger.home.request_file(file), offset, length)
+    return None if tail is None else json_value(b"{" + tail)
+
+
+def raw_line(
+    ledger: Ledger, batch: int, kind: int | None, offset: int | None, length: int | None
+) -> str | None:
+    """The result line as it was received, without its newline; bytes that are no UTF-8 are shown as U+FFFD."""
+    if kind is None:
+        return None
+    line = _bytes_at(ledger.home.result_file(batch, kind), offset, length)
+    return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _bytes_at(path: Path, offset: int | None, length: int | None) -> bytes | None:
+    if offset is None or length is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+    except OSError:
+        return None
+
+
+def json_value(text: bytes | None) -> Json:
+    """A decoded value, or None where it is no JSON: a damaged spool must not hide the rest of the story."""
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
