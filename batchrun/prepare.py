@@ -6,18 +6,23 @@ Nothing is sent from here. Every bad line is reported in one go; a job with an e
 
 import contextlib
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+import msgspec
+
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
-from batchrun.jobfile import ItemBlock, read_items
+from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally
 from batchrun.model import JobSettings, Limits
 from batchrun.requests import BadItem, RequestBuilder
 
+_encode: Final = msgspec.json.Encoder().encode
 _PROBLEMS_KEPT: Final = 1_000
 _REASK_FLOOR: Final = 100  # fewer answered items than this may always be asked again
 _REASK_SHARE: Final = 0.2
@@ -90,7 +95,8 @@ def prepare(
     submission.begin(items_from=options.items)
     try:
         bad = ProblemList()
-        _take_items(submission, builder, bad, options, stdin)
+        with _without_collector(), _fields_file(ledger, settings, submission.id) as fields:
+            _take_items(submission, builder, bad, options, stdin, fields)
         if bad.count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
@@ -122,19 +128,63 @@ def _take_items(
     bad: ProblemList,
     options: SubmitOptions,
     stdin: BinaryIO | None,
+    fields: BinaryIO | None,
 ) -> None:
     settings = builder.settings
     twice: list[tuple[str, str, int]] = []
     for block in _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit):
         note_bad, name_of = _reporters(settings, block, bad)
+        if fields is None:
+            plain = builder.build_plain(block.fields)
+            if plain is not None and submission.add_plain(plain) is not None:
+                continue
         seen = len(submission.duplicates)
-        submission.add(list(builder.build_all(block.fields, note_bad)), name_of)
+        requests = list(builder.build_all(block.fields, note_bad))
+        items = submission.add(requests, name_of)
+        if fields is not None:
+            fields.write(
+                b"".join(
+                    b"[%d,%b]\n" % (item, _encode(block.fields[index]))
+                    for item, (index, _) in zip(items, requests, strict=True)
+                    if item is not None
+                )
+            )
         twice += [(key, block.path, block.lines[i]) for key, i in submission.duplicates[seen:]]
         if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
     submission.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """No cycle collection meanwhile: items make none, and looking for them costs a tenth of PREPARE."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _fields_file(
+    ledger: Ledger, settings: JobSettings, submission: int
+) -> Iterator[BinaryIO | None]:
+    """Where the items' own fields are kept, if the outputs join them: the data may move or change before these are written."""
+    names = settings.output.files
+    if settings.output.csv or (names is not None and _fields_in(settings, names) - {"id"}):
+        with written(ledger.home.fields_file(submission)) as file:
+            yield file
+    else:
+        yield None
+
+
+def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
+    where = Where(path=settings.path, line=settings.line, key="output.files")
+    return compile_template(template, where=where).variables
 
 
 def _reporters(

@@ -7,6 +7,7 @@ an item costs one render and one string encode. Items with a `body` or a structu
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,13 +17,18 @@ from batchrun.endpoints import endpoint_of
 from batchrun.endpoints.base import Endpoint
 from batchrun.errors import BatchrunError
 from batchrun.jobfile import Fault, check_item, id_of
+from batchrun.jobfile.ids import ID_LIMIT_BYTES
 from batchrun.jobfile.template import Template, TemplateError, Where, compile_template
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 
 # Neither can stand in a job file's own text: NUL is refused there.
 _PROMPT_MARK: Final = "\x00prompt\x00"
 _INSTRUCTIONS_MARK: Final = "\x00instructions\x00"
+HASH_VERSION: Final = 1  # the seed of request hashes; a new one asks for every job again
 _encode: Final = msgspec.json.Encoder().encode
+_STEERING: Final = frozenset(
+    {"body", "model"}
+)  # fields of an item that change more than its prompt
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )
@@ -35,6 +41,14 @@ class Request(NamedTuple):
     tail: bytes
     model: str
     inputs: int
+
+
+class PlainRequests(NamedTuple):
+    """A block of requests of one model, all with ids, one input each: in columns, which is how PREPARE reaches its speed."""
+
+    keys: list[str]
+    tails: list[bytes]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +64,11 @@ class BadItem(BatchrunError):
 
 
 def request_hash(tail: bytes) -> bytes:
-    """What makes two requests the same: version 1, 16 bytes, over method, url and first-round body as they are sent.
+    """What makes two requests the same: 16 bytes over method, url and first-round body as they are sent.
 
     Pinned by golden tests: a drift between releases would ask (and pay) for every job again.
     """
-    return xxhash.xxh3_128_digest(tail, 1)
+    return xxhash.xxh3_128_digest(tail, HASH_VERSION)
 
 
 def custom_id(item: int, send: int, key: str | None) -> str:
@@ -134,6 +148,32 @@ class RequestBuilder:
             raise BadItem("template_error", str(exc)) from None
         except Fault as fault:
             raise BadItem("bad_item", fault.what, fault.fix) from None
+
+    def build_plain(self, block: list[JsonObject]) -> PlainRequests | None:
+        """The whole block at once, where each item is nothing but fields for the prompt and a well-formed id; else None: `build_all`."""
+        settings = self.settings
+        if (
+            self._prompt is None
+            or self._varies
+            or settings.id is not None
+            or not settings.model
+            or settings.is_raw
+        ):
+            return None
+        if not all(map(_STEERING.isdisjoint, block)):
+            return None
+        keys = [fields.get("id") for fields in block]
+        if set(map(type, keys)) != {str} or not _are_plain_ids(keys):
+            return None
+        texts = self._prompt.render_block(block)
+        if texts is None:
+            return None
+        before, _, after = self._skeleton
+        encoded = map(_encode, texts)
+        tails = list(map(b"".join, zip(repeat(before), encoded, repeat(after))))
+        if max(map(len, tails)) > ITEM_LINE_LIMIT_BYTES:
+            return None
+        return PlainRequests(keys, tails, settings.model)
 
     def build_all(
         self, block: list[dict[str, Any]], bad: Callable[[int, BadItem], None]
@@ -238,6 +278,18 @@ class RequestBuilder:
         if len(tail) > ITEM_LINE_LIMIT_BYTES:
             raise _too_large(tail)
         return Request(key, tail, body["model"], self.endpoint.input_count(body))
+
+
+def _are_plain_ids(keys: list[str]) -> bool:
+    """Whether all are printable ASCII of a length that every id may have; the others are judged one by one."""
+    lengths = set(map(len, keys))
+    together = "".join(keys)
+    return (
+        0 not in lengths
+        and max(lengths) <= ID_LIMIT_BYTES
+        and together.isascii()
+        and together.isprintable()
+    )
 
 
 def _too_large(tail: bytes) -> BadItem:

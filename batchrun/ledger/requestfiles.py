@@ -4,11 +4,12 @@ A writer owns a temp file and the row that says `writing`; closing it makes the 
 A dead writer leaves a temp file and a `writing` row, both swept under the lock.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import BinaryIO
+
+import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import disk_error, publish, temp_beside
@@ -38,7 +39,7 @@ class RequestFile:
     id: int
     request_count: int
     bytes: int
-    sha256: str
+    checksum: str
     first_item: int
     last_item: int
 
@@ -67,7 +68,7 @@ class RequestFileWriter:
         )
         self._path = ledger.home.request_file(self.id)
         self._temp = temp_beside(self._path)
-        self._hash = hashlib.sha256()
+        self._hash = xxhash.xxh3_128()
         self.offset = self.request_count = self.input_count = 0
         self.first_item = self.last_item = 0
         try:
@@ -84,6 +85,14 @@ class RequestFileWriter:
             self.request_count < limits.request_count
             and self.offset + size <= limits.input_bytes
             and self.input_count + inputs <= limits.embedding_inputs
+        )
+
+    def has_room_for(self, size: int, count: int, limits: Limits) -> bool:
+        """Whether `count` more lines of one input each, `size` bytes together, fit."""
+        return (
+            self.request_count + count <= limits.request_count
+            and self.offset + size <= limits.input_bytes
+            and self.input_count + count <= limits.embedding_inputs
         )
 
     def append(
@@ -117,19 +126,19 @@ class RequestFileWriter:
             id=self.id,
             request_count=self.request_count,
             bytes=self.offset,
-            sha256=self._hash.hexdigest(),
+            checksum=self._hash.hexdigest(),
             first_item=self.first_item,
             last_item=self.last_item,
         )
         self._ledger.execute(
-            "update request_files set state = ?, request_count = ?, input_count = ?, bytes = ?, sha256 = ?, "
+            "update request_files set state = ?, request_count = ?, input_count = ?, bytes = ?, checksum = ?, "
             "first_item = ?, last_item = ? where id = ?",
             (
                 state,
                 done.request_count,
                 self.input_count,
                 done.bytes,
-                done.sha256,
+                done.checksum,
                 done.first_item,
                 done.last_item,
                 done.id,

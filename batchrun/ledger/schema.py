@@ -65,7 +65,7 @@ create table request_files (
   request_count integer not null default 0,
   input_count integer not null default 0,
   bytes integer not null default 0,
-  sha256 text,
+  checksum text,
   first_item integer,
   last_item integer
 ) strict;
@@ -85,8 +85,14 @@ create table item_rows (
   vanished integer not null default 0,
   name text
 ) strict;
-create unique index items_by_key on item_rows (job, key) where key is not null;
-create index items_by_hash on item_rows (job, hash) where key is null;
+create unique index items_by_key on item_rows (job, key);
+
+create table content_items (          -- items without an id of their own, by what they ask; kept apart so that the others pay nothing for it
+  job integer not null,
+  hash blob not null,
+  item integer not null,
+  primary key (job, hash, item)
+) strict, without rowid;
 
 create table item_order (             -- only where a later submission changed the order; else items are ordered by id
   item integer primary key references item_rows,
@@ -131,7 +137,7 @@ create table batch_rows (
   request_file integer not null references request_files,
   request_count integer not null,
   input_bytes integer not null,
-  sha256 text not null,
+  checksum text not null,
   first_item integer not null,
   last_item integer not null,
   metadata text not null,

@@ -7,9 +7,11 @@ is one bit each.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate, chain, repeat
+from operator import add, sub
 from typing import Final, TypeAlias
 
 import msgspec
@@ -17,17 +19,27 @@ import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
+from batchrun.ledger.jobs import archive_job
 from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
 from batchrun.ledger.states import ItemEvent, ItemState
 from batchrun.model import JobSettings, Limits
-from batchrun.requests import Request, custom_id, line_prefix, request_hash
+from batchrun.requests import (
+    HASH_VERSION,
+    PlainRequests,
+    Request,
+    custom_id,
+    line_prefix,
+    request_hash,
+)
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, length, state, name) values (?, ?, ?, ?, ?, ?, ?, 0, ?)"
 _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
+_ROWS_A_STATEMENT: Final = 100
 _PARAMETERS_MOST: Final = 5_000  # SQLite takes 32,766
 _OPEN_WRITERS_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
 _Indexed: TypeAlias = tuple[int, Request]
+_INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?, ?, ?)"
 HISTORY_COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
     "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length"
@@ -72,6 +84,17 @@ class _Known:
     deferred: bytes | None
 
 
+def _known_of(row: sqlite3.Row) -> _Known:
+    return _Known(
+        id=row["id"],
+        hash=row["hash"] or b"",
+        state=ItemState(row["state"]),
+        sends=row["sends"],
+        vanished=row["vanished"],
+        deferred=row["deferred"],
+    )
+
+
 class Submission:
     """Prepares one submission. Use under the home's lock: `begin`, `add`…, then `ready` or `abandon`."""
 
@@ -84,8 +107,11 @@ class Submission:
         outputs: str,
         limits: Limits,
         at: int,
+        is_fresh: bool = False,
     ) -> None:
+        """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready."""
         self._ledger, self._settings, self._limits = ledger, settings, limits
+        self._is_fresh = is_fresh
         self._profile, self._outputs, self._at = profile, outputs, at
         self._writers: dict[tuple[str, FileKind], RequestFileWriter] = {}
         self._closed: list[tuple[FileKind, RequestFileWriter]] = []
@@ -93,6 +119,7 @@ class Submission:
         self._uncommitted = 0
         self.tally = Tally()
         self.duplicates: list[tuple[str, int]] = []
+        self.oversized: list[tuple[str, int]] = []
 
     # -- the life of a submission -----------------------------------------------------------------------------------------
 
@@ -101,13 +128,13 @@ class Submission:
         with self._ledger.transaction():
             row = self._ledger.row(
                 "select id from jobs where name = ? and profile = ?",
-                (self._settings.name, self._profile),
+                (self._begun_name, self._profile),
             )
             if row is None:
                 cursor = self._ledger.execute(
                     "insert into jobs (name, profile, source, settings, outputs, created_at) values (?, ?, ?, ?, ?, ?)",
                     (
-                        self._settings.name,
+                        self._begun_name,
                         self._profile,
                         self._settings.path,
                         _settings_json(self._settings),
@@ -139,21 +166,100 @@ class Submission:
                 "create temp table if not exists positions (item integer primary key, position integer) strict;"
                 "create temp table if not exists again (item integer primary key) strict;"
                 "create temp table if not exists dropped (item integer primary key) strict;"
-                "delete from positions; delete from again; delete from dropped;"
+                "create temp table if not exists renamed (item integer primary key, name text) strict;"
+                "delete from positions; delete from again; delete from dropped; delete from renamed;"
             )
         self._in_order, self._last_item = True, 0
 
     def add(self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]) -> None:
         """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
 
-        Duplicate ids are kept in `duplicates` as (id, index of this block is lost: see prepare) and not added.
+        Not added are duplicate ids, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
+        kept in `oversized` as (what is too large, index).
         """
         if not self._ledger.connection.in_transaction:
             self._ledger.connection.execute("begin immediate")
+        first = self._next
         taken = 0 if self._known else self._add_new(block, name_of)
+        items: Iterable[int | None] = range(first, first + taken)
         if taken < len(block):
-            self._add_matched(block[taken:], name_of)
+            items = [*items, *self._add_matched(block[taken:], name_of)]
         self._uncommitted += len(block)
+        if self._uncommitted >= _GROUP:
+            self.flush()
+        return items
+
+    def add_plain(self, block: PlainRequests) -> Iterable[int] | None:
+        """The same for a block in columns, of a job that has no items yet; None, with nothing done, where it needs `add`.
+
+        It needs that where earlier submissions brought items, where the block does not fit the open file, or where an id is taken.
+        """
+        if self._known:
+            return None
+        if not self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("begin immediate")
+        keys, tails, model = block
+        count, first = len(keys), self._next
+        writer = self._writer(model, FileKind.RENDERED, size=len(tails[0]) + _PREFIX_MOST, inputs=1)
+        hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
+        prefixes = [
+            b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
+            for item, hashed in zip(range(first, first + count), hashes, strict=False)
+        ]
+        lines = b"".join(chain.from_iterable(zip(prefixes, tails, repeat(b"\n"))))
+        if not writer.has_room_for(len(lines), count, self._limits):
+            return None
+        # Where each tail begins: after its own prefix, and after every line before it.
+        lengths = list(map(len, tails))
+        ends = accumulate(map(add, map(len, prefixes), lengths), lambda end, size: end + size + 1)
+        offsets = map(sub, map(writer.offset.__add__, ends), lengths)
+        hashed_tails = map(xxhash.xxh3_128_digest, tails, repeat(HASH_VERSION))
+        columns = zip(keys, hashed_tails, offsets, lengths, strict=True)
+        if not self._insert_plain(writer.id, list(chain.from_iterable(columns))):
+            return None
+        # Ids are given by SQLite here: one above the highest, which only the holder of the lock moves.
+        assert self._ledger.value("select last_insert_rowid()") == first + count - 1
+        writer.append(
+            lines, count=count, inputs=count, first_item=first, last_item=first + count - 1
+        )
+        self._took(count)
+        return range(first, first + count)
+
+    def _insert_plain(self, file: int, values: list[object]) -> bool:
+        """Insert new items from their values (key, hash, offset, length), flat; False, with nothing done, where an id is taken.
+
+        A hundred rows a statement: SQLite and its binding spend as much on starting a statement as on a row.
+        """
+        step = 4 * _ROWS_A_STATEMENT
+        whole = len(values) - len(values) % step
+        row = f"({self.job}, ?, ?, {file}, ?, ?, 0)"
+        into = "insert into item_rows (job, key, hash, file, offset, length, state) values "
+        groups = [values[start : start + step] for start in range(0, whole, step)]
+        rest = values[whole:]
+        statements = [(into + ",".join([row] * _ROWS_A_STATEMENT), groups)]
+        if rest:
+            statements.append((into + ",".join([row] * (len(rest) // 4)), [rest]))
+        return self._insert_all(statements)
+
+    def _insert_all(self, statements: Sequence[tuple[str, Iterable[Sequence[object]]]]) -> bool:
+        """Insert all rows of all statements, or none where the unique index objects."""
+        self._ledger.execute("savepoint run")
+        try:
+            for sql, rows in statements:
+                self._ledger.executemany(sql, rows)
+        except sqlite3.IntegrityError:
+            self._ledger.execute("rollback to run")
+            return False
+        finally:
+            self._ledger.execute("release run")
+        return True
+
+    def _took(self, count: int) -> None:
+        """Count new items and go on after them; commit when the group is full."""
+        self.tally.items += count
+        self.tally.new += count
+        self._next += count
+        self._uncommitted += count
         if self._uncommitted >= _GROUP:
             self.flush()
 
@@ -172,7 +278,7 @@ class Submission:
         """Undo everything of this submission: rows, files, and the job if it began with it."""
         if self._ledger.connection.in_transaction:
             self._ledger.connection.execute("rollback")
-        for writer in self._writers.values():
+        for writer in (*self._writers.values(), *(writer for _, writer in self._closed)):
             writer.abandon()
         sweep_preparing(self._ledger)
 
@@ -187,14 +293,20 @@ class Submission:
             writer.close()
         ledger, at, job = self._ledger, self._at, self.job
         with ledger.transaction():
+            if self._is_fresh:
+                archive_job(ledger, self._settings.name, self._profile, at)
+                ledger.execute(
+                    "update jobs set name = ? where id = ?", (self._settings.name, job)
+                )
             for (_, kind), writer in self._writers.items():
                 self._finish(writer, kind)
             for kind, writer in self._closed:
                 self._finish(writer, kind)
             if new_only:
+                # What is answered, or is about to be, is not asked again.
                 ledger.execute(
-                    "delete from revisions where submission = ? and item in (select id from item_rows where job = ? and state = ?)",
-                    (self.id, job, ItemState.SUCCEEDED),
+                    "delete from revisions where submission = ? and item in (select id from item_rows where job = ? and state in (?, ?))",
+                    (self.id, job, ItemState.SUCCEEDED, ItemState.IN_FLIGHT),
                 )
             if self._known:
                 self._apply_revisions()
@@ -213,6 +325,10 @@ class Submission:
                 "update submissions set state = ?, tally = ? where id = ?",
                 (SubmissionState.READY, msgspec.json.encode(self.tally).decode(), self.id),
             )
+        for row in list(
+            ledger.rows("select id from submissions where job = ? and id <> ?", (job, self.id))
+        ):
+            ledger.home.fields_file(row["id"]).unlink(missing_ok=True)
 
     # -- taking items ---------------------------------------------------------------------------------------------------------
 
@@ -269,14 +385,11 @@ class Submission:
             lines.append(line)
             offset = end
             item += 1
-        self._ledger.execute("savepoint run")
-        try:
-            self._ledger.executemany(_INSERT, rows)
-        except sqlite3.IntegrityError:
-            self._ledger.execute("rollback to run")
+        if not self._insert_all([(_INSERT, rows)]):
             return 0
-        finally:
-            self._ledger.execute("release run")
+        self._ledger.executemany(
+            _INSERT_CONTENT, [(row[1], row[3], row[0]) for row in rows if row[2] is None]
+        )
         writer.append(
             b"".join(lines),
             count=len(rows),
@@ -289,15 +402,25 @@ class Submission:
         self._next = item
         return len(rows)
 
-    def _add_matched(self, block: Sequence[_Indexed], name_of: Callable[[int], str]) -> None:
+    def _add_matched(
+        self, block: Sequence[_Indexed], name_of: Callable[[int], str]
+    ) -> list[int | None]:
         """The careful path: look every item up, and decide whether it is new, known, changed, or named twice."""
         by_key, by_hash = self._look_up(block)
+        items: list[int | None] = []
         for index, request in block:
             hashed = request_hash(request.tail)
             if request.key is not None:
                 known = by_key.get(request.key)
             else:
-                known = next((k for k in by_hash.get(hashed, ()) if not self._is_seen(k.id)), None)
+                twins = by_hash.get(hashed, ())
+                known = next(
+                    (k for k in twins if k.id < self._first and not self._is_seen(k.id)), None
+                )
+            if (too_large := self._too_large(request)) is not None:
+                self.oversized.append((too_large, index))
+                items.append(None)
+                continue
             self.tally.items += 1
             if known is None:
                 item = self._insert(
@@ -315,6 +438,7 @@ class Submission:
             elif known.id >= self._first or self._is_seen(known.id):
                 self.tally.items -= 1
                 self.duplicates.append((request.key or "", index))
+                items.append(None)
                 continue
             else:
                 self._meet(known, request, hashed, name_of, index)
@@ -325,6 +449,8 @@ class Submission:
                 self._ledger.execute(
                     "insert into positions values (?, ?)", (item, self.tally.items)
                 )
+            items.append(item)
+        return items
 
     def _look_up(
         self, block: Sequence[_Indexed]
@@ -333,31 +459,25 @@ class Submission:
         by_hash: dict[bytes, list[_Known]] = {}
         keys = [request.key for _, request in block if request.key is not None]
         hashes = [request_hash(request.tail) for _, request in block if request.key is None]
-        for column, extra, values in (
-            ("key", "key is not null", keys),
-            ("hash", "key is null", hashes),
-        ):
-            for start in range(0, len(values), _PARAMETERS_MOST):
-                part = values[start : start + _PARAMETERS_MOST]
-                for row in self._ledger.rows(
-                    f"select id, key, hash, state, sends, vanished, (select r.hash from revisions r where r.item = item_rows.id "
-                    f"and r.deferred = 1 order by r.submission desc) as deferred from item_rows "
-                    f"where job = ? and {extra} and {column} in ({','.join('?' * len(part))}) order by id",
-                    (self.job, *part),
-                ):
-                    known = _Known(
-                        id=row["id"],
-                        hash=row["hash"] or b"",
-                        state=ItemState(row["state"]),
-                        sends=row["sends"],
-                        vanished=row["vanished"],
-                        deferred=row["deferred"],
-                    )
-                    if column == "key":
-                        by_key[row["key"]] = known
-                    else:
-                        by_hash.setdefault(known.hash, []).append(known)
+        for row in self._matching("i.job = ? and i.key", "item_rows i", keys):
+            by_key[row["key"]] = _known_of(row)
+        by_content = "content_items c join item_rows i on i.id = c.item"
+        for row in self._matching("c.job = ? and c.hash", by_content, hashes):
+            if row["id"] < self._first:  # an equal item of this very submission is a twin, not the same one
+                by_hash.setdefault(row["hash"], []).append(_known_of(row))
         return by_key, by_hash
+
+    def _matching(
+        self, column: str, tables: str, values: Sequence[str | bytes]
+    ) -> Iterator[sqlite3.Row]:
+        for start in range(0, len(values), _PARAMETERS_MOST):
+            part = values[start : start + _PARAMETERS_MOST]
+            yield from self._ledger.rows(
+                "select i.id, i.key, i.hash, i.state, i.sends, i.vanished, (select r.hash from revisions r "
+                f"where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred from {tables} "
+                f"where {column} in ({','.join('?' * len(part))}) order by i.id",
+                (self.job, *part),
+            )
 
     def _meet(
         self,
@@ -374,10 +494,7 @@ class Submission:
         tally.returned += known.vanished
         tally.answered += known.state == ItemState.SUCCEEDED
         if request.key is None:
-            self._ledger.execute(
-                "update item_rows set name = ? where id = ? and name is not ?",
-                (name := name_of(index), known.id, name),
-            )
+            self._ledger.execute("insert into renamed values (?, ?)", (known.id, name_of(index)))
         if hashed == (known.deferred or known.hash):
             tally.unchanged += 1
             tally.failed += known.state == ItemState.FAILED
@@ -406,9 +523,20 @@ class Submission:
         self._ledger.execute(
             _INSERT, (item, self.job, request.key, hashed, file, offset, len(request.tail), name)
         )
+        if request.key is None:
+            self._ledger.execute(_INSERT_CONTENT, (self.job, hashed, item))
         self._next += 1
         self.tally.new += 1
         return item
+
+    def _too_large(self, request: Request) -> str | None:
+        """What of this request is more than a whole input file may hold, or None."""
+        size, limits = len(request.tail) + _PREFIX_MOST, self._limits
+        if size > limits.input_bytes:
+            return f"the request is {size:,} bytes, and an input file may hold {limits.input_bytes:,}"
+        if request.inputs > limits.embedding_inputs:
+            return f"the request has {request.inputs:,} inputs, and an input file may hold {limits.embedding_inputs:,}"
+        return None
 
     def _append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
         line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
@@ -419,7 +547,11 @@ class Submission:
 
     def _writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
         writer = self._writers.get((model, kind))
-        if writer is not None and writer.has_room(size=size, inputs=inputs, limits=self._limits):
+        # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
+        if writer is not None and (
+            not writer.request_count
+            or writer.has_room(size=size, inputs=inputs, limits=self._limits)
+        ):
             return writer
         if writer is not None:
             writer.close()
@@ -468,6 +600,9 @@ class Submission:
         chosen = "select item from revisions where submission = ? and deferred = 0"
         self._return_seen()
         ledger.execute(
+            "update item_rows set name = r.name from renamed r where r.item = item_rows.id and item_rows.name is not r.name"
+        )
+        ledger.execute(
             f"insert into history ({HISTORY_COLUMNS}) select {HISTORY_COLUMNS} from result_rows where item in ({chosen})",
             mine,
         )
@@ -513,6 +648,11 @@ class Submission:
 
     def _requeue_cancelled(self) -> None:
         ledger = self._ledger
+        again = "select item from again"
+        ledger.execute(
+            f"insert into history ({HISTORY_COLUMNS}) select {HISTORY_COLUMNS} from result_rows where item in ({again})"
+        )
+        ledger.execute(f"delete from result_rows where item in ({again})")
         ledger.execute(
             "insert or ignore into queue (item, job, not_before) select item, ?, 0 from again",
             (self.job,),
@@ -540,6 +680,7 @@ class Submission:
             at=self._at,
         )
         ledger.execute("delete from queue where item in (select item from gone)")
+        ledger.execute("delete from revisions where item in (select item from gone)")
         groups = ledger.execute(
             f"select state, count(*) from item_rows where {gone} group by state"
         ).fetchall()
@@ -584,7 +725,13 @@ class Submission:
         count_added(ledger, job=job, event=ItemEvent.BAD, n=len(self._bad), at=self._at)
 
     def _finish(self, writer: RequestFileWriter, kind: FileKind) -> None:
-        writer.finish(FileState.FRESH if kind == FileKind.RENDERED else FileState.USED)
+        is_fresh = kind == FileKind.RENDERED and writer.request_count > 0
+        writer.finish(FileState.FRESH if is_fresh else FileState.USED)
+
+    @property
+    def _begun_name(self) -> str:
+        """The job's name until it is ready: one that starts over has none that a user could have given."""
+        return f"{self._settings.name}~fresh" if self._is_fresh else self._settings.name
 
 
 def sweep_preparing(ledger: Ledger) -> int:
@@ -599,6 +746,10 @@ def sweep_preparing(ledger: Ledger) -> int:
         files: list[int] = []
         for row in dead:
             # Only the holder of the lock adds items, so everything from first_item on is this submission's.
+            ledger.execute(
+                "delete from content_items where job = ? and item >= ?",
+                (row["job"], row["first_item"]),
+            )
             ledger.execute("delete from item_rows where id >= ?", (row["first_item"],))
             ledger.execute("delete from revisions where submission = ?", (row["id"],))
             files += [
@@ -612,7 +763,19 @@ def sweep_preparing(ledger: Ledger) -> int:
             ledger.execute("delete from jobs where id = ? and submission is null", (row["job"],))
     for file in files:
         ledger.home.request_file(file).unlink(missing_ok=True)
+    for row in dead:
+        ledger.home.fields_file(row["id"]).unlink(missing_ok=True)
+    if dead:
+        _remove_unrecorded(ledger)
     return len(dead)
+
+
+def _remove_unrecorded(ledger: Ledger) -> None:
+    """Request files of a dead writer whose rows never were committed."""
+    known = {row["id"] for row in ledger.rows("select id from request_files")}
+    for path in ledger.home.requests.glob("*.jsonl"):
+        if path.stem.isdecimal() and int(path.stem) not in known:
+            path.unlink(missing_ok=True)
 
 
 def _settings_json(settings: JobSettings) -> str:

@@ -50,7 +50,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
             id=file_id,
             request_count=file["request_count"],
             bytes=file["bytes"],
-            sha256=file["sha256"],
+            checksum=file["checksum"],
             first_item=file["first_item"],
             last_item=file["last_item"],
         )
@@ -199,7 +199,7 @@ def _insert(
             "request_file": file.id,
             "request_count": file.request_count,
             "input_bytes": file.bytes,
-            "sha256": file.sha256,
+            "checksum": file.checksum,
             "first_item": file.first_item,
             "last_item": file.last_item,
             "metadata": json.dumps(metadata, ensure_ascii=False),

@@ -1,0 +1,259 @@
+"""What the bench times, each in a process of its own: `python -m bench.steps STEP FOLDER COUNT` prints one JSON object.
+
+Floors do the least that could pass for the same work, with the fastest library for each part: parse, render, encode, write; nothing is
+checked, hashed or remembered. Ours are the product's own functions.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from bench.data import INSTRUCTIONS, PROMPT, custom_ids, write_results
+
+_CHUNK = 50_000
+
+
+def prepare_floor(folder: Path, count: int) -> dict[str, object]:
+    """Parse with orjson, render by joining strings, encode the whole request with orjson, write."""
+    del count
+    head, middle, tail = PROMPT.replace("{{ title }}", "\0").replace("{{ text }}", "\0").split("\0")
+    loads, dumps = orjson.loads, orjson.dumps
+    written = 0
+    with (folder / "items.jsonl").open("rb") as source:
+        file = (folder / "floor-0.jsonl").open("wb", 1 << 20)
+        for n, line in enumerate(source):
+            item = loads(line)
+            text = "".join((head, item["title"], middle, item["text"], tail))
+            file.write(
+                dumps(
+                    {
+                        "custom_id": f"{n + 1}-1",
+                        "method": "POST",
+                        "url": "/v1/responses",
+                        "body": {
+                            "model": "gpt-5-mini",
+                            "instructions": INSTRUCTIONS,
+                            "input": text,
+                            "max_output_tokens": 2_000,
+                        },
+                    },
+                    option=orjson.OPT_APPEND_NEWLINE,
+                )
+            )
+            written += 1
+            if written % _CHUNK == 0:
+                file.close()
+                file = (folder / f"floor-{written}.jsonl").open("wb", 1 << 20)
+        file.close()
+    return {"items": written}
+
+
+def prepare_ours(folder: Path, count: int) -> dict[str, object]:
+    """batchrun's own PREPARE: every check, request files, item rows, id index, durable."""
+    from batchrun.jobfile import load
+    from batchrun.ledger.connection import open_ledger
+    from batchrun.ledger.home import Home
+    from batchrun.model import Limits
+    from batchrun.prepare import SubmitOptions, prepare
+
+    settings = load(folder / "job.jsonl").jobs[0].settings
+    assert settings is not None
+    home = Home(folder / ".batchrun")
+    with open_ledger(home, create=True) as ledger:
+        tally = prepare(
+            ledger,
+            settings,
+            profile="openai",
+            outputs=str(folder / "outputs"),
+            limits=Limits(),
+            at=1_790_000_000,
+            options=SubmitOptions(),
+        )
+        assert tally.new == count
+        ledger.connection.execute("pragma wal_checkpoint(truncate)")
+    return {"ledger_bytes_an_item": round(home.database.stat().st_size / count, 1)}
+
+
+def make_results(folder: Path, count: int, answer_bytes: int = 600) -> dict[str, object]:
+    """Not timed: batches that have ended, with their output files in the spool."""
+    from batchrun.ledger.batches import move_batch
+    from batchrun.ledger.connection import open_ledger
+    from batchrun.ledger.home import Home
+    from batchrun.ledger.states import BatchEvent, BatchState
+    from batchrun.running.form import form_from_file
+
+    home, at = Home(folder / ".batchrun"), 1_790_000_000
+    with open_ledger(home) as ledger:
+        files = [row["id"] for row in ledger.rows("select id from request_files order by id")]
+        for file in files:
+            batch = form_from_file(ledger, file, at)
+            assert batch is not None
+            state = BatchState.PLANNED
+            with ledger.transaction():
+                for event in (BatchEvent.UPLOADED, BatchEvent.INTENT, BatchEvent.CREATED, BatchEvent.ENDED):
+                    state = move_batch(ledger, batch, before=state, event=event, at=at)
+            ids = list(custom_ids(home.request_file(file)))
+            write_results(home.result_file(batch, 0), ids, answer_bytes, file)
+        ledger.connection.execute("pragma wal_checkpoint(truncate)")
+    return {"items": count}
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str
+    text: str | None = None
+
+
+class _Output(msgspec.Struct, gc=False):
+    type: str
+    content: list[_Part] | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class _Body(msgspec.Struct, gc=False):
+    output: list[_Output] | None = None
+    usage: _Usage | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    status_code: int
+    body: _Body
+
+
+class _Line(msgspec.Struct, gc=False):
+    custom_id: str
+    response: _Response | None = None
+
+
+def collect_floor(folder: Path, count: int) -> dict[str, object]:
+    """Typed parse, encode id, text and usage, write, in the order of arrival; no ledger."""
+    decode, dumps = msgspec.json.Decoder(_Line).decode, orjson.dumps
+    seen = 0
+    with (folder / "floor-results.jsonl").open("wb", 1 << 20) as out:
+        for path in sorted((folder / ".batchrun" / "spool" / "results").iterdir()):
+            with path.open("rb") as source:
+                for line in source:
+                    result = decode(line)
+                    response = result.response
+                    assert response is not None
+                    body = response.body
+                    assert body.output is not None
+                    assert body.usage is not None
+                    content = body.output[-1].content
+                    assert content is not None
+                    out.write(
+                        dumps(
+                            {
+                                "id": result.custom_id,
+                                "text": content[0].text,
+                                "usage": {
+                                    "in": body.usage.input_tokens,
+                                    "out": body.usage.output_tokens,
+                                },
+                            },
+                            option=orjson.OPT_APPEND_NEWLINE,
+                        )
+                    )
+                    seen += 1
+    assert seen == count
+    return {"items": seen}
+
+
+def collect_ours(folder: Path, count: int) -> dict[str, object]:
+    """batchrun's own COLLECT: settle every attempt in the ledger, then results.jsonl in input order, durable."""
+    from batchrun.ledger.connection import open_ledger
+    from batchrun.ledger.home import Home
+    from batchrun.ledger.spool import written
+    from batchrun.ledger.states import BatchEvent
+    from batchrun.ledger.submissions import settings_from_json
+    from batchrun.outputs.results import stream_results
+    from batchrun.planning.classify import Outcome
+    from batchrun.running.collect import collect
+
+    home, settled = Home(folder / ".batchrun"), 0
+    with open_ledger(home) as ledger:
+        settings = settings_from_json(ledger.value("select settings from jobs"))
+        for row in list(ledger.rows("select * from batch_rows order by id")):
+            done = collect(
+                ledger,
+                row,
+                settings,
+                [(0, home.result_file(row["id"], 0))],
+                missing=(Outcome.FAILED, "missing_result", "no result"),
+                event=BatchEvent.COLLECTED,
+                at=1_790_000_000,
+            )
+            settled += sum(done.moved.values())
+        middle = time.process_time()
+        (folder / "outputs").mkdir(exist_ok=True)
+        with written(folder / "outputs" / "results.jsonl") as file:
+            for piece in stream_results(ledger, 1, format="jsonl"):
+                file.write(piece)
+    assert settled == count
+    return {"results_cpu_s": round(time.process_time() - middle, 2)}
+
+
+STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
+    "prepare-floor": prepare_floor,
+    "prepare": prepare_ours,
+    "make-results": make_results,
+    "make-results-2k": lambda folder, count: make_results(folder, count, 2_000),
+    "collect-floor": collect_floor,
+    "collect": collect_ours,
+}
+
+
+def warm_up() -> None:
+    """Load what the steps import, so that start-up is not counted as work: it is a figure of its own."""
+    import batchrun.outputs.results
+    import batchrun.prepare
+    import batchrun.running.collect
+    import batchrun.running.form
+    from batchrun.endpoints import endpoint_of
+    from batchrun.jobfile import load
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.jsonl"
+        job.write_text('{"job": "warm", "model": "m", "prompt": "{{ x }}"}\n{"x": "y"}\n')
+        load(job)
+        endpoint_of("/v1/responses")
+        from batchrun.ledger.connection import open_ledger
+        from batchrun.ledger.home import Home
+
+        open_ledger(Home(Path(folder) / ".batchrun"), create=True).close()
+
+
+def main() -> None:
+    """Run one step and print its wall and CPU seconds, peak memory, and what it found."""
+    warm_up()
+    step, folder, count = STEPS[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3])
+    began = time.perf_counter()
+    cpu = time.process_time()
+    found = step(folder, count)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "wall_s": round(time.perf_counter() - began, 3),
+                "cpu_s": round(time.process_time() - cpu, 3),
+                "peak_mb": round(usage.ru_maxrss / 1024, 1),
+                **found,
+            }
+        )
+    )
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
