@@ -158,8 +158,10 @@ def test_a_doctored_index_removes_nothing_outside_the_folder(world: World) -> No
     victim.write_bytes(b"precious")
     (folder / "files" / "link").symlink_to(victim)
     sha256 = hashlib.sha256(b"precious").hexdigest()
+    (folder / "files" / "my notes").write_bytes(b"precious")
+    doctored = ("files/../../victim", "../victim", "files/link", "files/my notes", "files/")
     with (folder / "files.jsonl").open("a") as index:
-        for file in ("files/../../victim", "../victim", "files/link", "/etc/passwd", "files/"):
+        for file in doctored:
             entry = {"id": "x", "file": file, "bytes": 8, "sha256": sha256}
             index.write(json.dumps(entry) + "\nnot json\n")
 
@@ -167,6 +169,7 @@ def test_a_doctored_index_removes_nothing_outside_the_folder(world: World) -> No
 
     assert victim.read_bytes() == b"precious"
     assert (folder / "files" / "link").is_symlink()
+    assert (folder / "files" / "my notes").exists()
 
 
 def test_a_job_that_no_longer_asks_for_files_cleans_up_its_own(world: World) -> None:
@@ -216,6 +219,19 @@ def test_links_planted_for_a_file_or_the_folder_are_replaced_never_followed(worl
         plant(folder / "files" / "a.md")
         assert _write(world, job) == {"a.md": b"answer"}
         assert victim.read_text() == "precious"
+
+
+def test_a_second_name_of_the_right_file_is_replaced_since_it_could_change_it_later(
+    world: World,
+) -> None:
+    job = world.job(output=BY_ID)
+    world.answered(job, "a", "answer")
+    folder = _folder(world, job) / "files"
+    (world.folder / "second-name").hardlink_to(folder / "a.md")
+
+    _write(world, job)
+
+    assert (folder / "a.md").stat().st_nlink == 1
 
 
 def test_files_are_private_and_no_temp_file_stays(world: World) -> None:
