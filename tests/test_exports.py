@@ -16,6 +16,8 @@ from batchrun import errors
 from batchrun.api import Batchrun, worst_exit_code
 from batchrun.backends.base import Backend
 from batchrun.errors import BatchrunError
+from batchrun.ledger.connection import open_ledger
+from batchrun.ledger.home import Home
 
 ROOT = Path(__file__).parents[1]
 SLOW = (
@@ -110,14 +112,15 @@ def modules_loaded_by(statement: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, timeout=60
     )
-    return set(json.loads(done.stdout))
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "batchrun").rglob("*.py")
-    # Run as scripts, or imported by `serve` alone.
-    if path.name not in {"__init__.py", "__main__.py", "child.py", "generate.py", "http.py"}
+    # Run as scripts; imported by `serve` alone; imported at a terminal alone.
+    if path.name not in {"__main__.py", "child.py", "generate.py", "http.py", "progress.py"}
+    and path.name != "__init__.py"
 )
 
 
@@ -127,10 +130,24 @@ def test_no_module_of_batchrun_loads_a_slow_package() -> None:
     assert loaded & {*SLOW} == set()
 
 
-def test_the_command_line_starts_light() -> None:
+def run_here(*arguments: str) -> str:
+    """A statement that runs one command."""
+    return f"from batchrun.cli.main import run; run({list(arguments)!r})"
+
+
+def test_help_is_light() -> None:
     """`batchrun --help` loads neither the slow packages nor batchrun's own machinery."""
-    loaded = modules_loaded_by("import batchrun.cli")
+    loaded = modules_loaded_by(run_here("--help"))
     assert loaded & {*SLOW, "msgspec", "jsonschema_rs", "minijinja", "batchrun.api"} == set()
+
+
+def test_status_is_light(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".batchrun")
+    home.create()
+    open_ledger(home, create=True).close()
+    loaded = modules_loaded_by(run_here("status", "--home", str(home.path)))
+    assert "batchrun.ledger.connection" in loaded
+    assert loaded & {*SLOW} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
