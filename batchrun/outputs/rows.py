@@ -54,8 +54,9 @@ def job_view(ledger: Ledger, job_id: int) -> JobView:
         )
     first, end = _span(ledger, job_id)
     reordered = ledger.value(
-        "select 1 from item_order o join item_rows i on i.id = o.item where i.job = ? limit 1",
-        (job_id,),
+        "select 1 from item_order o cross join item_rows i on i.id = o.item "
+        "where o.item >= ? and o.item < ? and i.job = ? limit 1",
+        (first, end, job_id),
     )
     return JobView(
         id=job_id,

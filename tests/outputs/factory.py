@@ -174,7 +174,7 @@ class World:
             "token": f"br-{number:020d}",
             "request_count": 2,
             "input_bytes": 1000,
-            "sha256": "0" * 64,
+            "checksum": "0" * 32,
             "first_item": 1,
             "last_item": 2,
             "metadata": "{}",
