@@ -24,6 +24,7 @@ from batchrun.requests import BadItem, RequestBuilder
 
 _encode: Final = msgspec.json.Encoder().encode
 _PROBLEMS_KEPT: Final = 1_000
+_SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
 _REASK_FLOOR: Final = 100  # fewer answered items than this may always be asked again
 _REASK_SHARE: Final = 0.2
 _VANISH_SHARE: Final = 0.5
@@ -43,15 +44,16 @@ class SubmitOptions:
 
 @dataclass(slots=True)
 class ProblemList:
-    """Counts every problem and keeps the first thousand: a wrong file of a million lines must not fill memory."""
+    """Counts every problem and keeps the first `most`: a wrong file of a million lines must not fill memory."""
 
+    most: int = _PROBLEMS_KEPT
     kept: list[Problem] = field(default_factory=list)
     count: int = 0
 
     def add(self, problem: Problem) -> None:
         """Take one more."""
         self.count += 1
-        if len(self.kept) < _PROBLEMS_KEPT:
+        if len(self.kept) < self.most:
             self.kept.append(problem)
 
     def error(self) -> JobFileError:
@@ -77,11 +79,13 @@ def prepare(
     stdin: BinaryIO | None = None,
     agree: Callable[[Tally], bool] = lambda _: True,
     is_kept: bool = True,
+    is_fresh: bool = False,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
     `agree` is asked with the tally before anything becomes visible; a no is a GuardError. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
+    `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     builder = RequestBuilder(settings)
     problems = ProblemList()
@@ -90,12 +94,22 @@ def prepare(
     if problems.count:
         raise problems.error()
     submission = Submission(
-        ledger, settings, profile=profile, outputs=outputs, limits=limits, at=at
+        ledger,
+        settings,
+        profile=profile,
+        outputs=outputs,
+        limits=limits,
+        at=at,
+        is_fresh=is_fresh,
     )
     submission.begin(items_from=options.items)
     try:
-        bad = ProblemList()
-        with _without_collector(), _fields_file(ledger, settings, submission.id) as fields:
+        bad = ProblemList(most=max(settings.bad_items, _PROBLEMS_KEPT))
+        with (
+            ledger.translated(),
+            _without_collector(),
+            _fields_file(ledger, settings, submission.id) as fields,
+        ):
             _take_items(submission, builder, bad, options, stdin, fields)
         if bad.count > settings.bad_items:
             raise bad.error()
@@ -138,7 +152,7 @@ def _take_items(
             plain = builder.build_plain(block.fields)
             if plain is not None and submission.add_plain(plain) is not None:
                 continue
-        seen = len(submission.duplicates)
+        seen, seen_large = len(submission.duplicates), len(submission.oversized)
         requests = list(builder.build_all(block.fields, note_bad))
         items = submission.add(requests, name_of)
         if fields is not None:
@@ -150,6 +164,8 @@ def _take_items(
                 )
             )
         twice += [(key, block.path, block.lines[i]) for key, i in submission.duplicates[seen:]]
+        for what, i in submission.oversized[seen_large:]:
+            bad.add(Problem(path=block.path, line=block.lines[i], what=what, fix=_SPLIT))
         if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
     submission.flush()
@@ -268,6 +284,8 @@ def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
 def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
     """Stop what looks like a mistake before it costs anything."""
     queued = tally.new + tally.changed + tally.requeued
+    if options.new_only:
+        queued -= tally.reasked
     if settings.max_new is not None and queued > settings.max_new:
         raise GuardError(
             f"{settings.name}: {queued:,} items would be queued, and 'max_new' allows {settings.max_new:,}. "

@@ -6,7 +6,6 @@ Durability: WAL, synchronous=FULL, so that a committed intent survives power los
 import contextlib
 import json
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,16 +49,22 @@ class Ledger:
                 raise _ledger_error(exc, self.home.database) from exc
             raise
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
-        """Rows by name, streamed."""
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """What the disk or another process does to SQLite, as LedgerError; for statements outside `transaction` and `rows`."""
         try:
-            cursor = self.connection.cursor()
-            cursor.row_factory = sqlite3.Row
-            yield from cursor.execute(sql, parameters)
+            yield
         except sqlite3.DatabaseError as exc:
             if isinstance(exc, sqlite3.ProgrammingError | sqlite3.IntegrityError):
                 raise
             raise _ledger_error(exc, self.home.database) from exc
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
+        """Rows by name, streamed."""
+        with self.translated():
+            cursor = self.connection.cursor()
+            cursor.row_factory = sqlite3.Row
+            yield from cursor.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row, or None."""
@@ -187,6 +192,8 @@ def _back_up(ledger: Ledger, version: int) -> None:
 
 def _identify(ledger: Ledger) -> None:
     if ledger.meta("ledger") is None:
+        import secrets  # hashlib and more: nothing that `status` should load
+
         facts = {
             "ledger": f"l-{secrets.token_hex(6)}",
             "salt": secrets.token_hex(16),

@@ -1,11 +1,14 @@
 """Job rows: finding, owning and archiving them."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
 from batchrun.ledger.connection import Ledger
-from batchrun.model import JobSettings
+
+if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
+    from batchrun.model import JobSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
     ]
 
 
-def owner_problem(ledger: Ledger, settings: JobSettings, profile: str) -> Problem | None:
+def owner_problem(ledger: Ledger, settings: "JobSettings", profile: str) -> Problem | None:
     """Why this file may not submit a job of this name, or None: a job belongs to the file that first submitted it."""
     source = ledger.value(
         "select source from jobs where name = ? and profile = ?", (settings.name, profile)
@@ -62,10 +65,18 @@ def owner_problem(ledger: Ledger, settings: JobSettings, profile: str) -> Proble
 
 
 def archive_job(ledger: Ledger, name: str, profile: str, at: int) -> None:
-    """Let the name go to a new job; the old one keeps its items, answers and running batches under `<name>~<time>`."""
-    stamp = rfc3339(at).replace(":", "")
-    with ledger.transaction():
-        ledger.execute(
-            "update jobs set name = name || ?, outputs = outputs || ?, stale = 1 where name = ? and profile = ?",
-            (f"~{stamp}", f"~{stamp}", name, profile),
-        )
+    """Let the name go to a new job; the old one keeps its items, answers and running batches under `<name>~<time>`.
+
+    Inside the caller's transaction; nothing happens where no job has the name.
+    """
+    suffix = "~" + rfc3339(at).replace(":", "")
+    taken = ledger.value(
+        "select count(*) from jobs where profile = ? and name glob ?",
+        (profile, f"{name}{suffix}*"),
+    )
+    if taken:
+        suffix += f"-{taken + 1}"
+    ledger.execute(
+        "update jobs set name = name || ?, outputs = outputs || ?, stale = 1 where name = ? and profile = ?",
+        (suffix, suffix, name, profile),
+    )

@@ -4,6 +4,7 @@ A writer owns a temp file and the row that says `writing`; closing it makes the 
 A dead writer leaves a temp file and a `writing` row, both swept under the lock.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from enum import IntEnum
@@ -147,6 +148,8 @@ class RequestFileWriter:
         return done
 
     def abandon(self) -> None:
-        """Drop the temp file; the row is removed by the sweep of its submission."""
-        self._file.close()
-        self._temp.unlink(missing_ok=True)
+        """Drop the temp file; the row is removed by the sweep of its submission. Never fails: there is an error under way."""
+        with contextlib.suppress(OSError):
+            self._file.close()  # on a full disk its last bytes cannot be written either
+        with contextlib.suppress(OSError):
+            self._temp.unlink(missing_ok=True)

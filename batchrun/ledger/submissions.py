@@ -171,7 +171,9 @@ class Submission:
             )
         self._in_order, self._last_item = True, 0
 
-    def add(self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]) -> None:
+    def add(
+        self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]
+    ) -> Iterable[int | None]:
         """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
 
         Not added are duplicate ids, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
@@ -295,9 +297,7 @@ class Submission:
         with ledger.transaction():
             if self._is_fresh:
                 archive_job(ledger, self._settings.name, self._profile, at)
-                ledger.execute(
-                    "update jobs set name = ? where id = ?", (self._settings.name, job)
-                )
+                ledger.execute("update jobs set name = ? where id = ?", (self._settings.name, job))
             for (_, kind), writer in self._writers.items():
                 self._finish(writer, kind)
             for kind, writer in self._closed:
@@ -463,7 +463,9 @@ class Submission:
             by_key[row["key"]] = _known_of(row)
         by_content = "content_items c join item_rows i on i.id = c.item"
         for row in self._matching("c.job = ? and c.hash", by_content, hashes):
-            if row["id"] < self._first:  # an equal item of this very submission is a twin, not the same one
+            if (
+                row["id"] < self._first
+            ):  # an equal item of this very submission is a twin, not the same one
                 by_hash.setdefault(row["hash"], []).append(_known_of(row))
         return by_key, by_hash
 
@@ -533,7 +535,9 @@ class Submission:
         """What of this request is more than a whole input file may hold, or None."""
         size, limits = len(request.tail) + _PREFIX_MOST, self._limits
         if size > limits.input_bytes:
-            return f"the request is {size:,} bytes, and an input file may hold {limits.input_bytes:,}"
+            return (
+                f"the request is {size:,} bytes, and an input file may hold {limits.input_bytes:,}"
+            )
         if request.inputs > limits.embedding_inputs:
             return f"the request has {request.inputs:,} inputs, and an input file may hold {limits.embedding_inputs:,}"
         return None

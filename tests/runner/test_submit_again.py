@@ -1,0 +1,502 @@
+"""Submitting a job again: what is kept, what is asked, what leaves, whatever state each item is in."""
+
+import json
+
+import pytest
+from runnerkit import NewWorld, World, items
+
+from batchrun.errors import GuardError, JobFileError
+from batchrun.service.responders.script import Rule
+
+
+def done(world: World, count: int = 4) -> None:
+    """`count` items, answered."""
+    world.write(items(count))
+    world.submit()
+    world.run()
+
+
+def test_an_unchanged_job_is_not_sent_again(world: World) -> None:
+    done(world)
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.new, tally.changed) == (4, 0, 0)
+    world.run()
+    assert len(world.remotes()) == 1
+
+
+def test_new_and_changed_items_are_sent_and_the_rest_is_kept(world: World) -> None:
+    done(world)
+    rows = items(6)
+    rows[1]["text"] = "another"
+    world.write(rows)
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.new, tally.changed, tally.reasked) == (3, 2, 1, 1)
+    world.run()
+    assert world.answers()["i1"] == "Review: another"
+    assert sorted(world.executions().values()) == [1, 1, 1, 1, 1, 2]
+
+
+def test_the_old_answer_of_a_changed_item_is_kept_in_the_history(world: World) -> None:
+    done(world, 1)
+    world.write([{"id": "i0", "text": "other"}])
+    world.submit()
+    world.run()
+    (old,) = world.rows("select output, outcome from history")
+    assert json.loads(old["output"]) == "Review: text 0"
+    assert old["outcome"] == 0
+
+
+def test_a_failed_item_is_left_to_retry(new_world: NewWorld) -> None:
+    world = new_world(script=[Rule(prompt="text 1", status=400)])
+    done(world)
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.failed) == (4, 1)
+    world.run()
+    assert world.states()["i1"] == "failed"
+    assert len(world.remotes()) == 1
+
+
+def test_a_failed_item_that_was_changed_is_asked(new_world: NewWorld) -> None:
+    world = new_world(script=[Rule(prompt="text 1", status=400)])
+    done(world)
+    rows = items(4)
+    rows[1]["text"] = "mended"
+    world.write(rows)
+    world.submit()
+    world.run()
+    assert world.answers()["i1"] == "Review: mended"
+
+
+def test_vanished_items_leave_the_outputs_and_stay_in_the_ledger(world: World) -> None:
+    done(world)
+    world.write(items(4)[:3])
+    tally = world.submit().tally
+    assert tally is not None
+    assert tally.vanished == 1
+    world.run()
+    assert b'"i3"' not in world.output("results.jsonl")
+    assert world.rows("select count(*) as n from item_rows") == [{"n": 4}]
+
+
+def test_returned_items_come_back_with_their_answer(world: World) -> None:
+    done(world)
+    world.write(items(4)[:3])
+    world.submit()
+    world.write(items(4))
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.returned, tally.unchanged) == (1, 4)
+    world.run()
+    assert b'"i3"' in world.output("results.jsonl")
+    assert len(world.remotes()) == 1
+
+
+def test_items_that_vanish_before_they_are_sent_are_not_sent(world: World) -> None:
+    world.write(items(4))
+    world.submit(send=False)
+    world.write(items(4)[:3])
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert len(world.executions()) == 3
+
+
+def test_items_that_vanish_unsent_and_return_are_sent_once(world: World) -> None:
+    world.write(items(4))
+    world.submit(send=False)
+    world.write(items(4)[:2])
+    world.submit(send=False)
+    world.write(items(4))
+    tally = world.submit(send=False).tally
+    assert tally is not None
+    assert (tally.returned, tally.requeued) == (2, 2)
+    world.run()
+    assert set(world.executions().values()) == {1}
+    assert world.tally() == {"succeeded": 4}
+
+
+def test_missing_keep_keeps_vanished_items_in_the_outputs(world: World) -> None:
+    world.write(items(4), missing="keep")
+    world.submit()
+    world.run()
+    world.write(items(4)[:1], missing="keep")
+    world.submit()
+    world.run()
+    assert b'"i3"' in world.output("results.jsonl")
+
+
+def test_a_limit_makes_nothing_vanish(world: World) -> None:
+    done(world)
+    tally = world.submit(limit=1).tally
+    assert tally is not None
+    assert (tally.items, tally.vanished) == (1, 0)
+    assert len(world.states()) == 4
+
+
+def test_an_item_that_vanishes_in_flight_keeps_its_paid_answer_out_of_the_outputs(
+    world: World,
+) -> None:
+    world.write(items(3))
+    world.submit()
+    world.write(items(3)[:2])
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    (gone,) = world.rows("select state from items where vanished")
+    assert gone["state"] == "succeeded"
+
+
+def test_an_item_changed_in_flight_gets_the_answer_to_its_new_request(world: World) -> None:
+    world.write(items(2))
+    world.submit()
+    world.write([{"id": "i0", "text": "newer"}, items(2)[1]])
+    tally = world.submit().tally
+    assert tally is not None
+    assert tally.changed == 1
+    assert world.tally() == {"in_flight": 2}, "one open attempt at a time"
+    world.run()
+    assert world.answers() == {"i0": "Review: newer", "i1": "Review: text 1"}
+    (old,) = world.rows("select outcome from history")
+    assert old["outcome"] == 5, "the answer to the old request is kept as superseded"
+
+
+def test_an_item_changed_twice_in_flight_is_asked_only_the_last(world: World) -> None:
+    for text in ("first", "second", "third"):
+        world.write([{"id": "a", "text": text}])
+        world.submit()
+    world.run()
+    assert world.answers() == {"a": "Review: third"}
+    assert world.executions() == {1: 2}
+
+
+def test_an_item_changed_and_changed_back_in_flight_is_asked_once(world: World) -> None:
+    for text in ("first", "second", "first"):
+        world.write([{"id": "a", "text": text}])
+        world.submit()
+    world.run()
+    assert world.answers() == {"a": "Review: first"}
+    assert world.executions() == {1: 1}
+
+
+def test_an_item_changed_and_then_gone_in_flight_is_not_asked_again(world: World) -> None:
+    world.write([{"id": "a", "text": "first"}, *items(2)])
+    world.submit()
+    world.write([{"id": "a", "text": "second"}, *items(2)])
+    world.submit()
+    world.write(items(2))
+    world.submit()
+    world.run()
+    assert set(world.executions().values()) == {1}
+
+
+def test_a_failed_first_revision_does_not_stop_the_second(new_world: NewWorld) -> None:
+    world = new_world(script=[Rule(prompt="bad", status=400)])
+    world.write([{"id": "a", "text": "bad"}])
+    world.submit()
+    world.write([{"id": "a", "text": "good"}])
+    world.submit()
+    world.run()
+    assert world.answers() == {"a": "Review: good"}
+
+
+def test_a_cancelled_item_that_is_submitted_again_is_sent(world: World) -> None:
+    world.write(items(2))
+    world.submit(send=False)
+    world.api().cancel("reviews")
+    assert world.tally() == {"cancelled": 2}
+    tally = world.submit().tally
+    assert tally is not None
+    assert tally.requeued == 2
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    assert set(world.executions().values()) == {1}
+
+
+def test_the_order_of_the_last_submission_is_the_order_of_the_outputs(world: World) -> None:
+    done(world)
+    world.write(reversed(items(5)))
+    world.submit()
+    world.run()
+    order = [json.loads(line)["id"] for line in world.output("results.jsonl").splitlines()]
+    assert order == ["i4", "i3", "i2", "i1", "i0"]
+    world.write(items(5))
+    world.submit()
+    world.run()
+    order = [json.loads(line)["id"] for line in world.output("results.jsonl").splitlines()]
+    assert order == ["i0", "i1", "i2", "i3", "i4"]
+
+
+# -- items without ids --------------------------------------------------------------------------------------------------------
+
+
+def texts(*values: str) -> list[dict[str, str]]:
+    return [{"text": value} for value in values]
+
+
+def test_items_without_ids_are_matched_by_content(world: World) -> None:
+    world.write(texts("a", "b"))
+    world.submit()
+    world.run()
+    world.write(texts("b", "c", "a"))
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.new) == (2, 1)
+    world.run()
+    assert sorted(world.executions().values()) == [1, 1, 1]
+    lines = [json.loads(line) for line in world.output("results.jsonl").splitlines()]
+    assert [(x["id"], x["output"]) for x in lines] == [
+        ("reviews.jsonl:2", "Review: b"),
+        ("reviews.jsonl:3", "Review: c"),
+        ("reviews.jsonl:4", "Review: a"),
+    ]
+
+
+def test_equal_twins_without_ids_are_two_items(world: World) -> None:
+    world.write(texts("same", "same"))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    world.write(texts("same", "same", "same"))
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.new) == (2, 1)
+
+
+def test_equal_new_twins_in_different_blocks_of_a_second_submission_are_no_duplicates(
+    world: World,
+) -> None:
+    world.write(texts("first"))
+    world.submit()
+    many = [f"text {n}" for n in range(5_000)]
+    world.write(texts("first", "twin", *many, "twin"))
+    prepared = world.submit(send=False)
+    assert prepared.error is None
+    assert prepared.tally is not None
+    assert prepared.tally.new == 5_002
+
+
+def test_a_twin_less_is_one_vanished(world: World) -> None:
+    world.write(texts("same", "same", "other"))
+    world.submit()
+    world.write(texts("same", "other"))
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.vanished) == (2, 1)
+
+
+# -- duplicates ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_id_is_refused_with_the_line_where_it_stood_first(world: World) -> None:
+    world.write([*items(3), {"id": "i1", "text": "again"}])
+    error = world.submit().error
+    assert isinstance(error, JobFileError)
+    assert str(error).endswith(
+        """reviews.jsonl:5: duplicate id 'i1' (first on line 3). Give each item its own "id"."""
+    )
+    assert world.rows("select * from item_rows") == []
+    assert world.rows("select * from jobs") == []
+
+
+def test_duplicates_are_found_across_blocks_and_all_are_named(world: World) -> None:
+    rows = items(5_000)
+    rows[4_000]["id"], rows[4_999]["id"] = "i7", "i8"
+    world.write(rows)
+    error = world.submit().error
+    assert isinstance(error, JobFileError)
+    assert [(p.line, p.what) for p in error.problems] == [
+        (4_002, "duplicate id 'i7' (first on line 9)"),
+        (5_001, "duplicate id 'i8' (first on line 10)"),
+    ]
+
+
+def test_a_duplicate_in_a_second_submission_changes_nothing(world: World) -> None:
+    done(world)
+    world.write(
+        [
+            *items(4),
+            {"id": "new", "text": "x"},
+            {"id": "i1", "text": "y"},
+            {"id": "new", "text": "z"},
+        ]
+    )
+    error = world.submit().error
+    assert isinstance(error, JobFileError)
+    assert len(error.problems) == 2
+    assert world.tally() == {"succeeded": 4}
+
+
+# -- guards -------------------------------------------------------------------------------------------------------------------
+
+
+def test_asking_many_answered_items_again_needs_reask(world: World) -> None:
+    done(world, 200)
+    world.write(items(200), prompt="Other: {{ text }}")
+    error = world.submit().error
+    assert isinstance(error, GuardError)
+    assert "200 answered items would be asked again" in str(error)
+    assert world.tally() == {"succeeded": 200}
+    assert world.submit(reask=True).error is None
+    world.run()
+    assert world.answers()["i0"] == "Other: text 0"
+
+
+def test_a_hundred_answered_items_may_be_asked_again(world: World) -> None:
+    done(world, 100)
+    world.write(items(100), prompt="Other: {{ text }}")
+    assert world.submit().error is None
+
+
+def test_new_only_uses_the_new_prompt_for_new_items_only(world: World) -> None:
+    done(world, 120)
+    world.write(items(122), prompt="Other: {{ text }}", max_new=2)
+    prepared = world.submit(new_only=True)
+    assert prepared.error is None, "what is not asked again does not count as new"
+    world.run()
+    answers = world.answers()
+    assert (answers["i0"], answers["i121"]) == ("Review: text 0", "Other: text 121")
+    assert set(world.executions().values()) == {1}
+
+
+def test_new_only_leaves_what_is_in_flight_alone(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    world.write(items(4), prompt="Other: {{ text }}")
+    world.submit(new_only=True)
+    world.run()
+    assert set(world.executions().values()) == {1}
+
+
+def test_more_than_half_vanishing_needs_allow_missing(world: World) -> None:
+    done(world, 10)
+    world.write(items(10)[:4])
+    error = world.submit().error
+    assert isinstance(error, JobFileError)
+    assert "6 of 10 items of job 'reviews' are gone" in str(error)
+    assert len(world.states()) == 10
+    assert world.submit(allow_missing=True).error is None
+    assert len(world.states()) == 4
+
+
+def test_max_new_stops_a_wrong_file(world: World) -> None:
+    world.write(items(10), max_new=9)
+    error = world.submit().error
+    assert isinstance(error, GuardError)
+    assert "10 items would be queued, and 'max_new' allows 9" in str(error)
+    assert world.rows("select * from jobs") == []
+
+
+def test_bad_items_within_their_number_become_failures(world: World) -> None:
+    rows = items(3)
+    del rows[1]["text"]
+    world.write(rows, bad_items=1)
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 2, "failed": 1}
+    assert world.failures() == {"reviews.jsonl:3": "bad_item"}
+    world.write(items(3), bad_items=1)
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_more_than_a_thousand_allowed_bad_items_are_all_kept(world: World) -> None:
+    rows = items(1_500)
+    for row in rows[:1_200]:
+        del row["text"]
+    world.write(rows, bad_items=1_400)
+    world.submit(send=False)
+    assert world.tally() == {"pending": 300, "failed": 1_200}
+
+
+def test_one_bad_item_too_many_stops_the_job(world: World) -> None:
+    rows = items(4)
+    del rows[1]["text"], rows[3]["text"]
+    world.write(rows, bad_items=1)
+    error = world.submit().error
+    assert isinstance(error, JobFileError)
+    assert [p.line for p in error.problems] == [3, 5]
+    assert world.rows("select * from item_rows") == []
+
+
+def test_a_refused_confirmation_sends_nothing(world: World) -> None:
+    world.write(items(2))
+    assert isinstance(world.submit(confirm=lambda _: False).error, GuardError)
+    assert world.rows("select * from jobs") == []
+
+
+def _trace(world: World) -> dict[str, object]:
+    tables = [r["name"] for r in world.rows("select name from sqlite_schema where type = 'table'")]
+    spool = sorted(str(p) for p in (world.home.path / "spool").rglob("*"))
+    return {"spool": spool, **{t: world.rows(f"select * from {t}") for t in tables}}
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_a_dry_run_leaves_no_trace(world: World, with_ids: bool) -> None:
+    rows = items(4) if with_ids else texts("a", "b", "c", "d")
+    world.write(rows)
+    world.submit()
+    world.run()
+    before = _trace(world)
+    world.write(
+        [
+            {"id": "new", "text": "x"} if with_ids else {"text": "x"},
+            *rows[:3],
+            rows[3] | {"text": "y"},
+        ]
+    )
+    tally = world.submit(is_dry_run=True).tally
+    assert tally is not None
+    assert tally.new >= 1
+    assert _trace(world) == before
+
+
+def test_a_dry_run_of_a_new_job_leaves_no_trace(world: World) -> None:
+    world.write(items(4))
+    tally = world.submit(is_dry_run=True).tally
+    assert tally is not None
+    assert tally.new == 4
+    assert world.rows("select * from jobs union all select * from jobs") == []
+    assert list(world.home.requests.iterdir()) == []
+
+
+# -- ownership ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_belongs_to_the_file_that_first_submitted_it(world: World) -> None:
+    done(world)
+    other = world.write(items(4), world.folder / "other.jsonl")
+    error = world.submit(other).error
+    assert isinstance(error, JobFileError)
+    assert f"job 'reviews' belongs to {world.job_file}" in str(error)
+    assert world.submit(other, replace=True).error is None
+    assert isinstance(world.submit().error, JobFileError), "it has moved"
+
+
+def test_fresh_starts_over_and_keeps_the_old_job_under_another_name(world: World) -> None:
+    done(world)
+    world.write(items(2))
+    assert world.submit(fresh=True).error is None
+    world.run()
+    old, new = [row["name"] for row in world.rows("select name from jobs order by id")]
+    assert new == "reviews"
+    assert old.startswith("reviews~2026-09-21T14")
+    assert len(world.rows("select * from results where job = ?", old)) == 4
+    assert len(world.rows("select * from results where job = ?", new)) == 2
+
+
+def test_a_fresh_submission_that_fails_leaves_the_old_job_as_it_is(world: World) -> None:
+    done(world)
+    world.write([*items(2), {"id": "i0", "text": "twice"}])
+    assert isinstance(world.submit(fresh=True).error, JobFileError)
+    assert [row["name"] for row in world.rows("select name from jobs")] == ["reviews"]
+
+
+def test_a_job_can_start_over_twice_within_a_second(world: World) -> None:
+    done(world)
+    for _ in range(3):
+        assert world.submit(fresh=True, send=False).error is None
+    assert len({row["name"] for row in world.rows("select name from jobs")}) == 4
