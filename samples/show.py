@@ -7,23 +7,25 @@ import textwrap
 from pathlib import Path
 
 WIDTH = 78
-LABELS_SHOWN = 6
+LABELS_SHOWN = 7  # of 36: every fifth
 SUMMARIES_SHOWN = 2
 
 
 def main() -> None:
     """Print labels beside their gold column, two summaries, and where everything is."""
     outputs = Path(sys.argv[1])
-    reviews, digest = outputs / "reviews@local", outputs / "digest@local"
-    show_labels(reviews / "results.csv")
-    show_summaries(digest / "results.jsonl")
+    show_labels(outputs / "reviews@local" / "results.csv")
+    show_summaries(outputs / "digest@local" / "results.jsonl")
+    home = outputs.parent / ".batchrun"
     print(
-        f"\nEverything is in {outputs}/ (results.jsonl, results.csv, report.md, one .md per summary).\n"
-        "A 135M model is for demonstration: about half of its summaries contain an error.\n"
-        "\nNext:  .venv/bin/batchrun status --home .demo/.batchrun\n"
-        "       .venv/bin/batchrun failures --home .demo/.batchrun\n"
-        "       the same jobs for real, at half price:  export OPENAI_API_KEY=...\n"
-        "       .venv/bin/batchrun run jobs/reviews.jsonl"
+        f"""
+All of it is in {outputs}/: results.jsonl, results.csv, report.md, and a file for
+each summary. The model is for demonstration; a real one is not so often wrong.
+
+Next, look around:    .venv/bin/batchrun status --home {home}
+                      .venv/bin/batchrun explain reviews r01 --home {home}
+or do it for real:    export OPENAI_API_KEY=...
+                      .venv/bin/batchrun run jobs/reviews.jsonl"""
     )
 
 
@@ -31,13 +33,13 @@ def show_labels(path: Path) -> None:
     """Compare column `output` with column `gold`, which the model never saw."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "succeeded"]
-    print(f"\nreviews: label, and what a person said\n{'-' * WIDTH}")
-    for row in rows[:: max(1, len(rows) // LABELS_SHOWN)][:LABELS_SHOWN]:
-        mark = " " if row["output"] == row["gold"] else "x"
-        text = textwrap.shorten(row["text"], WIDTH - 32, placeholder=" ...")
-        print(f"{mark} {row['id']:5}{row['output']:10} {row['gold']:10}  {text}")
+    print(f"\nreviews: the model's label, what a person said, the review\n{'-' * WIDTH}")
+    for row in rows[:: max(1, len(rows) // LABELS_SHOWN)]:
+        mark = "  " if row["output"] == row["gold"] else "x "
+        text = textwrap.shorten(row["text"], WIDTH - 29, placeholder=" ...")
+        print(f"{mark}{row['id']:5}{row['output']:10} {row['gold']:10} {text}")
     right = sum(row["output"] == row["gold"] for row in rows)
-    print(f"... {right} of {len(rows)} labels agree with the person ({right / len(rows):.0%})")
+    print(f"Of all {len(rows)} labels {right} are as the person said.")
 
 
 def show_summaries(path: Path) -> None:
