@@ -7,7 +7,6 @@ an item costs one render and one string encode. Items with a `body` or a structu
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -35,20 +34,30 @@ _CHECKED_BODIES_MAX: Final = (
 
 
 class Request(NamedTuple):
-    """`tail`: `"method":"POST","url":…,"body":{…}}`, everything after custom_id, UTF-8, no newline. `inputs`: embedding inputs, or 1."""
+    """`tail`: `"method":"POST","url":…,"body":{…}}`, everything after custom_id, UTF-8, no newline. `inputs`: embedding inputs, or 1.
+
+    `hash`: 16 bytes that tell whether a request is the same as one asked before.
+    """
 
     key: str | None
     tail: bytes
     model: str
     inputs: int
+    hash: bytes
 
 
 class PlainRequests(NamedTuple):
-    """A block of requests of one model, all with ids, one input each: in columns, which is how PREPARE reaches its speed."""
+    """A block of requests of one model, all with ids, one input each: in columns, which is how PREPARE reaches its speed.
+
+    The tail of request k is `before` + `prompts[k]` + `after`; `seed` goes into its hash.
+    """
 
     keys: list[str]
-    tails: list[bytes]
+    before: bytes
+    prompts: list[bytes]
+    after: bytes
     model: str
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,21 @@ class BadItem(BatchrunError):
         return self.message
 
 
-def request_hash(tail: bytes) -> bytes:
-    """What makes two requests the same: 16 bytes over method, url and first-round body as they are sent.
+def hash_seed(before: bytes, after: bytes) -> int:
+    """The seed for requests that differ in their prompt only: what stands around it, and the version of this rule."""
+    return xxhash.xxh3_64_intdigest(b"%b\x00%b" % (before, after), HASH_VERSION)
 
-    Pinned by golden tests: a drift between releases would ask (and pay) for every job again.
+
+def plain_hash(prompt: bytes, seed: int) -> bytes:
+    """The hash of a request by its encoded prompt, within what `seed` stands for.
+
+    Pinned by golden tests like `whole_hash`: a drift between releases would ask (and pay) for every job again.
     """
+    return xxhash.xxh3_128_digest(prompt, seed)
+
+
+def whole_hash(tail: bytes) -> bytes:
+    """The hash of a request that was built whole: over method, url and first-round body as they are sent."""
     return xxhash.xxh3_128_digest(tail, HASH_VERSION)
 
 
@@ -133,17 +152,19 @@ class RequestBuilder:
                 return self._whole(key, fields)
             assert self._prompt is not None
             prompt = _encode(self._prompt.render(fields))
-            instructions = b""
-            if self._varies:
+            if not self._varies:
+                before, _, after = self._skeleton
+                tail = b"%b%b%b" % (before, prompt, after)
+                hashed = plain_hash(prompt, self._seed)
+            else:
                 assert self._instructions is not None
                 instructions = _encode(self._instructions.render(fields))
-            tail = b"".join(
-                prompt if part is _P else instructions if part is _I else part
-                for part in self._skeleton
-            )
+                filled = {_P: prompt, _I: instructions}
+                tail = b"".join(filled.get(part, part) for part in self._skeleton)
+                hashed = whole_hash(tail)
             if len(tail) > ITEM_LINE_LIMIT_BYTES:
                 raise _too_large(tail)
-            return Request(key, tail, self.settings.model or "", 1)
+            return Request(key, tail, self.settings.model or "", 1, hashed)
         except TemplateError as exc:
             raise BadItem("template_error", str(exc)) from None
         except Fault as fault:
@@ -169,11 +190,10 @@ class RequestBuilder:
         if texts is None:
             return None
         before, _, after = self._skeleton
-        encoded = map(_encode, texts)
-        tails = list(map(b"".join, zip(repeat(before), encoded, repeat(after))))
-        if max(map(len, tails)) > ITEM_LINE_LIMIT_BYTES:
+        prompts = list(map(_encode, texts))
+        if max(map(len, prompts)) + len(before) + len(after) > ITEM_LINE_LIMIT_BYTES:
             return None
-        return PlainRequests(keys, tails, settings.model)
+        return PlainRequests(keys, before, prompts, after, settings.model, self._seed)
 
     def build_all(
         self, block: list[dict[str, Any]], bad: Callable[[int, BadItem], None]
@@ -185,12 +205,15 @@ class RequestBuilder:
         assert self._prompt is not None
         before, _, after = self._skeleton
         render, key_of, model = self._prompt.render, self.id_of, self.settings.model or ""
+        seed = self._seed
         for index, fields in enumerate(block):
             try:
-                tail = b"%b%b%b" % (before, _encode(render(fields)), after)
+                prompt = _encode(render(fields))
+                tail = b"%b%b%b" % (before, prompt, after)
                 if len(tail) > ITEM_LINE_LIMIT_BYTES:
                     raise _too_large(tail)
-                yield index, Request(key_of(fields), tail, model, 1)
+                hashed = plain_hash(prompt, seed)
+                yield index, Request(key_of(fields), tail, model, 1, hashed)
             except TemplateError as exc:
                 bad(index, BadItem("template_error", str(exc)))
             except Fault as fault:
@@ -227,6 +250,11 @@ class RequestBuilder:
             body={},
         )
         return _cut(self._head + _encode(body) + b"}")
+
+    @functools.cached_property
+    def _seed(self) -> int:
+        before, _, after = self._skeleton
+        return hash_seed(before, after)
 
     def _whole(self, key: str | None, fields: Mapping[str, Json]) -> Request:
         fault = check_item(fields, self.settings)
@@ -277,7 +305,8 @@ class RequestBuilder:
         tail = self._head + _encode(body) + b"}"
         if len(tail) > ITEM_LINE_LIMIT_BYTES:
             raise _too_large(tail)
-        return Request(key, tail, body["model"], self.endpoint.input_count(body))
+        inputs = self.endpoint.input_count(body)
+        return Request(key, tail, body["model"], inputs, whole_hash(tail))
 
 
 def _are_plain_ids(keys: list[str]) -> bool:

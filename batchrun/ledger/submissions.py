@@ -24,12 +24,10 @@ from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
 from batchrun.ledger.states import ItemEvent, ItemState
 from batchrun.model import JobSettings, Limits
 from batchrun.requests import (
-    HASH_VERSION,
     PlainRequests,
     Request,
     custom_id,
     line_prefix,
-    request_hash,
 )
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
@@ -200,23 +198,29 @@ class Submission:
             return None
         if not self._ledger.connection.in_transaction:
             self._ledger.connection.execute("begin immediate")
-        keys, tails, model = block
+        keys, before, prompts, after, model, seed = block
         count, first = len(keys), self._next
-        writer = self._writer(model, FileKind.RENDERED, size=len(tails[0]) + _PREFIX_MOST, inputs=1)
+        around = len(before) + len(after)
+        writer = self._writer(
+            model, FileKind.RENDERED, size=around + len(prompts[0]) + _PREFIX_MOST, inputs=1
+        )
         hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
         prefixes = [
             b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
             for item, hashed in zip(range(first, first + count), hashes, strict=False)
         ]
-        lines = b"".join(chain.from_iterable(zip(prefixes, tails, repeat(b"\n"))))
+        pieces = zip(prefixes, repeat(before), prompts, repeat(after + b"\n"))
+        lines = b"".join(chain.from_iterable(pieces))
         if not writer.has_room_for(len(lines), count, self._limits):
             return None
         # Where each tail begins: after its own prefix, and after every line before it.
-        lengths = list(map(len, tails))
-        ends = accumulate(map(add, map(len, prefixes), lengths), lambda end, size: end + size + 1)
-        offsets = map(sub, map(writer.offset.__add__, ends), lengths)
-        hashed_tails = map(xxhash.xxh3_128_digest, tails, repeat(HASH_VERSION))
-        columns = zip(keys, hashed_tails, offsets, lengths, strict=True)
+        lengths = list(map(around.__add__, map(len, prompts)))
+        sizes = map(add, map(len, prefixes), map((1).__add__, lengths))
+        ends = accumulate(sizes, initial=writer.offset)
+        next(ends)
+        offsets = map(sub, map((-1).__add__, ends), lengths)
+        hashed_prompts = map(xxhash.xxh3_128_digest, prompts, repeat(seed))
+        columns = zip(keys, hashed_prompts, offsets, lengths, strict=True)
         if not self._insert_plain(writer.id, list(chain.from_iterable(columns))):
             return None
         # Ids are given by SQLite here: one above the highest, which only the holder of the lock moves.
@@ -355,10 +359,10 @@ class Submission:
         room = self._limits.request_count - writer.request_count
         most, most_inputs = self._limits.input_bytes, self._limits.embedding_inputs
         inputs_taken = writer.input_count
-        intdigest, digest = xxhash.xxh3_64_intdigest, xxhash.xxh3_128_digest
+        intdigest = xxhash.xxh3_64_intdigest
         rows: list[tuple[object, ...]] = []
         lines: list[bytes] = []
-        for index, (key, tail, its_model, inputs) in block[start : start + room]:
+        for index, (key, tail, its_model, inputs, hashed) in block[start : start + room]:
             line = b'{"custom_id":"%d-1-%012x",%b\n' % (
                 item,
                 intdigest((key or "").encode()) >> 16,
@@ -375,7 +379,7 @@ class Submission:
                     item,
                     job,
                     key,
-                    digest(tail, 1),
+                    hashed,
                     file,
                     end - length - 1,
                     length,
@@ -409,7 +413,7 @@ class Submission:
         by_key, by_hash = self._look_up(block)
         items: list[int | None] = []
         for index, request in block:
-            hashed = request_hash(request.tail)
+            hashed = request.hash
             if request.key is not None:
                 known = by_key.get(request.key)
             else:
@@ -458,7 +462,7 @@ class Submission:
         by_key: dict[str, _Known] = {}
         by_hash: dict[bytes, list[_Known]] = {}
         keys = [request.key for _, request in block if request.key is not None]
-        hashes = [request_hash(request.tail) for _, request in block if request.key is None]
+        hashes = [request.hash for _, request in block if request.key is None]
         for row in self._matching("i.job = ? and i.key", "item_rows i", keys):
             by_key[row["key"]] = _known_of(row)
         by_content = "content_items c join item_rows i on i.id = c.item"
