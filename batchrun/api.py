@@ -8,10 +8,10 @@ for line in batchrun.results("reviews"): ...
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
 from batchrun.backends.base import Backend
 from batchrun.clock import Clock, SystemClock
@@ -27,23 +27,29 @@ from batchrun.errors import (
 from batchrun.jobfile import JobEntry, JobFile, load
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.home import Home
-from batchrun.ledger.items import counts, open_count
-from batchrun.ledger.jobs import JobRow, archive_job, find_jobs, owner_problem
+from batchrun.ledger.items import open_count
+from batchrun.ledger.jobs import JobRow, find_jobs, owner_problem
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
-from batchrun.ledger.states import ItemState
 from batchrun.ledger.submissions import Tally
-from batchrun.ledger.wishes import add_wish, apply_wishes, has_wishes
-from batchrun.model import JobSettings
+from batchrun.ledger.wishes import add_wish, apply_wishes, check_retry, count_retry, has_wishes
+from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses, worst_exit_code
+from batchrun.model import JobSettings, JsonObject
 from batchrun.planning.plan import Wait, plan
 from batchrun.prepare import SubmitOptions, prepare
 from batchrun.running.context import Observer, silent
 from batchrun.running.runner import PassResult, Runner, clear_debris
 
+if TYPE_CHECKING:
+    from batchrun.outputs.explain import Explanation
+    from batchrun.outputs.failures import FailureGroup
+    from batchrun.outputs.writing import Written
+
+__all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "worst_exit_code"]
+
 LOCK_WAIT_S: Final = 600.0
 TICK_WORK_S: Final = 300.0
 _WAIT_SLICE_S: Final = 30.0  # of in-process work between two looks at the clock and the lock
-_EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,35 +60,9 @@ class Prepared:
     profile: str
     path: str
     tally: Tally | None
+    outputs: str = ""
     error: BatchrunError | None = None
     warnings: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
-    """Where one job stands. `counts` by state name; `batches` are those not final, as plain values; `waiting` says why nothing moves."""
-
-    name: str
-    profile: str
-    source: str
-    outputs: str
-    counts: Mapping[str, int]
-    is_open: bool
-    batches: tuple[Mapping[str, object], ...]
-    waiting: tuple[str, ...]
-    submitted_at: int
-
-    @property
-    def exit_code(self) -> int:
-        """0 all answered, 3 finished with failures, 4 not finished."""
-        if self.is_open:
-            return 4
-        return 3 if self.counts["failed"] else 0
-
-
-def worst_exit_code(codes: Sequence[int]) -> int:
-    """The one exit code of several outcomes."""
-    return next((code for code in _EXIT_ORDER if code in codes), max(codes, default=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +154,7 @@ class Batchrun:
                     self._account(ledger, profile)
             except BatchrunError as exc:
                 return self._failed(entry, exc)
-            if fresh and not options.is_dry_run:
-                archive_job(ledger, settings.name, profile, self.clock.now())
-        return self._prepare(ledger, entry, options, confirm, stdin)
+        return self._prepare(ledger, entry, options, confirm, stdin, is_fresh=fresh)
 
     def _prepare(
         self,
@@ -187,6 +165,7 @@ class Batchrun:
         stdin: BinaryIO | None,
         *,
         is_check: bool = False,
+        is_fresh: bool = False,
     ) -> Prepared:
         settings = entry.settings
         if settings is None or entry.problems:
@@ -195,7 +174,13 @@ class Batchrun:
 
         def agree(tally: Tally) -> bool:
             return confirm(
-                Prepared(job=settings.name, profile=profile, path=settings.path, tally=tally)
+                Prepared(
+                    job=settings.name,
+                    profile=profile,
+                    path=settings.path,
+                    tally=tally,
+                    outputs=str(self._outputs_of(settings, profile)),
+                )
             )
 
         try:
@@ -210,6 +195,7 @@ class Batchrun:
                 stdin=stdin,
                 agree=agree,
                 is_kept=not is_check,
+                is_fresh=is_fresh,
             )
         except BatchrunError as exc:
             return self._failed(entry, exc)
@@ -218,6 +204,7 @@ class Batchrun:
             profile=profile,
             path=settings.path,
             tally=tally,
+            outputs=str(self._outputs_of(settings, profile)),
             warnings=entry.warnings,
         )
 
@@ -269,7 +256,7 @@ class Batchrun:
         When nothing is due it reads the ledger and returns, without the lock and without opening a backend.
         """
         with open_for_reading(self.home) as ledger:
-            idle = self._idle_until(ledger)
+            idle = self._idle_until(ledger, self.clock.now())
         if idle is not None:
             return PassResult(next_at=idle.next_at, ended=(), problems=())
         try:
@@ -318,13 +305,23 @@ class Batchrun:
         *,
         redo: bool = False,
         rerun_lost: bool = False,
-    ) -> None:
-        """Wish failed items (all, or the named ones) asked again as they were sent; `redo` takes answered ones too."""
-        self._wish(
-            job,
-            "retry",
-            {"items": list(items) if items else None, "redo": redo, "lost": rerun_lost},
-        )
+    ) -> int:
+        """Wish failed items (all, or the named ones) asked again as they were sent; `redo` takes answered ones too.
+
+        Returns how many that are. Raises UsageError for a named item that does not exist or cannot be asked again.
+        """
+        arguments: dict[str, object] = {
+            "items": list(items) if items else None,
+            "redo": redo,
+            "lost": rerun_lost,
+        }
+        with open_for_reading(self.home) as ledger:
+            row = self._one(ledger, job)
+            check_retry(ledger, row.id, items or (), redo=redo, lost=rerun_lost)
+            count = count_retry(ledger, row.id, arguments)
+        if count:
+            self._wish(job, "retry", arguments)
+        return count
 
     def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:
         with open_ledger(self.home) as ledger:
@@ -354,10 +351,10 @@ class Batchrun:
         found = self.config.profiles.get(profile)
         return found is not None and found.kind is BackendKind.LOCAL
 
-    def _idle_until(self, ledger: Ledger) -> PassResult | None:
+    def _idle_until(self, ledger: Ledger, now: int) -> PassResult | None:
+        """The result of a pass at `now` that would find nothing to do; None where it would find something."""
         if has_wishes(ledger):
             return None
-        now = self.clock.now()
         profiles = {
             row["profile"]
             for row in ledger.rows("select distinct profile from batch_rows where state < 5")
@@ -376,7 +373,7 @@ class Batchrun:
     def status(self, jobs: Sequence[str] = ()) -> tuple[JobStatus, ...]:
         """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
         with open_for_reading(self.home) as ledger:
-            return tuple(_status_of(ledger, job) for job in self._chosen(ledger, jobs))
+            return job_statuses(ledger, jobs, profile=self._wanted_profile)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""
@@ -385,20 +382,73 @@ class Batchrun:
         return None if value is None else int(value)
 
     def results(
-        self, job: str, *, format: str = "jsonl", require_complete: bool = False
+        self,
+        job: str,
+        *,
+        form: Literal["jsonl", "csv"] = "jsonl",
+        defuse: bool = True,
+        require_complete: bool = False,
     ) -> Iterator[bytes]:
-        """Items and answers in input order, streamed from the ledger, finished or not. Raises NotFinished where asked to."""
+        """Items and answers in input order, streamed from the ledger, finished or not. Raises NotFinished where asked to.
+
+        `defuse`: text cells of a CSV that would start a formula are made harmless.
+        """
         from batchrun.outputs.results import stream_results
 
         with open_for_reading(self.home) as ledger:
             row = self._one(ledger, job)
-            left = open_count(ledger, row.id)
-            if require_complete and left:
-                raise NotFinished(
-                    f"job {row.name!r} has {left:,} open items. Go on with `batchrun wait {row.name}`, "
-                    "or leave out --complete to see what there is."
-                )
-            yield from stream_results(ledger, row.id, format=format)
+            self._require(ledger, row, is_complete=require_complete)
+            yield from stream_results(ledger, row.id, format=form, defuse=defuse)
+
+    def write_outputs(
+        self, job: str, *, defuse: bool = True, require_complete: bool = False
+    ) -> "Written":
+        """Write all output files of a job now, finished or not; the manifest says which. Raises HomeLocked, NotFinished, LedgerError."""
+        from batchrun.outputs.writing import write_outputs
+
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_ledger(self.home) as ledger,
+        ):
+            row = self._one(ledger, job)
+            self._require(ledger, row, is_complete=require_complete)
+            return write_outputs(ledger, row.id, now=self.clock.now(), defuse=defuse)
+
+    def report(self, job_id: int) -> JsonObject:
+        """The report of a job as in its `report.json` (docs/outputs.md)."""
+        from batchrun.outputs.reporting import job_report
+
+        with open_for_reading(self.home) as ledger:
+            return job_report(ledger, job_id)
+
+    def failures(self, jobs: Sequence[str] = ()) -> "tuple[FailureGroup, ...]":
+        """Failed items of the named jobs (none: all) by cause, each with its fix."""
+        from batchrun.outputs.failures import failure_groups
+
+        with open_for_reading(self.home) as ledger:
+            return tuple(
+                group
+                for job in self._chosen(ledger, jobs)
+                for group in failure_groups(ledger, job.id)
+            )
+
+    def explain(self, job: str, item: str) -> "Explanation":
+        """The life of one item. Raises UsageError naming the nearest ids where there is none."""
+        from batchrun.outputs.explain import explain
+
+        with open_for_reading(self.home) as ledger:
+            return explain(ledger, self._one(ledger, job).id, item)
+
+    def is_overdue(self, max_age_s: int) -> bool:
+        """Whether work has been due for longer than `max_age_s` seconds and no pass has ended in them: nothing ticks here any more."""
+        then = self.clock.now() - max_age_s
+        last = self.last_pass_at()
+        if last is not None and last > then:
+            return False
+        with open_for_reading(self.home) as ledger:
+            if any(job.submitted_at > then for job in find_jobs(ledger)):
+                return False
+            return self._idle_until(ledger, then) is None
 
     def job(self, name: str) -> JobRow:
         """One job by name. Raises UsageError naming those that there are."""
@@ -409,59 +459,24 @@ class Batchrun:
         """The ledger, for `outputs` functions that want one; the caller closes it."""
         return open_for_reading(self.home)
 
-    def _chosen(self, ledger: Ledger, names: Sequence[str]) -> list[JobRow]:
-        if not names:
-            return find_jobs(ledger)
-        return [job for name in names for job in self._named(ledger, name)]
+    def _require(self, ledger: Ledger, job: JobRow, *, is_complete: bool) -> None:
+        left = open_count(ledger, job.id)
+        if is_complete and left:
+            raise NotFinished(
+                f"job {job.name!r} has {left:,} open items. Go on with `batchrun wait {job.name}`, "
+                "or leave out --complete to see what there is."
+            )
 
-    def _named(self, ledger: Ledger, name: str) -> list[JobRow]:
-        jobs = find_jobs(ledger)
-        plain, _, profile = name.partition("@")
-        wanted = profile or self.backend or self.config.backend
-        found = [j for j in jobs if j.name in (plain, name) and (not wanted or j.profile == wanted)]
-        if not found:
-            known = ", ".join(sorted({j.label for j in jobs})) or "none yet"
-            raise UsageError(f"no job {name!r} in {self.home.path}. There are: {known}.")
-        return found
+    def _chosen(self, ledger: Ledger, names: Sequence[str]) -> list[JobRow]:
+        return choose_jobs(ledger, names, profile=self._wanted_profile)
 
     def _one(self, ledger: Ledger, name: str) -> JobRow:
-        found = self._named(ledger, name)
-        if len(found) > 1:
-            labels = ", ".join(f"{j.name}@{j.profile}" for j in found)
-            raise UsageError(f"job {name!r} was run by several backends. Name one: {labels}.")
-        return found[0]
+        return choose_job(ledger, name, profile=self._wanted_profile)
 
-
-def _status_of(ledger: Ledger, job: JobRow) -> JobStatus:
-    by_state = counts(ledger, job.id)
-    batches = [
-        dict(row)
-        for row in ledger.rows(
-            "select id, state, remote_status, remote_id, model, request_count, planned_at, created_at, next_at, reason, remote "
-            "from batch_rows where job = ? and state < 5 order by id",
-            (job.id,),
-        )
-    ]
-    waiting = [str(b["reason"]) for b in batches if b["reason"]]
-    waiting += [job.paused] if job.paused else []
-    waiting += [
-        str(row["reason"])
-        for row in ledger.rows(
-            "select reason from holds where profile = ? and until > 0", (job.profile,)
-        )
-        if open_count(ledger, job.id)
-    ]
-    return JobStatus(
-        name=job.name,
-        profile=job.profile,
-        source=job.source,
-        outputs=job.outputs,
-        counts={state.name.lower(): by_state[state] for state in ItemState},
-        is_open=bool(open_count(ledger, job.id)),
-        batches=tuple(batches),
-        waiting=tuple(dict.fromkeys(waiting)),
-        submitted_at=job.submitted_at,
-    )
+    @property
+    def _wanted_profile(self) -> str | None:
+        """Of jobs that several backends answered, the one that is meant."""
+        return self.backend or self.config.backend
 
 
 def _is_hopeless(result: PassResult) -> bool:

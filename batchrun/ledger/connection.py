@@ -4,7 +4,6 @@ Durability: WAL, synchronous=FULL, so that a committed intent survives power los
 """
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -192,6 +191,7 @@ def _back_up(ledger: Ledger, version: int) -> None:
 
 def _identify(ledger: Ledger) -> None:
     if ledger.meta("ledger") is None:
+        import json
         import secrets  # hashlib and more: nothing that `status` should load
 
         facts = {
@@ -205,6 +205,8 @@ def _identify(ledger: Ledger) -> None:
 
 def is_copied(ledger: Ledger) -> str | None:
     """Why this home looks like a copy of the one that the ledger was made in, or None. A copied home sends nothing."""
+    import json
+
     stored = json.loads(ledger.meta("home") or "{}")
     now = machine_identity(ledger.home.path)
     changed = [key for key in ("machine", "path", "inode") if stored.get(key) != now[key]]

@@ -1,13 +1,15 @@
 """What `cancel` and `retry` ask for: written without the lock, carried out by the next holder of it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
+from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.settling import keep_history
-from batchrun.ledger.states import ItemEvent
+from batchrun.ledger.states import OPEN_ITEM_STATES, ItemEvent, ItemState
 
 _LOST: Final = "('lost_result')"
 
@@ -58,16 +60,57 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
     ledger.execute("update jobs set stale = 1 where id = ?", (job,))
 
 
+def _rule(arguments: dict[str, Any]) -> str:
+    """Which items of a job (the one parameter) a retry takes, as SQL over item_rows i."""
+    states = "(2, 3)" if arguments.get("redo") else "(3)"
+    rule = f"i.job = ? and i.state in {states} and i.file is not null and i.vanished = 0"
+    if not arguments.get("lost"):
+        rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') not in {_LOST}"
+    return rule
+
+
+def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
+    """How many items a retry with these arguments would queue now."""
+    sql = f"select count(*) from item_rows i where {_rule(arguments)}"
+    keys = arguments.get("items")
+    if keys is None:
+        return int(ledger.value(sql, (job,)))
+    named = f"{sql} and coalesce(i.key, i.name) = ?"
+    return sum(int(ledger.value(named, (job, key))) for key in dict.fromkeys(keys))
+
+
+def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lost: bool) -> None:
+    """Raises UsageError for the first named item that there is not, or that such a retry would leave as it is."""
+    for key in keys:
+        row = ledger.row(
+            "select i.id, i.state, i.file, r.cause from item_rows i left join result_rows r on r.item = i.id "
+            "where i.job = ? and coalesce(i.key, i.name) = ? and i.vanished = 0",
+            (job, key),
+        )
+        what = "there is no such item. `batchrun failures` names some" if row is None else None
+        if row is not None:
+            state = ItemState(row["state"])
+            if state in OPEN_ITEM_STATES:
+                what = "it is still open. `batchrun wait` goes on with it"
+            elif state is ItemState.CANCELLED:
+                what = "it was cancelled. Submit its job file again"
+            elif state is ItemState.SUCCEEDED and not redo:
+                what = "it has an answer. --redo asks again, and pays again"
+            elif row["file"] is None:
+                what = "it could not be read. Correct it and submit its job file again"
+            elif row["cause"] == "lost_result" and not lost:
+                what = "its answer was lost and may have been paid for. --rerun-lost asks again"
+        if what is not None:
+            raise UsageError(f"item {key!r}: {what}.")
+
+
 def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None:
     """Failed items go again as they were sent; `redo` takes answered ones too, `lost` those whose answer may have been paid for."""
     ledger.connection.execute(
         "create temp table if not exists wished (item integer primary key) strict"
     )
     ledger.execute("delete from wished")
-    states = "(2, 3)" if arguments.get("redo") else "(3)"
-    rule = f"i.job = ? and i.state in {states} and i.file is not null and i.vanished = 0"
-    if not arguments.get("lost"):
-        rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') not in {_LOST}"
+    rule = _rule(arguments)
     keys = arguments.get("items")
     if keys is None:
         ledger.execute(f"insert into wished select i.id from item_rows i where {rule}", (job,))

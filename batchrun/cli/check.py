@@ -1,0 +1,56 @@
+"""`batchrun check`: everything that `submit` would refuse or warn of, without a key, the network or a trace."""
+
+from pathlib import Path
+
+import click
+
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.options import job_files, shared
+from batchrun.cli.printing import put, put_json
+from batchrun.cli.signals import LongRunning
+
+
+@click.command(cls=LongRunning, short_help="Validate job files and their data, offline.")
+@job_files
+@click.option(
+    "--items",
+    metavar="PATH|-",
+    help="Take the items from this file or glob, or from stdin (-), whatever the job line says.",
+)
+@shared("home", "backend", "json")
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    *,
+    files: tuple[str, ...],
+    items: str | None,
+    home: str | None,
+    backend: str | None,
+) -> int:
+    """Validate job files and their data, offline.
+
+    Every error is told with its file and line, in one go. Nothing is sent and nothing is kept. Exit code 0 means that `submit`
+    would take it (the guards on asking again apart: `submit --dry-run` looks at those).
+    """
+    from batchrun.cli.opening import open_for_files
+    from batchrun.cli.submitting import (
+        Wishes,
+        job_json,
+        show_errors,
+        stdin_for,
+        submit_options,
+    )
+
+    paths = [Path(file) for file in files]
+    batchrun, _ = open_for_files(invocation, paths, home, backend=backend)
+    options = submit_options(Wishes(items=items))
+    checked = batchrun.check(paths, options, stdin=stdin_for(items))
+    code = show_errors(checked, invocation)
+    if invocation.is_json:
+        put_json({"jobs": [job_json(job) for job in checked]})
+        return code
+    for job in checked:
+        if job.tally is not None:
+            bad = f", {job.tally.bad:,} bad ones within its bad_items" if job.tally.bad else ""
+            put(f"{job.job} ({job.profile}): ok, {job.tally.items:,} items{bad}")
+    return code

@@ -1,0 +1,82 @@
+"""What `run`, `wait` and `tick` say at the end: the jobs that ended, what needs a person, and the exit code of it all."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from batchrun.cli.errors import error_json, safe, show_error
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.opening import home_option
+from batchrun.cli.printing import put, tell
+from batchrun.clock import rfc3339
+from batchrun.errors import BatchrunError
+
+if TYPE_CHECKING:
+    from batchrun.api import Batchrun
+    from batchrun.looking import JobStatus
+
+
+def ended_line(job: "JobStatus", option: str) -> str:
+    """One line for a job that has no open items; where some failed, with the command that shows why."""
+    found, items = job.counts, job.item_count
+    head = f"{job.name} ({job.profile})"
+    if found["succeeded"] == items:
+        return safe(f"{head}: done, all {items:,} items succeeded. Outputs: {job.outputs}")
+    rest = [f"{found[name]:,} {name}" for name in ("failed", "cancelled") if found[name]]
+    line = f"{head}: finished, {found['succeeded']:,} of {items:,} items succeeded"
+    line += f", {' and '.join(rest)}. Outputs: {job.outputs}"
+    if found["failed"]:
+        line += f". What to do: batchrun failures {job.label}{option}"
+    return safe(line)
+
+
+def open_line(job: "JobStatus", option: str) -> str:
+    """One line for a job that is not done: how far it is and why it waits."""
+    left = job.counts["pending"] + job.counts["in_flight"]
+    line = f"{job.name} ({job.profile}): {left:,} of {job.item_count:,} items open"
+    if job.waiting:
+        line += f"; {'; '.join(job.waiting)}"
+    if job.next_at is not None:
+        line += f"; next look {rfc3339(job.next_at)}"
+    return safe(f"{line}. Go on with: batchrun wait {job.label}{option}")
+
+
+def show_jobs(batchrun: "Batchrun", jobs: Iterable["JobStatus"]) -> None:
+    """The line of each job: of those that are done on stdout, the others are no result."""
+    option = home_option(batchrun.home)
+    for job in jobs:
+        if job.is_open:
+            tell(open_line(job, option))
+        else:
+            put(ended_line(job, option))
+            if job.counts["failed"]:
+                for group in batchrun.failures((job.label,)):
+                    put(safe(f"  {group.count:,} x {group.cause}: {group.title}"))
+
+
+def show_problems(
+    problems: Sequence[BatchrunError], invocation: Invocation, *, told: Collection[str] = ()
+) -> list[int]:
+    """Each different problem once, but for those `told` already; returns the exit codes of all."""
+    different = {str(problem): problem for problem in problems}
+    for message, problem in different.items():
+        if message not in told:
+            show_error(problem, invocation)
+    return [problem.exit_code for problem in different.values()]
+
+
+def pass_json(
+    batchrun: "Batchrun",
+    *,
+    jobs: Sequence["JobStatus"],
+    problems: Sequence[BatchrunError],
+    next_at: int | None,
+) -> dict[str, object]:
+    """The document of `run`, `wait` and `tick`."""
+    from batchrun.cli.standing import status_json
+
+    return {
+        "home": str(batchrun.home.path),
+        "jobs": [status_json(job) for job in jobs],
+        "problems": [error_json(problem) for problem in problems],
+        "next_at": None if next_at is None else rfc3339(next_at),
+    }

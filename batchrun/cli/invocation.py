@@ -1,0 +1,52 @@
+"""One call of the command line: its words, its clock, and how much it tells. Imported by `--help`, hence imports next to nothing."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchrun.clock import Clock
+
+_ONCE = frozenset({"--fresh"})  # repeated, it would start over once more
+
+
+class Invocation:
+    """`arguments` are the words after `batchrun`; `clock` is another one than the machine's in tests only."""
+
+    def __init__(self, arguments: Sequence[str] = (), clock: "Clock | None" = None) -> None:
+        self.arguments = tuple(arguments)
+        self.verbosity = 0
+        self._clock = clock
+
+    @property
+    def clock(self) -> "Clock":
+        """The clock that every command uses."""
+        from batchrun.clock import SystemClock
+
+        return self._clock or SystemClock()
+
+    @property
+    def is_json(self) -> bool:
+        """Known before anything is parsed, so that usage errors are JSON too."""
+        return "--json" in self.arguments
+
+    @property
+    def command_line(self) -> str:
+        """The command that goes on where this one was stopped, ready to paste."""
+        import shlex
+
+        return shlex.join(["batchrun", *(word for word in self.arguments if word not in _ONCE)])
+
+    def log(self, verbosity: int) -> None:
+        """Send batchrun's own log lines to stderr: 1 each transition, 2 details. Libraries' logs may hold headers and stay silent."""
+        import logging
+        import sys
+        import time
+
+        self.verbosity = verbosity
+        handler = logging.StreamHandler(sys.stderr)
+        formatter = logging.Formatter("%(asctime)sZ %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        logger = logging.getLogger("batchrun")
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)

@@ -1,0 +1,74 @@
+"""Writing to the terminal: data to stdout, the rest to stderr, and no complaint when nobody reads any more.
+
+A closed stdout (`batchrun run … | head -1`) must not stop paid work: what is printed after that goes nowhere and the command ends with
+its own exit code.
+"""
+
+import os
+import sys
+from typing import Any, TextIO
+
+
+def put(text: str) -> None:
+    """One line or more of data."""
+    _write(sys.stdout, text + "\n")
+
+
+def tell(text: str) -> None:
+    """One line or more for people: progress, warnings, errors."""
+    _write(sys.stderr, text + "\n")
+
+
+def put_json(value: Any) -> None:
+    """One JSON document in one line, UTF-8 whatever the terminal's encoding is."""
+    import json
+
+    put_bytes(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+
+
+def tell_json(value: Any) -> None:
+    """One JSON document in one line on stderr: the form that errors have under `--json`."""
+    import json
+
+    _write(sys.stderr, json.dumps(value) + "\n")
+
+
+def put_bytes(block: bytes) -> bool:
+    """Data as it is; False when nobody reads it any more."""
+    stream = sys.stdout
+    if stream is None:  # started with a closed stdout
+        return False
+    try:
+        stream.flush()
+        stream.buffer.write(block)
+        stream.buffer.flush()
+    except BrokenPipeError:
+        _discard(stream)
+        return False
+    return True
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is likely to look at it now."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    try:
+        # A terminal that cannot show a character shows its number.
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let everything written from now on vanish, the interpreter's own flush at exit included."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)

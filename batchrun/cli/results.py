@@ -1,0 +1,75 @@
+"""`batchrun results`: items and answers, finished or not."""
+
+import click
+
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.options import shared
+from batchrun.cli.printing import put, put_bytes, put_json
+from batchrun.cli.signals import LongRunning
+
+
+@click.command(cls=LongRunning, short_help="Print items and answers, in input order.")
+@click.argument("job")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "files"]),
+    default="jsonl",
+    show_default=True,
+    help="jsonl or csv to stdout; files: write the job's output files now.",
+)
+@click.option(
+    "--complete", is_flag=True, help="Refuse, with exit code 4, while any item is still open."
+)
+@click.option(
+    "--no-defuse",
+    is_flag=True,
+    help="Leave text cells of a CSV that would start a formula as they are.",
+)
+@shared("home", "backend", "json", "lock_wait")
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    *,
+    job: str,
+    form: str,
+    complete: bool,
+    no_defuse: bool,
+    home: str | None,
+    backend: str | None,
+    lock_wait_s: float,
+) -> int:
+    """Print the items and answers of JOB in input order, at any time: open items have no output yet.
+
+    The output files are written by themselves when a job is done; `--format files` writes them earlier, or again.
+    """
+    from batchrun.cli.opening import open_batchrun
+
+    batchrun = open_batchrun(invocation, home, backend=backend, lock_wait_s=lock_wait_s)
+    if form == "files":
+        written = batchrun.write_outputs(job, defuse=not no_defuse, require_complete=complete)
+        if invocation.is_json:
+            put_json(
+                {
+                    "outputs": str(written.folder),
+                    "complete": written.is_complete,
+                    "counts": written.counts,
+                    "files": [
+                        {"name": f.name, "bytes": f.bytes, "sha256": f.sha256}
+                        for f in written.files
+                    ],
+                }
+            )
+        else:
+            put(str(written.folder))
+        return 0
+    blocks = batchrun.results(
+        job,
+        form="csv" if form == "csv" else "jsonl",
+        defuse=not no_defuse,
+        require_complete=complete,
+    )
+    for block in blocks:
+        if not put_bytes(block):
+            break  # nobody reads on: `| head`
+    return 0

@@ -1,0 +1,55 @@
+"""`batchrun retry`: failed items once more, with the very request that was sent."""
+
+import click
+
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.options import shared
+from batchrun.cli.printing import put, put_json
+from batchrun.cli.signals import LongRunning
+
+
+@click.command(cls=LongRunning, short_help="Queue failed items again, as they were sent.")
+@click.argument("job")
+@click.argument("items", nargs=-1, metavar="[ITEM]...")
+@click.option(
+    "--redo", is_flag=True, help="Answered items too: they are asked, and paid for, again."
+)
+@click.option(
+    "--rerun-lost",
+    is_flag=True,
+    help="Also items whose answer was lost by the service and may have been paid for.",
+)
+@shared("home", "backend", "json", "yes")
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    *,
+    job: str,
+    items: tuple[str, ...],
+    redo: bool,
+    rerun_lost: bool,
+    home: str | None,
+    backend: str | None,
+    yes: bool,
+) -> int:
+    """Queue the failed items of JOB again, all or the named ones, as they were sent; the next pass sends them.
+
+    A corrected prompt or item goes out with `submit` instead. Needs no lock: a batchrun at work in the home takes it up.
+    """
+    from batchrun.cli.opening import home_option, open_batchrun
+    from batchrun.errors import UsageError
+
+    if redo and not items and not yes:
+        raise UsageError(
+            "--redo without an ITEM asks, and pays for, every item of the job again. Nothing was changed. "
+            "Name items, or add --yes if that is meant."
+        )
+    batchrun = open_batchrun(invocation, home, backend=backend)
+    count = batchrun.retry(job, items, redo=redo, rerun_lost=rerun_lost)
+    if invocation.is_json:
+        put_json({"job": job, "queued": count})
+    elif count:
+        put(f"{count:,} items queued. Go on with: batchrun wait {job}{home_option(batchrun.home)}")
+    else:
+        put(f"no failed items in {job}: nothing to do")
+    return 0

@@ -1,0 +1,129 @@
+"""Where jobs stand, as a table for people and as JSON. Plain string formatting: `status` must not cost a rich import."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from batchrun.clock import rfc3339
+from batchrun.looking import BatchStatus, JobStatus
+
+_HEADER: Final = ("JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "OPEN", "STATE")
+_NUMBERS: Final = frozenset({2, 3, 4, 5})
+_BATCHES_SHOWN: Final = 5
+
+
+def status_text(jobs: Sequence[JobStatus], now: int) -> str:
+    """A line a job, and below it its batches and why it waits."""
+    rows = [_HEADER, *(_row(job) for job in jobs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = [_aligned(_HEADER, widths)]
+    for job, row in zip(jobs, rows[1:], strict=True):
+        lines.append(_aligned(row, widths))
+        lines += [f"  {line}" for line in _details(job, now)]
+    return _printable("\n".join(lines))
+
+
+def status_json(job: JobStatus) -> dict[str, object]:
+    """One job of `status --json`; keys are never renamed, times are RFC 3339."""
+    return {
+        "job": job.name,
+        "profile": job.profile,
+        "job_file": job.source,
+        "outputs": job.outputs,
+        "submitted_at": rfc3339(job.submitted_at),
+        "counts": {"items": job.item_count, **job.counts},
+        "open": job.is_open,
+        "paused": job.paused,
+        "waiting": list(job.waiting),
+        "next_at": _time(job.next_at),
+        "batches": [_batch_json(batch) for batch in job.batches],
+    }
+
+
+def _batch_json(batch: BatchStatus) -> dict[str, object]:
+    return {
+        "batch": batch.id,
+        "state": batch.state,
+        "remote_id": batch.remote_id,
+        "remote_status": batch.remote_status,
+        "model": batch.model,
+        "requests": batch.requests,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "planned_at": _time(batch.planned_at),
+        "created_at": _time(batch.created_at),
+        "next_at": _time(batch.next_at),
+        "reason": batch.reason,
+    }
+
+
+def _row(job: JobStatus) -> tuple[str, ...]:
+    found = job.counts
+    numbers = (
+        job.item_count,
+        found["succeeded"],
+        found["failed"],
+        found["pending"] + found["in_flight"],
+    )
+    return (job.name, job.profile, *(f"{number:,}" for number in numbers), _state(job))
+
+
+def _state(job: JobStatus) -> str:
+    if job.paused:
+        return "paused"
+    if job.is_open:
+        return f"{len(job.batches)} in flight" if job.batches else "waiting"
+    return "done" if job.exit_code == 0 else "finished, with failures"
+
+
+def _details(job: JobStatus, now: int) -> list[str]:
+    lines = [_batch_line(batch, now) for batch in job.batches[:_BATCHES_SHOWN]]
+    more = len(job.batches) - _BATCHES_SHOWN
+    if more > 0:
+        lines.append(f"… and {more:,} more batches")
+    told = {batch.reason for batch in job.batches[:_BATCHES_SHOWN]}
+    return lines + [f"waits: {reason}" for reason in job.waiting if reason not in told]
+
+
+def _batch_line(batch: BatchStatus, now: int) -> str:
+    name = batch.remote_id or f"batch {batch.id}"
+    since = batch.created_at or batch.planned_at
+    line = f"{name}: {batch.remote_status or batch.state}"
+    if batch.remote_id:
+        line += f", {batch.completed + batch.failed:,} of {batch.requests:,}"
+    else:
+        line += f", {batch.requests:,} requests"
+    line += f", for {age(now - since)}"
+    if batch.next_at is not None and batch.next_at > now:
+        line += f", next look {rfc3339(batch.next_at)}"
+    return line + (f" ({batch.reason})" if batch.reason else "")
+
+
+def age(seconds: int) -> str:
+    """`42 s`, `5 min`, `3 h 20 min`, `2 d 4 h`."""
+    minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{max(0, seconds)} s"
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (
+        cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _printable(text: str) -> str:
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from batchrun.outputs.escaping import printable
+
+    return "\n".join(map(printable, lines))

@@ -1,0 +1,153 @@
+"""What `check`, `submit` and `run` say of the jobs that they read."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import click
+
+from batchrun.api import Batchrun, Prepared, worst_exit_code
+from batchrun.cli.errors import error_json, problem_json, show_error, show_warnings
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.printing import is_terminal
+from batchrun.errors import UsageError
+from batchrun.ledger.submissions import Tally
+from batchrun.prepare import SubmitOptions
+from batchrun.running.runner import PassResult
+
+ASK_ABOVE: Final = 1_000  # items sent without a question
+_WORDS: Final = (
+    ("new", "{} new"),
+    ("changed", "{} changed"),
+    ("requeued", "{} queued again"),
+    ("returned", "{} back"),
+    ("unchanged", "{} unchanged"),
+    ("failed", "{} of them failed"),
+    ("vanished", "{} gone from the data"),
+    ("bad", "{} bad"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The options of `submit` and `run`, by the names that they have there."""
+
+    items: str | None = None
+    reask: bool = False
+    new_only: bool = False
+    allow_missing: bool = False
+    replace: bool = False
+    fresh: bool = False
+
+
+def submit_files(
+    batchrun: Batchrun,
+    files: Sequence[Path],
+    wishes: Wishes,
+    *,
+    yes: bool,
+    limit: int | None = None,
+    send: bool = True,
+) -> tuple[tuple[Prepared, ...], PassResult | None]:
+    """Submit with these options, asking where that is due. Raises UsageError for options that do not go together."""
+    if wishes.reask and wishes.new_only:
+        raise UsageError("--reask and --new-only contradict each other. Keep one.")
+    if wishes.fresh and not yes:
+        raise UsageError(
+            "--fresh asks, and pays for, every item again. Nothing was changed. Add --yes if that is meant."
+        )
+    return batchrun.submit(
+        files,
+        submit_options(wishes, limit=limit),
+        replace=wishes.replace,
+        fresh=wishes.fresh,
+        confirm=_asking(yes=yes),
+        stdin=stdin_for(wishes.items),
+        send=send,
+    )
+
+
+def submit_options(
+    wishes: Wishes, *, limit: int | None = None, is_dry_run: bool = False
+) -> SubmitOptions:
+    """The options as `api` takes them; a path of items is relative to the current folder."""
+    items = wishes.items
+    return SubmitOptions(
+        items=items if items in {None, "-"} else str(Path(str(items)).absolute()),
+        limit=limit,
+        reask=wishes.reask,
+        new_only=wishes.new_only,
+        allow_missing=wishes.allow_missing,
+        is_dry_run=is_dry_run,
+    )
+
+
+def stdin_for(items: str | None) -> BinaryIO | None:
+    """Standard input where `--items -` asks for it. Raises UsageError where nothing is connected to it."""
+    if items != "-":
+        return None
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise UsageError(
+            "--items - reads items from standard input, which is a terminal. Pipe them in."
+        )
+    return sys.stdin.buffer
+
+
+def _asking(*, yes: bool) -> Callable[[Prepared], bool]:
+    """The question before many items are sent: at a terminal only, where somebody can answer."""
+
+    def agree(prepared: Prepared) -> bool:
+        tally = prepared.tally
+        assert tally is not None
+        count = tally.new + tally.changed + tally.requeued
+        if yes or count <= ASK_ABOVE or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+            return True
+        question = f"{prepared.job}: send {count:,} items to {prepared.profile!r}?"
+        return click.confirm(question, err=True, default=False)
+
+    return agree
+
+
+def job_line(prepared: Prepared) -> str:
+    """`reviews (openai): 36 items: 30 new, 6 unchanged`."""
+    assert prepared.tally is not None
+    found = [
+        words.format(f"{getattr(prepared.tally, name):,}")
+        for name, words in _WORDS
+        if getattr(prepared.tally, name)
+    ]
+    items = f"{prepared.tally.items:,} item{'' if prepared.tally.items == 1 else 's'}"
+    return f"{prepared.job} ({prepared.profile}): {items}" + (
+        f": {', '.join(found)}" if found else ""
+    )
+
+
+def job_json(prepared: Prepared) -> dict[str, object]:
+    """One job of the documents of `check` and `submit`."""
+    tally = prepared.tally
+    return {
+        "job": prepared.job,
+        "profile": prepared.profile or None,
+        "path": prepared.path or None,
+        "outputs": prepared.outputs or None,
+        "items": None if tally is None else tally_json(tally),
+        "error": None if prepared.error is None else error_json(prepared.error),
+        "warnings": [problem_json(warning) for warning in prepared.warnings],
+    }
+
+
+def tally_json(tally: Tally) -> dict[str, int]:
+    """Items by what the submission found of them."""
+    return {"all": tally.items, **{name: getattr(tally, name) for name, _ in _WORDS}}
+
+
+def show_errors(prepared: Sequence[Prepared], invocation: Invocation) -> int:
+    """Warnings and errors of each job, in the order of the file; returns the exit code of all errors together."""
+    codes = []
+    for job in prepared:
+        show_warnings(job.warnings, invocation)
+        if job.error is not None:
+            codes.append(show_error(job.error, invocation))
+    return worst_exit_code(codes)

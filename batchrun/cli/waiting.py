@@ -1,0 +1,65 @@
+"""Waiting for jobs with progress, and the exit code at the end: the common half of `run` and `wait`."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from batchrun.api import Batchrun, worst_exit_code
+from batchrun.cli.errors import safe
+from batchrun.cli.finishing import pass_json, show_jobs, show_problems
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.printing import is_terminal, put_json, tell
+from batchrun.errors import NotFinished
+
+
+class _Notes:
+    """An observer that tells at once what a person may want to mend while we wait; each message once."""
+
+    def __init__(self, *, is_silent: bool) -> None:
+        self.told: set[str] = set()
+        self._is_silent = is_silent
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Take note of an event of the runner."""
+        message = str(facts.get("message", ""))
+        if event == "unreachable" and not self._is_silent and message not in self.told:
+            self.told.add(message)
+            tell(f"batchrun: {safe(message)}")
+
+
+def wait_for(
+    invocation: Invocation,
+    batchrun: Batchrun,
+    jobs: Sequence[str],
+    *,
+    timeout_s: float | None,
+    codes: Sequence[int] = (),
+) -> int:
+    """Wait for the named jobs (none: all), print how they ended, and return the exit code; `codes` are those of what went before."""
+    until = None if timeout_s is None else batchrun.clock.now() + int(timeout_s)
+    batchrun.status(jobs)  # a name that means nothing is told before anything is done
+    notes = _Notes(is_silent=invocation.is_json)
+    with _progress(batchrun, jobs, is_json=invocation.is_json):
+        observed = dataclasses.replace(batchrun, observer=notes)
+        result, is_done = observed.wait(jobs, until=until)
+    found = batchrun.status(jobs)
+    if invocation.is_json:
+        put_json(pass_json(batchrun, jobs=found, problems=result.problems, next_at=result.next_at))
+    else:
+        show_jobs(batchrun, found)
+    ended = [*codes, *(job.exit_code for job in found)]
+    ended += [] if is_done else [NotFinished.exit_code]
+    ended += show_problems(result.problems, invocation, told=notes.told)
+    return worst_exit_code(ended)
+
+
+def _progress(
+    batchrun: Batchrun, jobs: Sequence[str], *, is_json: bool
+) -> AbstractContextManager[object]:
+    """Bars at a terminal; nothing in a log."""
+    if is_json or not is_terminal(sys.stderr):
+        return nullcontext()
+    from batchrun.cli.progress import Bars
+
+    return Bars(batchrun, jobs)

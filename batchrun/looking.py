@@ -1,0 +1,186 @@
+"""Where jobs stand, read from the ledger alone. Light on purpose: `batchrun status` imports this and not the whole of `api`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from batchrun.errors import UsageError
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import counts, open_count
+from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.states import BatchState, ItemState
+
+_EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
+
+
+def worst_exit_code(codes: Sequence[int]) -> int:
+    """The one exit code of several outcomes."""
+    return next((code for code in _EXIT_ORDER if code in codes), max(codes, default=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """One batch that is not final. `completed` and `total` are the service's counts at the last look; times are unix seconds.
+
+    `next_at`: when it is looked at again. `created_at` is None until the service has it.
+    """
+
+    id: int
+    state: str
+    remote_id: str | None
+    remote_status: str | None
+    model: str
+    requests: int
+    completed: int
+    failed: int
+    planned_at: int
+    created_at: int | None
+    next_at: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
+
+    `paused` is one of `waiting`: a person has to act. `is_open`: some item has no outcome yet.
+    """
+
+    id: int
+    name: str
+    profile: str
+    source: str
+    outputs: str
+    counts: Mapping[str, int]
+    is_open: bool
+    batches: tuple[BatchStatus, ...]
+    waiting: tuple[str, ...]
+    paused: str | None
+    submitted_at: int
+
+    @property
+    def label(self) -> str:
+        """The name that finds exactly this job on the command line."""
+        return f"{self.name}@{self.profile}"
+
+    @property
+    def item_count(self) -> int:
+        """All items that count."""
+        return sum(self.counts.values())
+
+    @property
+    def next_at(self) -> int | None:
+        """When the first of its batches is looked at again; None where none is waiting for that."""
+        return min((b.next_at for b in self.batches if b.next_at is not None), default=None)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all answered, 3 finished with failures, 4 not finished."""
+        if self.is_open:
+            return 4
+        return 3 if self.counts["failed"] else 0
+
+
+def job_statuses(
+    ledger: Ledger, names: Sequence[str] = (), *, profile: str | None = None
+) -> tuple[JobStatus, ...]:
+    """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
+    return tuple(job_status(ledger, job) for job in choose_jobs(ledger, names, profile=profile))
+
+
+def choose_jobs(
+    ledger: Ledger, names: Sequence[str], *, profile: str | None = None
+) -> list[JobRow]:
+    """The jobs of these names, in their order (none: all jobs). `NAME@PROFILE` means exactly one; `profile` narrows plain names.
+
+    Raises UsageError naming the jobs that there are.
+    """
+    jobs = find_jobs(ledger)
+    if not names:
+        return jobs
+    return [job for name in names for job in _named(ledger, jobs, name, profile)]
+
+
+def choose_job(ledger: Ledger, name: str, *, profile: str | None = None) -> JobRow:
+    """The one job of this name. Raises UsageError where there is none, or one for each of several backends."""
+    found = choose_jobs(ledger, (name,), profile=profile)
+    if len(found) > 1:
+        labels = ", ".join(job.label for job in found)
+        raise UsageError(f"job {name!r} was run by several backends. Name one: {labels}.")
+    return found[0]
+
+
+def _named(ledger: Ledger, jobs: list[JobRow], name: str, profile: str | None) -> list[JobRow]:
+    plain, _, asked = name.partition("@")
+    wanted = asked or profile
+    found = [j for j in jobs if j.name == plain and (not wanted or j.profile == wanted)]
+    if not found:
+        known = ", ".join(sorted({job.label for job in jobs})) or "none yet"
+        raise UsageError(f"no job {name!r} in {ledger.home.path}. There are: {known}.")
+    return found
+
+
+def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
+    """Where one job stands."""
+    by_state = counts(ledger, job.id)
+    is_open = bool(open_count(ledger, job.id))
+    batches = _batches(ledger, job.id)
+    waiting = [batch.reason for batch in batches if batch.reason]
+    waiting += [job.paused] if job.paused else []
+    if is_open:
+        waiting += [
+            str(row["reason"])
+            for row in ledger.rows(
+                "select reason from holds where profile = ? and until > 0", (job.profile,)
+            )
+        ]
+    return JobStatus(
+        id=job.id,
+        name=job.name,
+        profile=job.profile,
+        source=job.source,
+        outputs=job.outputs,
+        counts={state.name.lower(): by_state[state] for state in ItemState},
+        is_open=is_open,
+        batches=batches,
+        waiting=tuple(dict.fromkeys(waiting)),
+        paused=job.paused,
+        submitted_at=job.submitted_at,
+    )
+
+
+def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
+    found = []
+    for row in ledger.rows(
+        "select id, state, remote_status, remote_id, model, request_count, planned_at, created_at, next_at, reason, remote "
+        "from batch_rows where job = ? and state < 5 order by id",
+        (job,),
+    ):
+        tally = _request_counts(row["remote"])
+        found.append(
+            BatchStatus(
+                id=row["id"],
+                state=BatchState(row["state"]).name.lower(),
+                remote_id=row["remote_id"],
+                remote_status=row["remote_status"],
+                model=row["model"],
+                requests=row["request_count"],
+                completed=int(tally.get("completed") or 0),
+                failed=int(tally.get("failed") or 0),
+                planned_at=row["planned_at"],
+                created_at=row["created_at"],
+                next_at=row["next_at"] or None,
+                reason=row["reason"],
+            )
+        )
+    return tuple(found)
+
+
+def _request_counts(remote: str | None) -> dict[str, int | None]:
+    """The service's own counts, from its object as last seen."""
+    if remote is None:
+        return {}
+    import json
+
+    found: dict[str, int | None] = json.loads(remote).get("request_counts") or {}
+    return found
