@@ -164,6 +164,7 @@ create table batch_rows (
   next_at integer not null default 0,
   polls integer not null default 0,
   errors integer not null default 0,  -- consecutive passes in which the next step did not work
+  misses integer not null default 0,  -- polls in a row that were answered with 404
   audit_until integer,                -- sweeps look for duplicates until then
   cancel_requested integer not null default 0,
   cancel_sent_at integer,

@@ -12,6 +12,7 @@ from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
+UNREACHABLE_S: Final = 10  # a profile that failed is left alone for this long at least
 RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
 
 
@@ -226,8 +227,9 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
         # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
         if _held_until(snapshot, job.profile, "") <= now and _is_cut_due(job, job.id in live, now):
             actions.append(Cut(job.id))
+    paused = {j.id for j in snapshot.jobs if j.is_paused}
     for b in batches:
-        if b.cancel_requested:
+        if b.cancel_requested or b.job in paused:
             continue
         if b.next_at <= now and _held_until(snapshot, b.profile, b.model) <= now:
             if b.state == BatchState.PLANNED:
@@ -254,25 +256,31 @@ def _held_until(snapshot: Snapshot, profile: str, model: str) -> int:
 
 
 def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
-    """When each thing that is not final may be due; a moment that has passed (unreachable, exhausted) counts as the next second."""
-    later = now + 1
+    """When each thing that is not final may be due; a moment that has passed counts as the next second, or as soon as an
+    unreachable profile may be tried again."""
+    paused = {j.id for j in snapshot.jobs if j.is_paused}
     live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
     for b in snapshot.batches:
+        later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
         if b.state in FINAL_BATCH_STATES:
             if b.audit_until is not None and b.audit_until > now:
                 yield max(b.next_at, later)
             continue
         held = 0
         if b.state in _NOT_CREATED:
+            if b.job in paused:
+                continue
             held = _held_until(snapshot, b.profile, b.model)
         yield max(b.next_at, held, later)
     for job in snapshot.jobs:
         if job.is_paused or not job.has_open_items:
             continue
+        later = now + (UNREACHABLE_S if job.profile in snapshot.unreachable else 1)
         for _, model in job.fresh_files:
             yield max(_held_until(snapshot, job.profile, model), later)
         if job.queued_due and job.id in live and job.queued_since is not None:
-            yield max(job.queued_since + RETRY_GATHER_S, later)
+            held = _held_until(snapshot, job.profile, "")
+            yield max(job.queued_since + RETRY_GATHER_S, held, later)
         elif job.queued_due:
             yield max(_held_until(snapshot, job.profile, ""), later)
         if job.queued_next_at is not None:

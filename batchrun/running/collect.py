@@ -28,6 +28,7 @@ _HELD_BYTES: Final = (
     24_000_000  # result text held before a run is sorted and inserted: the bound on memory
 )
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
+_ID_DIGITS: Final = 19  # a longer number is no row id
 _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
 
 
@@ -63,7 +64,8 @@ def collect(
     """
     with ledger.transaction():
         settling = Settling(ledger, batch, at)
-        lines = _Lines(ledger, settling, batch, settings, at)
+        # A batch that was rejected never ran: being sent in it does not count against its items.
+        lines = _Lines(ledger, settling, batch, settings, at, has_run=event != BatchEvent.REJECTED)
         for kind, path in files:
             lines.take(kind, path)
         lines.settle_named(failed or {})
@@ -98,8 +100,11 @@ class _Lines:
         batch: sqlite3.Row,
         settings: JobSettings,
         at: int,
+        *,
+        has_run: bool,
     ) -> None:
         self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
+        self._has_run = has_run
         self._read = make_reader(settings)
         self._attempts_limit = settings.attempts
         self._no_delay = batch["profile"] == "local"
@@ -192,7 +197,7 @@ class _Lines:
             reading.outcome,
             attempts=self._prior.attempts.get(item, 0),
             attempts_limit=self._attempts_limit,
-            sends=attempt.sends,
+            sends=attempt.sends if self._has_run else 0,
             is_cancelled=self._is_cancelled or item in self._prior.vanished,
             is_superseded=item in self._prior.superseded,
         )
@@ -243,12 +248,16 @@ class _Lines:
 
     def _is_ours(self, custom_id: str) -> bool:
         item = custom_id.partition("-")[0]
-        return item.isdecimal() and bool(
-            self._ledger.value(
-                "select 1 from result_rows where item = ? and batch = ?",
-                (int(item), self._batch["id"]),
+        return (
+            item.isdecimal()
+            and len(item) < _ID_DIGITS
+            and bool(
+                self._ledger.value(
+                    "select 1 from result_rows where item = ? and batch = ?",
+                    (int(item), self._batch["id"]),
+                )
+                or any(row[0] == int(item) for row in self._rows)
             )
-            or any(row[0] == int(item) for row in self._rows)
         )
 
 

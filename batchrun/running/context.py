@@ -86,7 +86,7 @@ class PassContext:
         for row in list(
             self.ledger.rows(
                 "select distinct base_url, organization, project, fingerprint from batch_rows "
-                "where profile = ? and state < 5 and base_url is not null",
+                "where profile = ? and state < 5 and (input_file_id is not null or remote_id is not null)",
                 (profile,),
             )
         ):

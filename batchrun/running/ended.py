@@ -30,6 +30,7 @@ from batchrun.running.context import PassContext
 from batchrun.running.send import hold, put_off, reject
 
 _OUTPUT, _ERROR = 0, 1
+_LINE_DIGITS: Final = 10
 _MISSING: Final = {
     "completed": (
         Outcome.FAILED,
@@ -175,6 +176,8 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
         ctx, row, remote
     ):
         _upload_again(ctx, row, message, most=FILE_RETRIES)
+    elif codes == {"model_not_found"}:
+        reject(ctx, row, message)  # true of every line, however many the validator names
     elif named := _named(ctx, row, remote):
         # The rest of the batch is sound: it goes again without the lines that the validator named.
         reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected", failed=named)
@@ -199,7 +202,8 @@ def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
             "select count(*) from batch_rows where profile = ? and model = ? and state in (2, 3)",
             (row["profile"], row["model"]),
         )
-        if refusals >= SHRINK_AFTER_REFUSALS and not others and row["request_count"] > 1:
+        shrinks = refusals >= SHRINK_AFTER_REFUSALS and not others and row["request_count"] > 1
+        if shrinks:
             ledger.execute(
                 "update jobs set request_cap = ?, releases = 0 where id = ?",
                 (row["request_count"] // 2, row["job"]),
@@ -208,6 +212,9 @@ def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
                 "update holds set refusals = 0 where profile = ? and model = ?",
                 (row["profile"], row["model"]),
             )
+    # While batches of ours fill the queue, waiting helps; a single request that does not fit into an empty one never will.
+    if not others and row["request_count"] == 1:
+        _pause_if_hopeless(ctx, row, message)
 
 
 def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int) -> None:
@@ -225,6 +232,7 @@ def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int
             detail={"reason": message},
             remote_id=None,
             remote_status=None,
+            cancel_sent_at=None,
             input_file_id=None,
             next_at=now + error_delay_s(row["uploads"] + 1, None),
             reason=message,
@@ -248,17 +256,19 @@ def _pause_if_hopeless(ctx: PassContext, row: sqlite3.Row, message: str) -> None
 def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int, str]:
     """Items whose input line the validator named, with what it said."""
     wanted = {
-        error["line"]: _told(error) for error in remote.errors if isinstance(error.get("line"), int)
+        int(number): _told(error)
+        for error in remote.errors
+        if (number := str(error.get("line"))).isdecimal() and len(number) < _LINE_DIGITS
     }
     if not wanted:
         return {}
     named: dict[int, str] = {}
     path = ctx.ledger.home.request_file(row["request_file"])
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number in wanted:
+        for at, line in enumerate(file, start=1):
+            if at in wanted:
                 custom_id = line.removeprefix(b'{"custom_id":"').partition(b'"')[0]
-                named[int(custom_id.partition(b"-")[0])] = wanted.pop(number)
+                named[int(custom_id.partition(b"-")[0])] = wanted.pop(at)
                 if not wanted:
                     break
     return named

@@ -37,7 +37,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
     with ledger.transaction():
         waiting = int(ledger.value(f"select count(*) from item_rows where {own}", bounds))
         cap = job["request_cap"] or file["request_count"]
-        if waiting != file["request_count"] or waiting > cap:
+        if not waiting or waiting != file["request_count"] or waiting > cap:
             ledger.execute(
                 f"insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows where {own}",
                 bounds,
@@ -85,9 +85,9 @@ def _cut_one(
 ) -> int | None:
     items = ledger.connection.execute(
         "select i.id, i.key, i.sends, i.file, i.offset, i.length from queue q join item_rows i on i.id = q.item "
-        "join request_files f on f.id = i.file where q.job = ? and q.not_before <= ? and f.model = ? and i.state = 0 "
-        "order by i.file, i.offset limit ?",
-        (job["id"], at, source["model"], cap),
+        "join request_files f on f.id = i.file where q.job = ? and q.not_before <= ? and f.model = ? and f.endpoint = ? "
+        "and i.state = 0 order by i.file, i.offset limit ?",
+        (job["id"], at, source["model"], source["endpoint"], cap),
     ).fetchall()
     if not items:
         return None
@@ -114,9 +114,22 @@ def _cut_one(
         ledger.executemany("insert into chosen values (?)", ((item,) for item in taken))
         done = writer.finish(FileState.USED)
         batch = _insert(ledger, job, source, done, at)
+        _break_up_fresh(ledger)
         _assign(ledger, job["id"], batch, "id in (select item from chosen) and state = 0", (), at)
         ledger.execute("delete from queue where item in (select item from chosen)")
     return batch
+
+
+def _break_up_fresh(ledger: Ledger) -> None:
+    """A fresh file of which some items are now sent by themselves is never sent whole: its lines would bear custom_ids that are used."""
+    broken = (
+        "select f.id from request_files f where f.state = 1 "
+        "and f.id in (select i.file from chosen c join item_rows i on i.id = c.item)"
+    )
+    ledger.execute(
+        f"insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows where state = 0 and file in ({broken})"
+    )
+    ledger.execute(f"update request_files set state = {int(FileState.USED)} where id in ({broken})")
 
 
 def _copy(

@@ -21,6 +21,7 @@ _YOUNG_S: Final = (
     900  # a batch that cannot be found is believed gone only when it is older than this
 )
 _GONE_AFTER: Final = 5  # polls in a row that answer 404
+_RUNNING: Final = frozenset({"in_progress", "finalizing", "completed"})
 _PAGE: Final = 100
 
 
@@ -28,6 +29,12 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     """Store what the service says of a CREATED batch; an end moves it on."""
     now, ledger = ctx.clock.now(), ctx.ledger
     with ledger.transaction():
+        if remote.status in _RUNNING:
+            # It fits into the service's queue: refusals of this model are no longer in a row.
+            ledger.execute(
+                "delete from holds where profile = ? and model = ? and until <= ?",
+                (row["profile"], row["model"], now),
+            )
         if remote.status in TERMINAL_STATUSES:
             move_batch(
                 ledger,
@@ -39,6 +46,7 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 ended_at=now,
                 next_at=0,
                 errors=0,
+                misses=0,
                 reason=None,
                 **remote_columns(remote),
             )
@@ -52,6 +60,7 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 next_at=now + delay,
                 polls=row["polls"] + 1,
                 errors=0,
+                misses=0,
                 reason=None,
                 **remote_columns(remote),
             )
@@ -126,14 +135,14 @@ def cancel(ctx: PassContext, row: sqlite3.Row) -> None:
 
 def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:
     """A batch may be invisible when it is young; later, and again and again, it is lost: never silently asked anew."""
-    now, errors = ctx.clock.now(), row["errors"] + 1
-    if now - row["created_at"] < _YOUNG_S or errors < _GONE_AFTER:
+    now, misses = ctx.clock.now(), row["misses"] + 1
+    if now - row["created_at"] < _YOUNG_S or misses < _GONE_AFTER:
         with ctx.ledger.transaction():
             update_batch(
                 ctx.ledger,
                 row["id"],
-                errors=errors,
-                next_at=now + error_delay_s(errors, None),
+                misses=misses,
+                next_at=now + error_delay_s(misses, None),
                 reason=str(exc),
             )
         return

@@ -108,11 +108,11 @@ class Runner:
                 return None
             if isinstance(actions[0], Wait):
                 return actions[0].until
-            before = context.ledger.connection.total_changes
+            before = (context.ledger.connection.total_changes, len(context.unreachable))
             for action in actions:
                 self._perform(context, action)
-            stuck = before == context.ledger.connection.total_changes
-            if stuck and not context.unreachable and not any(isinstance(a, Work) for a in actions):
+            after = (context.ledger.connection.total_changes, len(context.unreachable))
+            if before == after and not any(isinstance(a, Work) for a in actions):
                 raise BatchrunError(f"nothing came of {actions!r}: please report this")
 
     def _snapshot(self, context: PassContext) -> Snapshot:

@@ -57,7 +57,7 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
             path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S
         )
     except (Refused, AuthError) as exc:
-        if isinstance(exc, AuthError) or exc.status not in (400, 413, 422):
+        if _is_for_later(exc) or exc.status not in (400, 413, 422):
             put_off(ctx, batch, exc)
             return
         reject(ctx, batch, f"the service refused the input file: {exc}")
@@ -66,7 +66,7 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
         put_off(ctx, batch, exc)
         return
     now = ctx.clock.now()
-    if file.bytes != size:
+    if file.bytes not in (0, size):  # 0: the service does not say
         put_off(
             ctx,
             batch,
@@ -134,16 +134,17 @@ def create(ctx: PassContext, batch: sqlite3.Row) -> None:
     except BackendError as exc:
         _not_created(ctx, batch, exc, refusals_final=backend.traits.refusals_final)
         return
-    record_created(ctx, batch, remote)
+    record_created(ctx, batch, remote, is_first=batch["creates"] == 0)
 
 
-def record_created(ctx: PassContext, batch: sqlite3.Row, remote: RemoteBatch) -> None:
-    """CREATING -> CREATED: the answer, or a sweep, names our batch."""
+def record_created(
+    ctx: PassContext, batch: sqlite3.Row, remote: RemoteBatch, *, is_first: bool
+) -> None:
+    """CREATING -> CREATED: the answer, or a sweep, names our batch. `is_first`: this was the first create, and it was answered."""
     now = ctx.clock.now()
     traits = ctx.backends[batch["profile"]].traits
     # Where there was doubt, a twin of this create may still surface: keep looking for it.
-    doubt = batch["creates"] > 1 or batch["state"] == BatchState.CREATING
-    audit = now + 2 * (traits.settle_s + traits.second_settle_s) if doubt else None
+    audit = None if is_first else now + 2 * (traits.settle_s + traits.second_settle_s)
     with ctx.ledger.transaction():
         move_batch(
             ctx.ledger,
@@ -160,9 +161,10 @@ def record_created(ctx: PassContext, batch: sqlite3.Row, remote: RemoteBatch) ->
             reason=None,
             **remote_columns(remote),
         )
+        # The service takes batches again. What holds a single model is known to be over only when one of its batches runs.
         ctx.ledger.execute(
-            "delete from holds where profile = ? and model in ('', ?) and until <= ?",
-            (batch["profile"], batch["model"], now),
+            "delete from holds where profile = ? and model = '' and until <= ?",
+            (batch["profile"], now),
         )
     _log(batch, BatchState.CREATING, BatchState.CREATED, remote.id)
     ctx.observer(
@@ -183,7 +185,7 @@ def _not_created(
         doubt(ctx, batch, exc)
         return
     ledger, now = ctx.ledger, ctx.clock.now()
-    if isinstance(exc, Transient | AuthError):
+    if _is_for_later(exc):
         errors = batch["errors"] + 1
         with ledger.transaction():
             move_batch(
@@ -202,6 +204,11 @@ def _not_created(
         ctx.fail(batch["profile"], exc)
         return
     _refused(ctx, batch, exc, now)
+
+
+def _is_for_later(exc: BackendError) -> bool:
+    """Whether the same call may well work another time: a busy service, a key or a bill to be mended."""
+    return isinstance(exc, Transient | AuthError) or exc.code in _QUOTA_CODES
 
 
 def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) -> None:
@@ -225,6 +232,7 @@ def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) 
             detail={"reason": str(exc)},
             next_at=now + (min(_FILE_LAG_S, 2 ** batch["creates"]) if about_file else 0),
             reason=str(exc),
+            **({"input_file_id": None} if event == BatchEvent.ABSENT else {}),
         )
 
 

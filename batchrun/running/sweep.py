@@ -11,7 +11,7 @@ from typing import Final
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import add_incident, move_batch, update_batch
-from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import INTENT_MOST_S
@@ -56,10 +56,12 @@ def read_listing(backend: Backend, floor: int) -> Listing:
                 )
             seen[remote.id] = remote
             last = remote.created_at
+        if not page.batches and after is not None:  # the page before said that there was more
+            return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
         if not page.has_more or last < floor:
             return Listing(batches=tuple(seen.values()), is_complete=True, server_time=server_time)
         if not page.batches:
-            return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
+            return Listing(batches=(), is_complete=False, server_time=server_time)
         after = page.batches[-1].id
 
 
@@ -72,6 +74,8 @@ def sweep(ctx: PassContext, profile: str) -> None:
             (profile, BatchState.CREATING, ctx.clock.now()),
         )
     )
+    if not rows:
+        return  # the last of them was settled, or its audit ended, since this was planned
     floor = min((row["input_file_created_at"] or 0) for row in rows) - _MARGIN_S
     try:
         listing = read_listing(backend, floor)
@@ -83,11 +87,11 @@ def sweep(ctx: PassContext, profile: str) -> None:
     for row in rows:
         if row["state"] == BatchState.CREATING:
             _find(ctx, backend, row, listing)
-        else:
+        elif row["state"] in FINAL_BATCH_STATES or row["next_at"] <= ctx.clock.now():
+            # Looked at. What else is due for it is in the same plan; what cannot be done now must not make us sweep again at once.
             with ctx.ledger.transaction():
                 delay = max(backend.traits.poll_s, 60)
-                if row["state"] >= BatchState.COLLECTED:
-                    update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + delay)
+                update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + delay)
     _note_statuses(ctx, profile, listing)
 
 
@@ -100,7 +104,7 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
     if hits:
         # However it ended, it is ours; of several the earliest that did not fail is the one, and the audit cancels the rest.
         chosen = next((r for r in hits if r.status != "failed"), hits[0])
-        record_created(ctx, row, chosen)
+        record_created(ctx, row, chosen, is_first=False)
         if len(hits) > 1:
             _cancel_duplicates(ctx, backend, row, [r for r in hits if r.id != chosen.id])
         return
@@ -162,7 +166,9 @@ def _settle_then_fence(
     if backend.traits.second_settle_s == 0:
         fresh = ctx.ledger.row("select * from batch_rows where id = ?", (row["id"],))
         assert fresh is not None
-        _settle_then_redo(ctx, backend, fresh, read_listing(backend, 0), now)
+        _find(
+            ctx, backend, fresh, read_listing(backend, fresh["input_file_created_at"] - _MARGIN_S)
+        )
 
 
 def _fence(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> bool:
@@ -236,7 +242,7 @@ def _audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -
             if remote.metadata.get("batchrun_ledger") == ledger_id:
                 _refuse_older_ledger(ctx, profile, remote)
             continue
-        if row["remote_id"] is not None and row["remote_id"] != remote.id:
+        if row["remote_id"] not in (None, remote.id) and not _is_known_dead(remote, row):
             _cancel_duplicates(ctx, backend, row, [remote])
 
 
@@ -287,8 +293,17 @@ def _note_statuses(ctx: PassContext, profile: str, listing: Listing) -> None:
 
 def _is_of(remote: RemoteBatch, row: sqlite3.Row) -> bool:
     if remote.metadata.get("batchrun") == row["token"]:
-        return True
+        return not _is_known_dead(remote, row)
     return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
+
+
+def _is_known_dead(remote: RemoteBatch, row: sqlite3.Row) -> bool:
+    """An earlier create of this row, with another upload of its file, which the service refused: it says nothing about the present one."""
+    return (
+        remote.status == "failed"
+        and remote.input_file_id is not None
+        and remote.input_file_id != row["input_file_id"]
+    )
 
 
 def _lose(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
