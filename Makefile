@@ -38,7 +38,7 @@ check: $(DEV)
 	@for conftest in tests/*/conftest.py; do $(PY) -m mypy $$conftest --no-error-summary || exit 1; done
 
 bench: $(DEV)
-	@$(PY) bench/run.py
+	@$(PY) -m bench.run
 
 docs: $(DEV)
 	@$(PY) -m batchrun.ledger.states > docs/state-machine.md
