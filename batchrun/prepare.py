@@ -6,7 +6,6 @@ Nothing is sent from here. Every bad line is reported in one go; a job with an e
 
 import contextlib
 import dataclasses
-import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally
+from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings, Limits
 from batchrun.requests import BadItem, RequestBuilder
 
@@ -107,7 +107,7 @@ def prepare(
         bad = ProblemList(most=max(settings.bad_items, _PROBLEMS_KEPT))
         with (
             ledger.translated(),
-            _without_collector(),
+            without_cycle_collection(),
             _fields_file(ledger, settings, submission.id) as fields,
         ):
             _take_items(submission, builder, bad, options, stdin, fields)
@@ -171,18 +171,6 @@ def _take_items(
     submission.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """No cycle collection meanwhile: items make none, and looking for them costs a tenth of PREPARE."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

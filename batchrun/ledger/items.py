@@ -86,7 +86,7 @@ def move_items(
     moved = 0
     allowed = [state for state, row in ITEM_TRANSITIONS.items() if event in row]
     groups = ledger.execute(
-        f"select state, vanished, count(*) from item_rows where job = ? and ({where}) "
+        f"select state, vanished, count(*) from item_rows where +job = ? and ({where}) "
         f"and state in ({','.join(str(int(s)) for s in allowed)}) group by state, vanished order by state, vanished",
         (job, *parameters),
     ).fetchall()
@@ -105,7 +105,7 @@ def move_items(
         if after != state or sets:
             cursor = ledger.execute(
                 f"update item_rows set state = {int(after)}{', ' + sets if sets else ''} "
-                f"where job = ? and ({where}) and state = {int(state)} and vanished = {int(vanished)}",
+                f"where +job = ? and ({where}) and state = {int(state)} and vanished = {int(vanished)}",
                 (job, *parameters),
             )
             assert cursor.rowcount == n, (cursor.rowcount, n)

@@ -6,7 +6,9 @@ moves its items with one statement at the end. Only what did not succeed is look
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from itertools import chain
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
@@ -26,6 +28,16 @@ _INSERT: Final = (
     "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length) "
     "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+_INSERT_ANSWERS: Final = (
+    "insert into result_rows (item, batch, send, attempts, at, outcome, output, finish, input_tokens, "
+    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length) values "
+)
+_ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
+
+# (item, send, output, finish, input, cached, output and reasoning tokens, model, offset, length)
+Answer: TypeAlias = tuple[int, int, str, str, int, int, int, int, int | None, int, int]
 
 
 class OpenAttempt(NamedTuple):
@@ -64,7 +76,7 @@ class Settling:
             "select id, key, sends from item_rows where id between ? and ? and batch = ? and state = 1 order by id",
             self._mine,
         )
-        return [OpenAttempt(*row) for row in cursor]
+        return list(map(OpenAttempt._make, cursor))
 
     def prior(self) -> "Prior":
         """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only."""
@@ -105,6 +117,21 @@ class Settling:
         """Insert result rows, in the order of their items; see `_INSERT` for the columns."""
         rows.sort(key=_by_item)
         self._ledger.executemany(_INSERT, rows)
+
+    def store_answers(self, answers: list[Answer], kind: int) -> None:
+        """The same for answers to first attempts, which nearly all are: a hundred rows a statement, constants in its text."""
+        answers.sort(key=itemgetter(0))
+        row = f"(?, {self._batch['id']}, ?, 1, {self._at}, 0, ?, ?, ?, ?, ?, ?, ?, {kind}, ?, ?)"
+        whole = len(answers) - len(answers) % _ROWS_A_STATEMENT
+        groups = (
+            list(chain.from_iterable(answers[start : start + _ROWS_A_STATEMENT]))
+            for start in range(0, whole, _ROWS_A_STATEMENT)
+        )
+        self._ledger.executemany(_INSERT_ANSWERS + ",".join([row] * _ROWS_A_STATEMENT), groups)
+        if rest := answers[whole:]:
+            self._ledger.execute(
+                _INSERT_ANSWERS + ",".join([row] * len(rest)), list(chain.from_iterable(rest))
+            )
 
     def except_for(self, rows: Iterable[tuple[int, ItemEvent, int]]) -> None:
         """Items whose event is not SUCCEEDED, as (item, event, not before)."""

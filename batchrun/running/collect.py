@@ -16,13 +16,17 @@ from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.settling import RESULT_OUTCOMES, OpenAttempt, Prior, Settling
+from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, OpenAttempt, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
+from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import retry_delay_s, settle
 
 _encode: Final = msgspec.json.Encoder().encode
+_FINISH_NAMES: Final = {
+    finish: finish.value for finish in Finish
+}  # an enum's value is a slow look-up
 _BLOCK_BYTES: Final = 1 << 20
 _HELD_BYTES: Final = (
     24_000_000  # result text held before a run is sorted and inserted: the bound on memory
@@ -62,7 +66,7 @@ def collect(
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
     Raises LedgerError; then nothing has changed, and the same call can be made again.
     """
-    with ledger.transaction():
+    with without_cycle_collection(), ledger.transaction():
         settling = Settling(ledger, batch, at)
         # A batch that was rejected never ran: being sent in it does not count against its items.
         lines = _Lines(ledger, settling, batch, settings, at, has_run=event != BatchEvent.REJECTED)
@@ -114,21 +118,21 @@ class _Lines:
         self._is_plain = not any(self._prior) and not self._is_cancelled
         intdigest = xxhash.xxh3_64_intdigest
         self._expected: dict[str, OpenAttempt] = {
-            "%d-%d-%012x" % (a[0], a[2], intdigest((a[1] or "").encode()) >> 16): a
-            for a in open_attempts
+            f"{a[0]}-{a[2]}-{intdigest((a[1] or '').encode()) >> 16:012x}": a for a in open_attempts
         }
         self._settled: set[str] = set()
         self._rows: list[tuple[object, ...]] = []
+        self._answers: list[Answer] = []
         self._held = 0
         self.incident_count = 0
         self._incidents: list[tuple[str, str, str]] = []
 
     def take(self, kind: int, path: Path) -> None:
         """Every line of one file."""
-        batch_id, at, read = self._batch["id"], self._at, self._read
-        model_id, expected, rows = self._settling.model_id, self._expected, self._rows
+        read, model_id, expected = self._read, self._settling.model_id, self._expected
         last_model, last_model_id = None, None
-        succeeded, done = Outcome.SUCCEEDED, RESULT_OUTCOMES[ItemEvent.SUCCEEDED]
+        answers, is_plain, succeeded = self._answers, self._is_plain, Outcome.SUCCEEDED
+        finishes = _FINISH_NAMES
         for offset, line in _lines_of(path):
             reading = read(line)
             custom_id = reading[0]
@@ -139,22 +143,21 @@ class _Lines:
             if reading[11] != last_model:
                 last_model = reading[11]
                 last_model_id = model_id(last_model)
-            output = reading[4]
-            if reading[1] is succeeded and self._is_plain:
+            if reading[1] is succeeded and is_plain:
+                output = reading[4]
                 assert output is not None
-                text: str | None = output.decode()
-                rows.append(
+                answers.append(
                     (
-                        attempt[0], batch_id, attempt[2], 1, at, done, None, None, text, reading[6].value,
-                        reading[7], reading[8], reading[9], reading[10], last_model_id, kind, offset, len(line),
+                        attempt[0], attempt[2], output.decode(), finishes[reading[6]], reading[7], reading[8],
+                        reading[9], reading[10], last_model_id, offset, len(line),
                     )
                 )  # fmt: skip
-                self._held += len(line) + _ROW_BYTES
+                self._held += len(output) + _ROW_BYTES
             else:
                 self._settle(attempt, reading, last_model_id, (kind, offset, len(line)))
             if self._held > _HELD_BYTES:
-                self._store()
-        self._store()
+                self._store(kind)
+        self._store(kind)
 
     def settle_named(self, failed: Mapping[int, str]) -> None:
         """Items whose request the service refused by line number: nothing ran, and the same request would be refused again."""
@@ -209,7 +212,7 @@ class _Lines:
         self._rows.append(
             (
                 item, self._batch["id"], attempt.sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
-                reading.message, text, reading.finish.value, reading.input_tokens, reading.cached_tokens,
+                reading.message, text, _FINISH_NAMES[reading.finish], reading.input_tokens, reading.cached_tokens,
                 reading.output_tokens, reading.reasoning_tokens, model, *place,
             )
         )  # fmt: skip
@@ -219,11 +222,16 @@ class _Lines:
             not_before = self._at + (retry_delay_s(attempts) if is_delayed else 0)
             self._settling.except_for(((item, event, not_before),))
 
-    def _store(self) -> None:
+    def _store(self, kind: int | None = None) -> None:
+        """Hand over what is held; `kind` is the file that the held answers came from."""
+        if self._answers:
+            assert kind is not None
+            self._settling.store_answers(self._answers, kind)
+            self._answers.clear()
         if self._rows:
             self._settling.store(self._rows)
             self._rows.clear()
-            self._held = 0
+        self._held = 0
 
     def _note_stray(self, kind: int, offset: int, reading: Reading) -> None:
         """A line that settles nothing: garbage, a stranger's id, or a second answer to an attempt that has one."""
@@ -256,7 +264,7 @@ class _Lines:
                     "select 1 from result_rows where item = ? and batch = ?",
                     (int(item), self._batch["id"]),
                 )
-                or any(row[0] == int(item) for row in self._rows)
+                or any(row[0] == int(item) for row in (*self._rows, *self._answers))
             )
         )
 
