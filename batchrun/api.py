@@ -32,6 +32,7 @@ from batchrun.ledger.jobs import JobRow, find_jobs, owner_problem
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.submissions import Tally
+from batchrun.ledger.takeover import take_over
 from batchrun.ledger.wishes import add_wish, apply_wishes, check_retry, count_retry, has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses, worst_exit_code
 from batchrun.model import JobSettings, JsonObject
@@ -322,6 +323,14 @@ class Batchrun:
         if count:
             self._wish(job, "retry", arguments)
         return count
+
+    def take_over(self) -> int:
+        """Make a copied or restored home the one that sends; returns how many unsent batches start anew. Raises HomeLocked."""
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_ledger(self.home) as ledger,
+        ):
+            return take_over(ledger, self.clock.now())
 
     def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:
         with open_ledger(self.home) as ledger:

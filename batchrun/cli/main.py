@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "explain": "Show the life of one item: request, attempts, answers.",
     "retry": "Queue failed items again, as they were sent.",
     "cancel": "Stop sending and cancel what runs; paid answers stay.",
+    "recover": "Let a copied or restored home send again.",
     "serve": "Serve the Batch API on this machine, for rehearsals.",
     "new": "Write a job file for a data file.",
     "schema": "Print the JSON Schema of the job line.",
@@ -99,6 +100,8 @@ def run(arguments: Sequence[str], *, clock: "Clock | None" = None) -> int:
         return exc.code if isinstance(exc.code, int) else 0
     except Exception as exc:  # noqa: BLE001 - the one handler: nothing may reach the user as a traceback
         return _show(exc, invocation)
+    finally:
+        invocation.close()
     return code if isinstance(code, int) else 0
 
 

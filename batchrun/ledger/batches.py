@@ -15,6 +15,13 @@ _EVENT: Final = (
 )
 
 
+def new_token() -> str:
+    """What marks a batch as ours on the service: 80 random bits."""
+    import secrets  # hashlib and more: nothing that `status` should load
+
+    return f"br-{secrets.token_hex(10)}"
+
+
 def insert_batch(ledger: Ledger, *, job: int, at: int, columns: Mapping[str, Any]) -> int:
     """A new batch in its initial state; returns its id."""
     state = BATCH_INITIAL[BatchEvent.PLANNED]

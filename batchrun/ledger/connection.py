@@ -191,29 +191,38 @@ def _back_up(ledger: Ledger, version: int) -> None:
 
 def _identify(ledger: Ledger) -> None:
     if ledger.meta("ledger") is None:
-        import json
-        import secrets  # hashlib and more: nothing that `status` should load
-
-        facts = {
-            "ledger": f"l-{secrets.token_hex(6)}",
-            "salt": secrets.token_hex(16),
-            "home": json.dumps(machine_identity(ledger.home.path), sort_keys=True),
-        }
         with ledger.transaction():
-            ledger.executemany("insert or ignore into meta values (?, ?)", facts.items())
+            mint_identity(ledger)
+
+
+def mint_identity(ledger: Ledger) -> None:
+    """Give the ledger a new id and note where its home is, inside the caller's transaction; the salt of fingerprints stays."""
+    import json
+    import secrets  # hashlib and more: nothing that `status` should load
+
+    ledger.execute("insert or ignore into meta values ('salt', ?)", (secrets.token_hex(16),))
+    facts = {
+        "ledger": f"l-{secrets.token_hex(6)}",
+        "home": json.dumps(machine_identity(ledger.home.path), sort_keys=True),
+    }
+    ledger.executemany("insert or replace into meta values (?, ?)", facts.items())
 
 
 def is_copied(ledger: Ledger) -> str | None:
-    """Why this home looks like a copy of the one that the ledger was made in, or None. A copied home sends nothing."""
+    """Why this home looks like a copy of the one that the ledger was made in, or None. A copied home sends nothing.
+
+    A renamed folder keeps its inode, and so does a volume that one container after the other mounts.
+    """
     import json
 
     stored = json.loads(ledger.meta("home") or "{}")
     now = machine_identity(ledger.home.path)
-    changed = [key for key in ("machine", "path", "inode") if stored.get(key) != now[key]]
-    # A renamed folder keeps its inode and machine; a restored one on the same path has a new inode.
-    if not changed or changed == ["path"]:
-        return None
-    return ", ".join(f"{key} was {stored.get(key)!r}, is {now[key]!r}" for key in changed)
+    changed = [
+        key
+        for key in ("machine", "inode")
+        if stored.get(key) != now[key] and stored.get(key) and now[key]
+    ]
+    return ", ".join(f"{key} was {stored[key]!r}, is {now[key]!r}" for key in changed) or None
 
 
 def _touch(path: Path) -> None:

@@ -12,7 +12,6 @@
 Finding one: `--home`, else BATCHRUN_HOME, else the nearest `.batchrun` upwards. Only `submit` and `run` create one.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,17 +134,13 @@ def require_home(path: Path | None, start: Path) -> Home:
 
 
 def machine_identity(path: Path) -> dict[str, str]:
-    """What tells a home from its copy: machine id, path and inode of the folder."""
+    """What tells a home from its copy: machine id ("" where there is none, as in many containers), path and inode of the folder."""
     machine = ""
     for source in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
             machine = Path(source).read_text(encoding="utf-8").strip()
-            break
         except OSError:
             continue
-    stat = os.stat(path)
-    return {
-        "machine": machine or os.uname().nodename,
-        "path": str(path.resolve()),
-        "inode": str(stat.st_ino),
-    }
+        if machine:
+            break
+    return {"machine": machine, "path": str(path.resolve()), "inode": str(path.stat().st_ino)}

@@ -5,12 +5,11 @@ A batch and its items' move to IN_FLIGHT are one transaction; the input file was
 
 import json
 import os
-import secrets
 import sqlite3
 from typing import Final
 
 from batchrun.errors import LedgerError
-from batchrun.ledger.batches import insert_batch
+from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.requestfiles import FileKind, FileState, RequestFile, RequestFileWriter
@@ -20,11 +19,6 @@ from batchrun.model import Limits
 from batchrun.requests import custom_id, line_prefix
 
 _FETCH: Final = 1_000
-
-
-def new_token() -> str:
-    """What marks a batch as ours on the service: 80 random bits."""
-    return f"br-{secrets.token_hex(10)}"
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:

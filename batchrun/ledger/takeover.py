@@ -1,0 +1,39 @@
+"""Taking over a home that was copied or restored: from now on this one sends, and the original must not.
+
+The ledger gets a new id. What the original may have sent, or may be about to send, keeps its token, so that a sweep still finds it; what was
+only planned or uploaded starts anew under a token of its own, so that nothing of the original can be taken for ours.
+"""
+
+import json
+
+from batchrun.ledger.batches import move_batch, new_token, update_batch
+from batchrun.ledger.connection import Ledger, mint_identity
+from batchrun.ledger.states import BatchEvent, BatchState
+
+
+def take_over(ledger: Ledger, at: int) -> int:
+    """Make this home the one that sends; returns how many unsent batches got new tokens. Only under the home's lock."""
+    renewed = 0
+    with ledger.transaction():
+        mint_identity(ledger)
+        ledger_id = ledger.meta("ledger") or ""
+        unsent = (BatchState.PLANNED, BatchState.UPLOADED)
+        for row in list(ledger.rows("select * from batch_rows where state in (?, ?)", unsent)):
+            if row["state"] == BatchState.UPLOADED:
+                move_batch(
+                    ledger,
+                    row["id"],
+                    before=BatchState.UPLOADED,
+                    event=BatchEvent.UPLOAD_LOST,
+                    at=at,
+                    detail={"reason": "the home was taken over"},
+                    input_file_id=None,
+                )
+            token = new_token()
+            metadata = json.loads(row["metadata"])
+            metadata.update(batchrun=token, batchrun_ledger=ledger_id)
+            update_batch(
+                ledger, row["id"], token=token, metadata=json.dumps(metadata, ensure_ascii=False)
+            )
+            renewed += 1
+    return renewed
