@@ -59,7 +59,7 @@ clean:
 
 $(BASE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "batchrun needs Python 3.11 or later; this is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
+	  || { echo "batchrun needs Python 3.11 or later; '$(PYTHON) --version' says: $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "== virtual environment in $(VENV) (some seconds)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
