@@ -66,7 +66,7 @@ HEAVY_AT_THE_TOP: Final = {"batchrun.service.http": "starlette", "batchrun.cli.p
 # Where the world comes in. Everything else computes from its arguments.
 MAY_ROLL_DICE: Final = (
     "batchrun.backends.opening "  # jitter between tries
-    "batchrun.running.form batchrun.ledger.connection "  # tokens of batches, id and salt of a ledger
+    "batchrun.ledger.batches batchrun.ledger.connection "  # tokens of batches, id and salt of a ledger
     "batchrun.ledger.spool batchrun.outputs.itemfiles "  # names of temporary files
     "batchrun.service.*"  # ids, shuffled output
 )
