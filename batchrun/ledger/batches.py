@@ -54,7 +54,9 @@ def move_batch(
     )
     if cursor.rowcount != 1:
         # Another process moved it although we hold the lock: better to stop than to go on from a wrong belief.
-        raise IllegalTransition(state=f"not {before.name.lower()} (batch {batch})", event=event)
+        raise IllegalTransition(
+            state=f"not {before.name.lower()} (batch {batch})", event=str(event)
+        )
     job = ledger.value("select job from batch_rows where id = ?", (batch,))
     ledger.execute(
         _EVENT,

@@ -147,7 +147,7 @@ def advance_item(state: ItemState, event: ItemEvent) -> ItemState:
     try:
         return ITEM_TRANSITIONS[state][event]
     except KeyError:
-        raise IllegalTransition(state=state.name.lower(), event=event) from None
+        raise IllegalTransition(state=state.name.lower(), event=str(event)) from None
 
 
 def advance_batch(state: BatchState, event: BatchEvent) -> BatchState:
@@ -155,7 +155,7 @@ def advance_batch(state: BatchState, event: BatchEvent) -> BatchState:
     try:
         return BATCH_TRANSITIONS[state][event]
     except KeyError:
-        raise IllegalTransition(state=state.name.lower(), event=event) from None
+        raise IllegalTransition(state=state.name.lower(), event=str(event)) from None
 
 
 def _table(

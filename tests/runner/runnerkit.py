@@ -21,6 +21,7 @@ from batchrun.errors import Ambiguous, BackendError
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.requestfiles import FileState
+from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import (
     FINAL_BATCH_STATES,
     BatchEvent,
@@ -28,6 +29,7 @@ from batchrun.ledger.states import (
     ItemState,
 )
 from batchrun.model import Account, JsonObject, Limits
+from batchrun.planning.plan import Wait, plan
 from batchrun.prepare import SubmitOptions
 from batchrun.running.runner import PassResult, Runner
 from batchrun.service.options import Options
@@ -203,7 +205,7 @@ class World:
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self.embedded = EmbeddedBackend(
             self.folder / "far",
-            lambda: ScriptedResponder(self.script, clock=self.clock),
+            lambda: ScriptedResponder(self.script, clock=self.clock, seen=self.folder / "far-seen"),
             self.clock,
             limits=self.limits,
             options=self.options,
@@ -259,6 +261,16 @@ class World:
         """One pass, under the lock, whether or not anything is due."""
         runner: Runner = self.api()._runner()
         return runner.run_pass(lock_wait_s=0)
+
+    def tick_moment(self) -> int | None:
+        """When something is due next, without doing anything; None when all is final."""
+        with self.ledger() as ledger:
+            now = self.clock.now()
+            actions = plan(take_snapshot(ledger, now), now)
+        if not actions:
+            return None
+        first = actions[0]
+        return first.until if isinstance(first, Wait) else now
 
     # -- time ---------------------------------------------------------------------------------------------------------------------
 

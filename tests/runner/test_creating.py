@@ -228,7 +228,7 @@ def test_a_404_before_the_file_was_ever_seen_is_no_fence(new_world: NewWorld) ->
     world.run_until(lambda: world.clock.now() > sent_at(world) + 7_200)
     (batch,) = world.batches()
     assert (batch["name"], batch["fenced_at"]) == ("creating", None)
-    assert world.embedded.get_file(batch["input_file_id"]), "the file was not touched"
+    assert world.embedded.get_file(batch["input_file_id"]).bytes, "the file was not touched"
     world.run()
     assert_answered_once(world)
 

@@ -1,5 +1,6 @@
 """How batches end: whatever the service leaves behind is collected once, placed by custom_id, and the rest is decided by policy."""
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -159,9 +160,7 @@ def test_retries_wait_longer_each_time(new_world: NewWorld) -> None:
     world = new_world(script=[Rule(status=500)])
     ran(world, 1, attempts=4)
     batches = world.batches()
-    waits = [
-        b["planned_at"] - a["collected_at"] for a, b in zip(batches, batches[1:], strict=False)
-    ]
+    waits = [b["planned_at"] - a["collected_at"] for a, b in itertools.pairwise(batches)]
     assert [w >= least for w, least in zip(waits, (60, 600, 3_600), strict=True)] == [True] * 3
 
 

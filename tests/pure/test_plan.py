@@ -1,0 +1,273 @@
+"""plan(): total, deterministic, in a safe order, and it always says when there is something to do next."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.plan import (
+    RETRY_GATHER_COUNT,
+    RETRY_GATHER_S,
+    Action,
+    BatchFacts,
+    Cancel,
+    Collect,
+    Create,
+    Cut,
+    Drop,
+    Form,
+    JobFacts,
+    Poll,
+    Snapshot,
+    Sweep,
+    Upload,
+    Wait,
+    Work,
+    WriteOutputs,
+    plan,
+)
+
+NOW = 1_000_000
+times = st.integers(NOW - 5_000, NOW + 5_000)
+profiles = st.sampled_from(["openai", "local", "other"])
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    jobs = []
+    for number in range(1, draw(st.integers(0, 3)) + 1):
+        has_open = draw(st.booleans())
+        due = draw(st.sampled_from([0, 1, RETRY_GATHER_COUNT])) if has_open else 0
+        jobs.append(
+            JobFacts(
+                id=number,
+                profile=draw(profiles),
+                has_open_items=has_open,
+                is_stale=draw(st.booleans()),
+                is_paused=draw(st.booleans()),
+                fresh_files=tuple((number * 10 + k, "m") for k in range(draw(st.integers(0, 2))))
+                if has_open
+                else (),
+                queued_due=due,
+                queued_next_at=draw(st.none() | st.integers(NOW + 1, NOW + 9_000))
+                if has_open
+                else None,
+                queued_since=draw(st.integers(0, NOW)) if due else None,
+            )
+        )
+    # A batch that is not final has items in flight, so its job has open items.
+    with_items = [j for j in jobs if j.has_open_items]
+    batches = []
+    for number in range(1, draw(st.integers(0, 4)) + 1):
+        state = draw(st.sampled_from(list(BatchState)))
+        owner = draw(st.sampled_from(with_items)) if with_items else None
+        if owner is None and state not in FINAL_BATCH_STATES:
+            continue
+        audit = draw(st.none() | times)
+        batches.append(
+            BatchFacts(
+                id=number,
+                job=owner.id if owner else 99,
+                profile=owner.profile if owner else draw(profiles),
+                model="m",
+                state=state,
+                next_at=draw(times),
+                audit_until=audit,
+                cancel_requested=draw(st.booleans()),
+                cancel_sent=draw(st.booleans()),
+            )
+        )
+    holds = draw(st.lists(st.tuples(profiles, st.sampled_from(["", "m"]), times), max_size=2))
+    exhausted = draw(st.sampled_from([frozenset(), frozenset({"local"})]))
+    return Snapshot(
+        jobs=tuple(jobs),
+        batches=tuple(batches),
+        holds=tuple(holds),
+        in_process=frozenset({"local"}),
+        exhausted=exhausted,
+        unreachable=draw(st.sampled_from([frozenset(), frozenset({"openai"})])),
+    )
+
+
+def batch_ids(action: Action) -> tuple[int, ...]:
+    match action:
+        case Poll(_, ids):
+            return ids
+        case Cancel(batch) | Drop(batch) | Collect(batch) | Upload(batch) | Create(batch):
+            return (batch,)
+        case _:
+            return ()
+
+
+@given(snapshots())
+def test_it_answers_every_snapshot_and_the_same_way_each_time(snapshot: Snapshot) -> None:
+    assert plan(snapshot, NOW) == plan(snapshot, NOW)
+
+
+@given(snapshots())
+def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
+    actions = plan(snapshot, NOW)
+    waits = [a for a in actions if isinstance(a, Wait)]
+    if waits:
+        assert len(actions) == 1
+        assert waits[0].until > NOW
+
+
+def is_all_final(snapshot: Snapshot) -> bool:
+    """Nothing is open (or it is paused), no outputs are old, nothing is under audit."""
+    paused = {j.id for j in snapshot.jobs if j.is_paused}
+    for job in snapshot.jobs:
+        if job.is_stale and not job.has_open_items:
+            return False
+        waits = job.fresh_files or job.queued_due or job.queued_next_at is not None
+        if waits and not job.is_paused:
+            return False
+    for batch in snapshot.batches:
+        if batch.state in FINAL_BATCH_STATES:
+            if batch.audit_until is not None and batch.audit_until > NOW:
+                return False
+        elif (
+            batch.job not in paused
+            or batch.cancel_requested
+            or batch.state not in {BatchState.PLANNED, BatchState.UPLOADED}
+            or (batch.audit_until is not None and batch.audit_until > NOW)
+        ):
+            return False
+    return True
+
+
+@given(snapshots())
+def test_nothing_is_left_to_do_exactly_when_all_is_final(snapshot: Snapshot) -> None:
+    assert (plan(snapshot, NOW) == ()) == is_all_final(snapshot)
+
+
+@given(snapshots())
+def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
+    actions = plan(snapshot, NOW)
+    steps = Counter(
+        i for a in actions if isinstance(a, Drop | Upload | Create | Collect) for i in batch_ids(a)
+    )
+    assert all(n == 1 for n in steps.values())
+    states = {b.id: b.state for b in snapshot.batches}
+    allowed = {
+        Drop: {BatchState.PLANNED, BatchState.UPLOADED},
+        Upload: {BatchState.PLANNED},
+        Create: {BatchState.UPLOADED},
+        Poll: {BatchState.CREATED},
+        Cancel: {BatchState.CREATED},
+        Collect: {BatchState.ENDED},
+    }
+    for action in actions:
+        for batch in batch_ids(action):
+            assert states[batch] in allowed[type(action)]
+
+
+@given(snapshots())
+def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
+    rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Collect: 3, Form: 4, Cut: 4}
+    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, Wait: 6}
+    ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
+    assert ranks == sorted(ranks)
+
+
+@given(snapshots())
+def test_nothing_is_tried_with_an_unreachable_profile(snapshot: Snapshot) -> None:
+    profile_of_batch = {b.id: b.profile for b in snapshot.batches}
+    profile_of_job = {j.id: j.profile for j in snapshot.jobs}
+    for action in plan(snapshot, NOW):
+        touched = {profile_of_batch[b] for b in batch_ids(action)}
+        match action:
+            case Sweep(profile) | Work(profile) | Poll(profile, _):
+                touched.add(profile)
+            case Form(job, _) | Cut(job):
+                touched.add(profile_of_job[job])
+            case _:
+                pass
+        if not isinstance(action, Drop):
+            assert not touched & snapshot.unreachable
+
+
+@given(snapshots())
+def test_nothing_is_sent_while_it_is_held_or_its_job_is_paused(snapshot: Snapshot) -> None:
+    held = {(p, m) for p, m, until in snapshot.holds if until > NOW}
+    by_id = {b.id: b for b in snapshot.batches}
+    jobs = {j.id: j for j in snapshot.jobs}
+    for action in plan(snapshot, NOW):
+        match action:
+            case Upload(batch) | Create(batch):
+                facts = by_id[batch]
+                assert not {(facts.profile, ""), (facts.profile, facts.model)} & held
+                assert facts.job not in jobs or not jobs[facts.job].is_paused
+            case Form(job, _):
+                assert not {(jobs[job].profile, ""), (jobs[job].profile, "m")} & held
+                assert not jobs[job].is_paused
+            case Cut(job):
+                assert (jobs[job].profile, "") not in held
+                assert not jobs[job].is_paused
+            case _:
+                pass
+
+
+@given(snapshots())
+def test_the_order_in_which_facts_are_given_does_not_matter_but_for_order(
+    snapshot: Snapshot,
+) -> None:
+    turned = Snapshot(
+        jobs=snapshot.jobs[::-1],
+        batches=snapshot.batches[::-1],
+        holds=snapshot.holds[::-1],
+        in_process=snapshot.in_process,
+        exhausted=snapshot.exhausted,
+        unreachable=snapshot.unreachable,
+    )
+
+    def normal(actions: tuple[Action, ...]) -> set[str]:
+        return {
+            repr(Poll(a.profile, tuple(sorted(a.batches))) if isinstance(a, Poll) else a)
+            for a in actions
+        }
+
+    assert normal(plan(turned, NOW)) == normal(plan(snapshot, NOW))
+
+
+def batch(state: BatchState, **changes: object) -> BatchFacts:
+    facts = {"id": 1, "job": 1, "profile": "openai", "model": "m", "state": state, **changes}
+    return BatchFacts(**facts)  # type: ignore[arg-type]
+
+
+def job(**changes: object) -> JobFacts:
+    facts = {"id": 1, "profile": "openai", "has_open_items": True, "is_stale": True, **changes}
+    return JobFacts(**facts)  # type: ignore[arg-type]
+
+
+def test_a_batch_in_doubt_is_only_ever_looked_for() -> None:
+    snapshot = Snapshot(jobs=(job(),), batches=(batch(BatchState.CREATING),))
+    assert plan(snapshot, NOW) == (Sweep("openai"),)
+
+
+def test_retries_wait_for_each_other_while_a_batch_of_their_job_runs() -> None:
+    running = batch(BatchState.CREATED, next_at=NOW + 50)
+    waiting = job(queued_due=2, queued_since=NOW - 10)
+    assert plan(Snapshot(jobs=(waiting,), batches=(running,)), NOW) == (Wait(NOW + 50),)
+    assert plan(Snapshot(jobs=(waiting,)), NOW) == (Cut(1),)
+    long = job(queued_due=2, queued_since=NOW - RETRY_GATHER_S)
+    assert plan(Snapshot(jobs=(long,), batches=(running,)), NOW) == (Cut(1),)
+    many = job(queued_due=RETRY_GATHER_COUNT, queued_since=NOW)
+    assert plan(Snapshot(jobs=(many,), batches=(running,)), NOW) == (Cut(1),)
+
+
+def test_a_hold_on_a_profile_is_waited_out_not_polled_each_second() -> None:
+    held = (("openai", "", NOW + 3_600),)
+    running = batch(BatchState.CREATED, next_at=NOW + 50_000)
+    waiting = job(queued_due=2, queued_since=NOW - 9_000)
+    assert plan(Snapshot(jobs=(waiting,), batches=(running,), holds=held), NOW) == (
+        Wait(NOW + 3_600),
+    )
+
+
+def test_an_unreachable_profile_is_left_alone_for_a_while() -> None:
+    snapshot = Snapshot(
+        jobs=(job(),), batches=(batch(BatchState.CREATED),), unreachable=frozenset({"openai"})
+    )
+    assert plan(snapshot, NOW) == (Wait(NOW + 10),)

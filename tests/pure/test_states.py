@@ -1,0 +1,127 @@
+"""The tables of states: total, reachable, final where they say so, and the only source of transitions."""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+
+import pytest
+
+from batchrun.errors import IllegalTransition
+from batchrun.ledger.states import (
+    BATCH_INITIAL,
+    BATCH_TRANSITIONS,
+    FINAL_BATCH_STATES,
+    ITEM_INITIAL,
+    ITEM_TRANSITIONS,
+    NEXT_ACTION,
+    OPEN_ITEM_STATES,
+    BatchEvent,
+    BatchState,
+    ItemEvent,
+    ItemState,
+    advance_batch,
+    advance_item,
+    state_machine_markdown,
+)
+
+
+def reachable(
+    initial: Mapping[StrEnum, IntEnum], table: Mapping[IntEnum, Mapping[StrEnum, IntEnum]]
+) -> set[IntEnum]:
+    found: set[IntEnum] = set()
+    waiting = list(initial.values())
+    while waiting:
+        state = waiting.pop()
+        if state not in found:
+            found.add(state)
+            waiting += table[state].values()
+    return found
+
+
+def test_the_tables_speak_of_every_state() -> None:
+    assert set(ITEM_TRANSITIONS) == set(ItemState)
+    assert set(BATCH_TRANSITIONS) == set(BatchState)
+    assert set(NEXT_ACTION) == set(BatchState)
+
+
+def test_every_state_can_be_reached() -> None:
+    assert reachable(ITEM_INITIAL, ITEM_TRANSITIONS) == set(ItemState)  # type: ignore[arg-type]  # enums of ours
+    assert reachable(BATCH_INITIAL, BATCH_TRANSITIONS) == set(BatchState)  # type: ignore[arg-type]
+
+
+def test_every_event_happens_somewhere() -> None:
+    item_events = {e for row in ITEM_TRANSITIONS.values() for e in row} | set(ITEM_INITIAL)
+    batch_events = {e for row in BATCH_TRANSITIONS.values() for e in row} | set(BATCH_INITIAL)
+    assert item_events == set(ItemEvent)
+    assert batch_events == set(BatchEvent)
+
+
+def test_from_every_state_of_a_batch_an_end_can_be_reached() -> None:
+    for state in BatchState:
+        assert FINAL_BATCH_STATES & reachable({BatchEvent.PLANNED: state}, BATCH_TRANSITIONS)  # type: ignore[arg-type]
+
+
+def test_nothing_leads_out_of_rejected_and_only_a_reappearance_out_of_collected() -> None:
+    assert BATCH_TRANSITIONS[BatchState.REJECTED] == {}
+    assert set(BATCH_TRANSITIONS[BatchState.COLLECTED]) == {BatchEvent.REAPPEARED}
+    assert {BatchState.COLLECTED, BatchState.REJECTED} == FINAL_BATCH_STATES
+
+
+def test_a_settled_item_moves_only_when_someone_asks_again() -> None:
+    for state in set(ItemState) - OPEN_ITEM_STATES:
+        assert set(ITEM_TRANSITIONS[state]) == {ItemEvent.REQUEUED, ItemEvent.REVISED}
+        assert set(ITEM_TRANSITIONS[state].values()) == {ItemState.PENDING}
+
+
+def test_nothing_is_created_but_after_a_committed_intent() -> None:
+    before = {s for s, row in BATCH_TRANSITIONS.items() if row.get(BatchEvent.CREATED)}
+    assert before == {BatchState.CREATING}
+    intents = {s for s, row in BATCH_TRANSITIONS.items() if row.get(BatchEvent.INTENT)}
+    assert intents == {BatchState.UPLOADED}
+
+
+def test_the_stored_numbers_never_change() -> None:
+    assert [(s.name, int(s)) for s in ItemState] == [
+        ("PENDING", 0),
+        ("IN_FLIGHT", 1),
+        ("SUCCEEDED", 2),
+        ("FAILED", 3),
+        ("CANCELLED", 4),
+    ]
+    assert [(s.name, int(s)) for s in BatchState] == [
+        ("PLANNED", 0),
+        ("UPLOADED", 1),
+        ("CREATING", 2),
+        ("CREATED", 3),
+        ("ENDED", 4),
+        ("COLLECTED", 5),
+        ("REJECTED", 6),
+    ]
+
+
+def test_advancing_follows_the_table() -> None:
+    for state, row in ITEM_TRANSITIONS.items():
+        for event, after in row.items():
+            assert advance_item(state, event) == after
+    for batch_state, batch_row in BATCH_TRANSITIONS.items():
+        for batch_event, batch_after in batch_row.items():
+            assert advance_batch(batch_state, batch_event) == batch_after
+
+
+def test_what_is_not_in_the_table_is_illegal_and_says_so() -> None:
+    with pytest.raises(IllegalTransition) as caught:
+        advance_item(ItemState.SUCCEEDED, ItemEvent.ASSIGNED)
+    assert str(caught.value) == (
+        "illegal transition: event 'assigned' in state 'succeeded'. "
+        "This is a bug in batchrun: please report it with this message."
+    )
+    for state in BatchState:
+        for event in set(BatchEvent) - set(BATCH_TRANSITIONS[state]):
+            with pytest.raises(IllegalTransition):
+                advance_batch(state, event)
+
+
+def test_the_page_names_every_transition() -> None:
+    text = state_machine_markdown()
+    for state, row in BATCH_TRANSITIONS.items():
+        for event, after in row.items():
+            assert f"| {state.name.lower()} | {event} | {after.name.lower()} |" in text
