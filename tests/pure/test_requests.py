@@ -1,0 +1,177 @@
+"""Requests: their bytes and hashes are pinned, since a drift between releases would ask (and pay) for every job again."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.model import JobSettings, JsonObject
+from batchrun.requests import BadItem, Request, RequestBuilder, custom_id, line_prefix
+
+
+def settings(**changes: Any) -> JobSettings:
+    line = {
+        "name": "reviews",
+        "path": "/jobs/reviews.jsonl",
+        "line": 1,
+        "model": "gpt-4.1-mini",
+        "prompt": "Review of {{ product }}: {{ text }}",
+        **changes,
+    }
+    return JobSettings(**line)
+
+
+ITEM = {"id": "a1", "product": "Lamp", "text": 'Bright ☀ and "cheap"\n'}
+
+GOLDEN: dict[str, tuple[JobSettings, JsonObject, bytes | None, str]] = {
+    "responses": (
+        settings(),
+        ITEM,
+        b'"method":"POST","url":"/v1/responses","body":{"model":"gpt-4.1-mini","input":"Review of Lamp: Bright \xe2\x98\x80 and \\"cheap\\"\\n"}}',
+        "0b875e10796e674f5bf6a4674cf65e4b",
+    ),
+    "chat": (
+        settings(endpoint="/v1/chat/completions", instructions="Be brief.", max_output_tokens=50),
+        ITEM,
+        None,
+        "13ff767522d63650d00b91d6b5d595f5",
+    ),
+    "labels": (
+        settings(labels=("good", "bad"), instructions="You judge {{ product }}."),
+        ITEM,
+        None,
+        "aae4286eac3ad21de16a7ea5eacd6d75",
+    ),
+    "own body": (
+        settings(body={"temperature": 0.5}),
+        {**ITEM, "body": {"temperature": 0}},
+        None,
+        "f0f228c5f5e243a404ca6a1dd88fdb9f",
+    ),
+    "embeddings": (
+        settings(endpoint="/v1/embeddings", model="text-embedding-3-small", prompt=None),
+        {"id": "e", "input": ["one", "two"]},
+        None,
+        "20b8d62238b7428146330e5e30b94bb3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_bytes_and_the_hash_of_a_request_never_change(name: str) -> None:
+    job, fields, tail, hashed = GOLDEN[name]
+    request = RequestBuilder(job).build(fields)
+    if tail is not None:
+        assert request.tail == tail
+    assert request.hash.hex() == hashed
+
+
+def test_the_custom_id_of_an_attempt_never_changes() -> None:
+    assert custom_id(17, 2, "a1") == "17-2-b8fd8403c5ec"
+    assert custom_id(18, 1, None) == "18-1-2d06800538d3"
+    assert custom_id(18, 1, "") == custom_id(18, 1, None)
+    assert line_prefix("17-2-abc") == b'{"custom_id":"17-2-abc",'
+
+
+def all_ways(job: JobSettings, fields: JsonObject) -> list[Request]:
+    """The same request by every path through the builder."""
+    builder = RequestBuilder(job)
+    ways = [builder.build(fields)]
+    ways += [request for _, request in builder.build_all([fields], lambda *_: None)]
+    # Beside an item of another kind, a block is built item by item.
+    odd = {**fields, "body": {"temperature": 0}}
+    ways += [
+        request for index, request in builder.build_all([fields, odd], lambda *_: None) if not index
+    ]
+    plain = builder.build_plain([fields])
+    if plain is not None:
+        from batchrun.requests import plain_hash
+
+        tail = plain.before + plain.prompts[0] + plain.after
+        ways.append(
+            Request(plain.keys[0], tail, plain.model, 1, plain_hash(plain.prompts[0], plain.seed))
+        )
+    return ways
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_every_path_through_the_builder_makes_the_same_request(text: str) -> None:
+    fields = {"id": "a", "product": "p", "text": text}
+    ways = all_ways(settings(), fields)
+    assert len(ways) == 4, "the fast path takes part"
+    assert len(set(ways)) == 1
+    line = json.loads(b"{" + ways[0].tail)
+    assert line["body"]["input"] == f"Review of p: {text}"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_instructions_that_vary_make_the_same_request_on_every_path(text: str) -> None:
+    job = settings(instructions="About {{ text }}")
+    ways = all_ways(job, {"id": "a", "product": "p", "text": text})
+    assert len(set(ways)) == 1
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+def test_different_prompts_have_different_hashes(one: str, other: str) -> None:
+    builder = RequestBuilder(settings(prompt="{{ text }}"))
+    hashes = {builder.build({"id": "a", "text": text}).hash for text in (one, other)}
+    assert len(hashes) == len({one, other})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "gpt-4.1"},
+        {"prompt": "Review of {{ product }}: {{ text }} "},
+        {"instructions": "Be kind."},
+        {"max_output_tokens": 5},
+        {"body": {"temperature": 0}},
+        {"labels": ("a", "b")},
+        {"endpoint": "/v1/chat/completions"},
+    ],
+)
+def test_whatever_changes_the_request_changes_its_hash(changes: JsonObject) -> None:
+    before = RequestBuilder(settings()).build(ITEM).hash
+    assert RequestBuilder(settings(**changes)).build(ITEM).hash != before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"path": "/elsewhere/reviews.jsonl", "line": 7},
+        {"attempts": 9},
+        {"note": "for people"},
+        {"window": "24h"},
+        {"metadata": {"team": "a"}},
+        {"items": "/data/x.csv"},
+        {"bad_items": 3},
+        {"profile": "local"},
+    ],
+)
+def test_what_does_not_change_the_request_leaves_its_hash(changes: JsonObject) -> None:
+    before = RequestBuilder(settings()).build(ITEM).hash
+    assert RequestBuilder(settings(**changes)).build(ITEM).hash == before
+
+
+def test_the_id_is_not_part_of_the_request() -> None:
+    builder = RequestBuilder(settings())
+    assert builder.build(ITEM).hash == builder.build({**ITEM, "id": "another"}).hash
+
+
+def test_a_request_over_sixteen_megabytes_is_refused() -> None:
+    builder = RequestBuilder(settings(prompt="{{ text }}"))
+    with pytest.raises(BadItem) as caught:
+        builder.build({"id": "a", "text": "é" * 8_000_000})
+    assert caught.value.cause in {"too_large", "template_error"}
+    bad: list[int] = []
+    assert (
+        list(builder.build_all([{"id": "a", "text": "é" * 8_000_000}], lambda i, _: bad.append(i)))
+        == []
+    )
+    assert bad == [0]
