@@ -16,6 +16,7 @@ import msgspec
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.intake import Intake
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally
 from batchrun.memory import without_cycle_collection
@@ -110,20 +111,20 @@ def prepare(
             without_cycle_collection(),
             _fields_file(ledger, settings, submission.id) as fields,
         ):
-            _take_items(submission, builder, bad, options, stdin, fields)
+            _take_items(submission.intake, builder, bad, options, stdin, fields)
         if bad.count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
-        if not submission.tally.items and not bad.count:
+        if not submission.intake.tally.items and not bad.count:
             raise JobFileError((_no_items(settings, options),))
         submission.find_vanished()
         if options.limit is not None or settings.missing == "keep":
-            submission.tally.vanished = 0
+            submission.intake.tally.vanished = 0
         if not options.is_dry_run:
-            _guard(settings, submission.tally, options)
+            _guard(settings, submission.intake.tally, options)
         if options.is_dry_run or not is_kept:
             submission.abandon()
-        elif not agree(submission.tally):
+        elif not agree(submission.intake.tally):
             raise GuardError(f"{settings.name}: not confirmed; nothing was sent.")
         else:
             submission.ready(
@@ -133,11 +134,11 @@ def prepare(
     except BaseException:
         submission.abandon()
         raise
-    return submission.tally
+    return submission.intake.tally
 
 
 def _take_items(
-    submission: Submission,
+    intake: Intake,
     builder: RequestBuilder,
     bad: ProblemList,
     options: SubmitOptions,
@@ -150,11 +151,11 @@ def _take_items(
         note_bad, name_of = _reporters(settings, block, bad)
         if fields is None:
             plain = builder.build_plain(block.fields)
-            if plain is not None and submission.add_plain(plain) is not None:
+            if plain is not None and intake.add_plain(plain) is not None:
                 continue
-        seen, seen_large = len(submission.duplicates), len(submission.oversized)
+        seen, seen_large = len(intake.duplicates), len(intake.oversized)
         requests = list(builder.build_all(block.fields, note_bad))
-        items = submission.add(requests, name_of)
+        items = intake.add(requests, name_of)
         if fields is not None:
             fields.write(
                 b"".join(
@@ -163,12 +164,12 @@ def _take_items(
                     if item is not None
                 )
             )
-        twice += [(key, block.path, block.lines[i]) for key, i in submission.duplicates[seen:]]
-        for what, i in submission.oversized[seen_large:]:
+        twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
+        for what, i in intake.oversized[seen_large:]:
             bad.add(Problem(path=block.path, line=block.lines[i], what=what, fix=_SPLIT))
         if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
-    submission.flush()
+    intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
 

@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.states import ItemEvent
-from batchrun.ledger.submissions import HISTORY_COLUMNS
 
 RESULT_OUTCOMES: Final = {
     ItemEvent.SUCCEEDED: 0,
@@ -183,15 +183,6 @@ class Settling:
             f"from revisions r where r.item = item_rows.id and r.deferred = 1 and item_rows.id in ({chosen})"
         )
         ledger.execute(f"delete from revisions where deferred = 1 and item in ({chosen})")
-
-
-def keep_history(ledger: Ledger, items: str, parameters: tuple[object, ...]) -> None:
-    """Move the result rows of the items that `items` (a select of ids) names into the history."""
-    ledger.execute(
-        f"insert into history ({HISTORY_COLUMNS}) select {HISTORY_COLUMNS} from result_rows where item in ({items})",
-        parameters,
-    )
-    ledger.execute(f"delete from result_rows where item in ({items})", parameters)
 
 
 def _by_item(row: tuple[object, ...]) -> int:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.settling import keep_history
 from batchrun.ledger.states import OPEN_ITEM_STATES, ItemEvent, ItemState
 
 _LOST: Final = "('lost_result')"

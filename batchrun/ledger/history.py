@@ -1,0 +1,19 @@
+"""Earlier attempts: `result_rows` holds an item's last one only, so that outputs are one merge join; the others move here."""
+
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+
+_COLUMNS: Final = (
+    "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
+    "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length"
+)
+
+
+def keep_history(ledger: Ledger, items: str, parameters: tuple[object, ...]) -> None:
+    """Move the result rows of the items that `items` (a select of ids) names into the history."""
+    ledger.execute(
+        f"insert into history ({_COLUMNS}) select {_COLUMNS} from result_rows where item in ({items})",
+        parameters,
+    )
+    ledger.execute(f"delete from result_rows where item in ({items})", parameters)

@@ -1,0 +1,416 @@
+"""Taking items into a submission: matched with what the job had, given a number, written to a request file, and put into rows.
+
+Three paths, each as fast as its blocks allow: blocks in columns of a job that is new; runs of new items; and item by item, where earlier
+submissions, repeated ids or odd items are to be looked at. Duplicates are found by the unique index; no id is held in memory.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, repeat
+from operator import add, sub
+from typing import Final, TypeAlias
+
+import xxhash
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.known import KnownItem, KnownItems
+from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.ledger.states import ItemState
+from batchrun.model import Limits
+from batchrun.requests import PlainRequests, Request, custom_id, line_prefix
+
+_GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
+_INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, length, state, name) values (?, ?, ?, ?, ?, ?, ?, 0, ?)"
+_INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?, ?, ?)"
+_PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
+_ROWS_A_STATEMENT: Final = 100
+_OPEN_WRITERS_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
+_Indexed: TypeAlias = tuple[int, Request]
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a submission found, in items. `reasked` are changed ones that already had an answer; `answered` all that had one before."""
+
+    items: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    returned: int = 0
+    requeued: int = 0
+    vanished: int = 0
+    bad: int = 0
+    reasked: int = 0
+    answered: int = 0
+    known: int = 0
+
+
+class Intake:
+    """Takes the items of one submission, whose rows begin at `first`. What it met and did is in `tally`, `duplicates`, `oversized`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        job: int,
+        submission: int,
+        endpoint: str,
+        limits: Limits,
+        known: KnownItems,
+        first: int,
+    ) -> None:
+        self._ledger, self._job, self._submission = ledger, job, submission
+        self._endpoint, self._limits = endpoint, limits
+        self.known = known
+        self._first = self.next_item = first
+        self._writers: dict[tuple[str, FileKind], RequestFileWriter] = {}
+        self._closed: list[tuple[FileKind, RequestFileWriter]] = []
+        self._uncommitted = 0
+        self._last_item = 0
+        self.is_in_order = True
+        self.tally = Tally()
+        self.duplicates: list[tuple[str, int]] = []
+        self.oversized: list[tuple[str, int]] = []
+
+    def add(
+        self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]
+    ) -> Iterable[int | None]:
+        """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
+
+        Not added are duplicate ids, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
+        kept in `oversized` as (what is too large, index).
+        """
+        if not self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("begin immediate")
+        first = self.next_item
+        taken = 0 if not self.known.is_empty else self._add_new(block, name_of)
+        items: Iterable[int | None] = range(first, first + taken)
+        if taken < len(block):
+            items = [*items, *self._add_matched(block[taken:], name_of)]
+        self._uncommitted += len(block)
+        if self._uncommitted >= _GROUP:
+            self.flush()
+        return items
+
+    def add_plain(self, block: PlainRequests) -> Iterable[int] | None:
+        """The same for a block in columns, of a job that has no items yet; None, with nothing done, where it needs `add`.
+
+        It needs that where earlier submissions brought items, where the block does not fit the open file, or where an id is taken.
+        """
+        if not self.known.is_empty:
+            return None
+        if not self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("begin immediate")
+        keys, before, prompts, after, model, seed = block
+        count, first = len(keys), self.next_item
+        around = len(before) + len(after)
+        writer = self._writer(
+            model, FileKind.RENDERED, size=around + len(prompts[0]) + _PREFIX_MOST, inputs=1
+        )
+        hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
+        prefixes = [
+            b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
+            for item, hashed in zip(range(first, first + count), hashes, strict=False)
+        ]
+        pieces = zip(prefixes, repeat(before), prompts, repeat(after + b"\n"))
+        lines = b"".join(chain.from_iterable(pieces))
+        if not writer.has_room_for(len(lines), count, self._limits):
+            return None
+        # Where each tail begins: after its own prefix, and after every line before it.
+        lengths = list(map(around.__add__, map(len, prompts)))
+        sizes = map(add, map(len, prefixes), map((1).__add__, lengths))
+        ends = accumulate(sizes, initial=writer.offset)
+        next(ends)
+        offsets = map(sub, map((-1).__add__, ends), lengths)
+        hashed_prompts = map(xxhash.xxh3_128_digest, prompts, repeat(seed))
+        columns = zip(keys, hashed_prompts, offsets, lengths, strict=True)
+        if not self._insert_plain(writer.id, list(chain.from_iterable(columns))):
+            return None
+        # Ids are given by SQLite here: one above the highest, which only the holder of the lock moves.
+        assert self._ledger.value("select last_insert_rowid()") == first + count - 1
+        writer.append(
+            lines, count=count, inputs=count, first_item=first, last_item=first + count - 1
+        )
+        self._took(count)
+        return range(first, first + count)
+
+    def flush(self) -> None:
+        """Commit the open group."""
+        if self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("commit")
+        self._uncommitted = 0
+
+    def _insert_plain(self, file: int, values: list[object]) -> bool:
+        """Insert new items from their values (key, hash, offset, length), flat; False, with nothing done, where an id is taken.
+
+        A hundred rows a statement: SQLite and its binding spend as much on starting a statement as on a row.
+        """
+        step = 4 * _ROWS_A_STATEMENT
+        whole = len(values) - len(values) % step
+        row = f"({self._job}, ?, ?, {file}, ?, ?, 0)"
+        into = "insert into item_rows (job, key, hash, file, offset, length, state) values "
+        groups = [values[start : start + step] for start in range(0, whole, step)]
+        rest = values[whole:]
+        statements = [(into + ",".join([row] * _ROWS_A_STATEMENT), groups)]
+        if rest:
+            statements.append((into + ",".join([row] * (len(rest) // 4)), [rest]))
+        return self._insert_all(statements)
+
+    def _insert_all(self, statements: Sequence[tuple[str, Iterable[Sequence[object]]]]) -> bool:
+        """Insert all rows of all statements, or none where the unique index objects."""
+        self._ledger.execute("savepoint run")
+        try:
+            for sql, rows in statements:
+                self._ledger.executemany(sql, rows)
+        except sqlite3.IntegrityError:
+            self._ledger.execute("rollback to run")
+            return False
+        finally:
+            self._ledger.execute("release run")
+        return True
+
+    def _took(self, count: int) -> None:
+        """Count new items and go on after them; commit when the group is full."""
+        self.tally.items += count
+        self.tally.new += count
+        self.next_item += count
+        self._uncommitted += count
+        if self._uncommitted >= _GROUP:
+            self.flush()
+
+    def _add_new(self, block: Sequence[_Indexed], name_of: Callable[[int], str]) -> int:
+        """The fast path: insert run after run of the block as new; returns how many were taken before the unique index objected."""
+        taken = 0
+        while taken < len(block):
+            n = self._add_run(block, taken, name_of)
+            if not n:
+                break
+            taken += n
+        return taken
+
+    def _add_run(self, block: Sequence[_Indexed], start: int, name_of: Callable[[int], str]) -> int:
+        """Insert the longest run from `start` that fits one writer; 0 where one of its ids is taken."""
+        model = block[start][1].model
+        writer = self._writer(
+            model,
+            FileKind.RENDERED,
+            size=len(block[start][1].tail) + _PREFIX_MOST,
+            inputs=block[start][1].inputs,
+        )
+        job, file, item, offset = self._job, writer.id, self.next_item, writer.offset
+        room = self._limits.request_count - writer.request_count
+        most, most_inputs = self._limits.input_bytes, self._limits.embedding_inputs
+        inputs_taken = writer.input_count
+        intdigest = xxhash.xxh3_64_intdigest
+        rows: list[tuple[object, ...]] = []
+        lines: list[bytes] = []
+        for index, (key, tail, its_model, inputs, hashed) in block[start : start + room]:
+            line = b'{"custom_id":"%d-1-%012x",%b\n' % (
+                item,
+                intdigest((key or "").encode()) >> 16,
+                tail,
+            )
+            end = offset + len(line)
+            inputs_taken += inputs
+            if end > most or inputs_taken > most_inputs or its_model != model:
+                inputs_taken -= inputs
+                break
+            length = len(tail)
+            rows.append(
+                (
+                    item,
+                    job,
+                    key,
+                    hashed,
+                    file,
+                    end - length - 1,
+                    length,
+                    None if key is not None else name_of(index),
+                )
+            )
+            lines.append(line)
+            offset = end
+            item += 1
+        if not self._insert_all([(_INSERT, rows)]):
+            return 0
+        self._ledger.executemany(
+            _INSERT_CONTENT, [(row[1], row[3], row[0]) for row in rows if row[2] is None]
+        )
+        writer.append(
+            b"".join(lines),
+            count=len(rows),
+            inputs=inputs_taken - writer.input_count,
+            first_item=self.next_item,
+            last_item=item - 1,
+        )
+        self.tally.items += len(rows)
+        self.tally.new += len(rows)
+        self.next_item = item
+        return len(rows)
+
+    def _add_matched(
+        self, block: Sequence[_Indexed], name_of: Callable[[int], str]
+    ) -> list[int | None]:
+        """The careful path: look every item up, and decide whether it is new, known, changed, or named twice."""
+        requests = [request for _, request in block]
+        by_key = self.known.by_key([r.key for r in requests if r.key is not None])
+        by_hash = self.known.by_hash([r.hash for r in requests if r.key is None])
+        items: list[int | None] = []
+        for index, request in block:
+            hashed = request.hash
+            if request.key is not None:
+                known = by_key.get(request.key)
+            else:
+                twins = by_hash.get(hashed, ())
+                known = next((k for k in twins if not self.known.is_seen(k.id)), None)
+            if (too_large := self._too_large(request)) is not None:
+                self.oversized.append((too_large, index))
+                items.append(None)
+                continue
+            self.tally.items += 1
+            if known is None:
+                item = self._insert(
+                    request, hashed, None if request.key is not None else name_of(index)
+                )
+                if request.key is not None:
+                    by_key[request.key] = KnownItem(
+                        id=item,
+                        hash=hashed,
+                        state=ItemState.PENDING,
+                        sends=0,
+                        vanished=0,
+                        deferred=None,
+                    )
+            elif known.id >= self._first or self.known.is_seen(known.id):
+                self.tally.items -= 1
+                self.duplicates.append((request.key or "", index))
+                items.append(None)
+                continue
+            else:
+                self._meet(known, request, hashed, name_of, index)
+                item = known.id
+            self.is_in_order = self.is_in_order and item > self._last_item
+            self._last_item = item
+            if not self.known.is_empty:
+                self._ledger.execute(
+                    "insert into positions values (?, ?)", (item, self.tally.items)
+                )
+            items.append(item)
+        return items
+
+    def _meet(
+        self,
+        known: KnownItem,
+        request: Request,
+        hashed: bytes,
+        name_of: Callable[[int], str],
+        index: int,
+    ) -> None:
+        """A known item, with the same request as before or another."""
+        self.known.see(known.id)
+        tally = self.tally
+        tally.known += 1
+        tally.returned += known.vanished
+        tally.answered += known.state == ItemState.SUCCEEDED
+        if request.key is None:
+            self._ledger.execute("insert into renamed values (?, ?)", (known.id, name_of(index)))
+        if hashed == (known.deferred or known.hash):
+            tally.unchanged += 1
+            tally.failed += known.state == ItemState.FAILED
+            if known.state == ItemState.CANCELLED:
+                tally.requeued += 1
+                self._ledger.execute("insert or ignore into again values (?)", (known.id,))
+            return
+        in_flight = known.state == ItemState.IN_FLIGHT
+        if in_flight and hashed == known.hash:
+            # Changed back while the first revision is still on its way: its answer will do after all.
+            tally.unchanged += 1
+            self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
+            return
+        tally.changed += 1
+        tally.reasked += known.state == ItemState.SUCCEEDED
+        kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
+        file, offset = self._append(request, kind, item=known.id, send=known.sends + 1)
+        self._ledger.execute(
+            "insert into revisions (item, submission, hash, file, offset, length, deferred) values (?, ?, ?, ?, ?, ?, ?)",
+            (known.id, self._submission, hashed, file, offset, len(request.tail), int(in_flight)),
+        )
+
+    def _insert(self, request: Request, hashed: bytes, name: str | None) -> int:
+        item = self.next_item
+        file, offset = self._append(request, FileKind.RENDERED, item=item, send=1)
+        self._ledger.execute(
+            _INSERT, (item, self._job, request.key, hashed, file, offset, len(request.tail), name)
+        )
+        if request.key is None:
+            self._ledger.execute(_INSERT_CONTENT, (self._job, hashed, item))
+        self.next_item += 1
+        self.tally.new += 1
+        return item
+
+    def _too_large(self, request: Request) -> str | None:
+        """What of this request is more than a whole input file may hold, or None."""
+        size, limits = len(request.tail) + _PREFIX_MOST, self._limits
+        if size > limits.input_bytes:
+            return (
+                f"the request is {size:,} bytes, and an input file may hold {limits.input_bytes:,}"
+            )
+        if request.inputs > limits.embedding_inputs:
+            return f"the request has {request.inputs:,} inputs, and an input file may hold {limits.embedding_inputs:,}"
+        return None
+
+    def _append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
+        line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
+        writer = self._writer(request.model, kind, size=len(line), inputs=request.inputs)
+        offset = writer.offset + len(line) - len(request.tail) - 1
+        writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
+        return writer.id, offset
+
+    def _writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
+        writer = self._writers.get((model, kind))
+        # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
+        if writer is not None and (
+            not writer.request_count
+            or writer.has_room(size=size, inputs=inputs, limits=self._limits)
+        ):
+            return writer
+        if writer is not None:
+            writer.close()
+            self._closed.append((kind, writer))
+        if len(self._writers) >= _OPEN_WRITERS_MOST:
+            (old_model, old_kind), old = next(iter(self._writers.items()))
+            del self._writers[old_model, old_kind]
+            old.close()
+            self._closed.append((old_kind, old))
+        writer = self._writers[model, kind] = RequestFileWriter(
+            self._ledger,
+            job=self._job,
+            submission=self._submission,
+            kind=kind,
+            endpoint=self._endpoint,
+            model=model,
+        )
+        return writer
+
+    def close_files(self) -> None:
+        """Make every request file durable under its name; the rows still say `writing`."""
+        self.flush()
+        self._closed += [(kind, writer) for (_, kind), writer in self._writers.items()]
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def finish_files(self) -> None:
+        """Record what the files hold, inside the caller's transaction: those with something to send are fresh."""
+        for kind, writer in self._closed:
+            is_fresh = kind == FileKind.RENDERED and writer.request_count > 0
+            writer.finish(FileState.FRESH if is_fresh else FileState.USED)
+
+    def abandon(self) -> None:
+        """Drop the open group and every file."""
+        if self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("rollback")
+        for writer in (*self._writers.values(), *(writer for _, writer in self._closed)):
+            writer.abandon()

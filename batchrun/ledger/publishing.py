@@ -1,0 +1,133 @@
+"""Making a submission visible: what changes of the items that the job had before. All of it inside the submission's last transaction."""
+
+from collections.abc import Sequence
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.history import keep_history
+from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
+from batchrun.ledger.known import KnownItems
+from batchrun.ledger.states import ItemEvent, ItemState
+
+
+def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> None:
+    """Changed items take their new request, or wait with it until the one in flight is settled."""
+    mine = (submission,)
+    chosen = "select item from revisions where submission = ? and deferred = 0"
+    _return_seen(ledger, job, at)
+    ledger.execute(
+        "update item_rows set name = r.name from renamed r where r.item = item_rows.id and item_rows.name is not r.name"
+    )
+    keep_history(ledger, chosen, mine)
+    ledger.execute(f"delete from queue where item in ({chosen})", mine)
+    ledger.execute(f"delete from bad_items where item in ({chosen})", mine)
+    move_items(
+        ledger,
+        job=job,
+        event=ItemEvent.REVISED,
+        where=f"id in ({chosen})",
+        parameters=mine,
+        at=at,
+        sets="batch = null",
+    )
+    ledger.execute(
+        "update item_rows set hash = r.hash, file = r.file, offset = r.offset, length = r.length "
+        "from revisions r where r.item = item_rows.id and r.submission = ? and r.deferred = 0",
+        mine,
+    )
+    # Older waiting revisions are overtaken by this submission's, and by a change back to what is in flight.
+    ledger.execute(
+        "delete from revisions where submission <> ? and item in (select item from revisions where submission = ?)",
+        (submission, submission),
+    )
+    ledger.execute("delete from revisions where item in (select item from dropped)")
+    ledger.execute("delete from revisions where submission = ? and deferred = 0", mine)
+
+
+def _return_seen(ledger: Ledger, job: int, at: int) -> None:
+    """Items that had vanished and are back."""
+    back = ledger.execute(
+        "select state, count(*) from item_rows where job = ? and vanished = 1 and id in (select item from positions) group by state",
+        (job,),
+    ).fetchall()
+    ledger.execute(
+        "update item_rows set vanished = 0 where job = ? and vanished = 1 and id in (select item from positions)",
+        (job,),
+    )
+    for state, n in back:
+        count_vanished(ledger, job=job, state=ItemState(state), n=n, to=0, at=at)
+
+
+def requeue_cancelled(ledger: Ledger, *, job: int, at: int) -> None:
+    """Cancelled items that are submitted again are wanted again."""
+    again = "select item from again"
+    keep_history(ledger, again, ())
+    ledger.execute(
+        "insert or ignore into queue (item, job, not_before) select item, ?, 0 from again",
+        (job,),
+    )
+    move_items(
+        ledger,
+        job=job,
+        event=ItemEvent.REQUEUED,
+        where="id in (select item from again)",
+        at=at,
+        sets="batch = null",
+    )
+
+
+def flag_vanished(ledger: Ledger, known: KnownItems, *, job: int, at: int) -> None:
+    """Vanished items leave the outputs; those still pending will not be sent."""
+    ledger.execute("create temp table gone (item integer primary key, state integer) strict")
+    ledger.executemany("insert into gone values (?, ?)", known.vanished())
+    gone = "id in (select item from gone)"
+    move_items(
+        ledger,
+        job=job,
+        event=ItemEvent.CANCELLED,
+        where=f"{gone} and state = 0",
+        at=at,
+    )
+    ledger.execute("delete from queue where item in (select item from gone)")
+    ledger.execute("delete from revisions where item in (select item from gone)")
+    groups = ledger.execute(
+        f"select state, count(*) from item_rows where {gone} group by state"
+    ).fetchall()
+    ledger.execute(f"update item_rows set vanished = 1 where {gone}")
+    for state, n in groups:
+        count_vanished(ledger, job=job, state=ItemState(state), n=n, to=1, at=at)
+    ledger.execute("drop table gone")
+
+
+def record_order(ledger: Ledger, *, job: int, is_in_order: bool) -> None:
+    """Positions where the order of the ids is not the order of the data any more."""
+    ledger.execute(
+        "delete from item_order where item in (select id from item_rows where job = ?)",
+        (job,),
+    )
+    if not is_in_order:
+        ledger.execute("insert into item_order select item, position from positions")
+
+
+def record_bad(
+    ledger: Ledger, bad: Sequence[tuple[str, str, str]], *, job: int, first: int, at: int
+) -> None:
+    """Failures for the bad lines of this submission; those of the one before are gone."""
+    old = ledger.execute(
+        "select vanished, count(*) from item_rows where job = ? and file is null group by vanished",
+        (job,),
+    ).fetchall()
+    if old:
+        ledger.execute(
+            "delete from bad_items where item in (select id from item_rows where job = ? and file is null)",
+            (job,),
+        )
+        ledger.execute("delete from item_rows where job = ? and file is null", (job,))
+        for vanished, n in old:
+            count_removed(ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=at)
+    for item, (name, cause, message) in enumerate(bad, first):
+        ledger.execute(
+            "insert into item_rows (id, job, state, name) values (?, ?, ?, ?)",
+            (item, job, ItemState.FAILED, name),
+        )
+        ledger.execute("insert into bad_items values (?, ?, ?)", (item, cause, message))
+    count_added(ledger, job=job, event=ItemEvent.BAD, n=len(bad), at=at)
