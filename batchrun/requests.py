@@ -183,7 +183,7 @@ class RequestBuilder:
             return None
         if not all(map(_STEERING.isdisjoint, block)):
             return None
-        keys = [fields.get("id") for fields in block]
+        keys: list[Any] = [fields.get("id") for fields in block]
         if set(map(type, keys)) != {str} or not _are_plain_ids(keys):
             return None
         texts = self._prompt.render_block(block)
