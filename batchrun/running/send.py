@@ -60,6 +60,9 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
         if _is_for_later(exc) or exc.status not in (400, 413, 422):
             put_off(ctx, batch, exc)
             return
+        if _is_too_large(batch, exc):
+            cut_smaller(ctx, batch, f"the service found the input file too large: {exc}")
+            return
         reject(ctx, batch, f"the service refused the input file: {exc}")
         return
     except BackendError as exc:
@@ -213,6 +216,11 @@ def _is_for_later(exc: BackendError) -> bool:
 
 def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) -> None:
     ledger = ctx.ledger
+    if _is_too_large(batch, exc):
+        row = ledger.row("select * from batch_rows where id = ?", (batch["id"],))
+        assert row is not None
+        cut_smaller(ctx, row, f"the service found the batch too large: {exc}")
+        return
     about_file = (
         isinstance(exc, NotFound) or exc.param == "input_file_id" or "file" in str(exc).lower()
     )
@@ -234,6 +242,20 @@ def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) 
             reason=str(exc),
             **({"input_file_id": None} if event == BatchEvent.ABSENT else {}),
         )
+
+
+def _is_too_large(batch: sqlite3.Row, exc: BackendError) -> bool:
+    return exc.status == 413 and batch["request_count"] > 1
+
+
+def cut_smaller(ctx: PassContext, batch: sqlite3.Row, message: str) -> None:
+    """Release the items of a batch that the service refused for its size; from now on the job's batches are half as large."""
+    with ctx.ledger.transaction():
+        ctx.ledger.execute(
+            "update jobs set request_cap = ? where id = ?",
+            (batch["request_count"] // 2, batch["job"]),
+        )
+    reject(ctx, batch, message, outcome=Outcome.RELEASED)
 
 
 def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
