@@ -1,12 +1,10 @@
 """`batchrun cancel`: stop a job, keeping what is paid for."""
 
-import sys
-
 import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import is_terminal, put, put_json, tell
+from batchrun.cli.printing import ask, can_ask, put, put_json, tell
 from batchrun.cli.signals import LongRunning
 
 
@@ -30,8 +28,7 @@ def command(
 
     batchrun = open_batchrun(invocation, home, backend=backend)
     batchrun.job(job)
-    can_ask = is_terminal(sys.stdin) and is_terminal(sys.stderr)
-    if can_ask and not yes and not click.confirm(f"Cancel {job}?", err=True):
+    if can_ask() and not yes and not ask(f"Cancel {job}?"):
         raise GuardError(f"{job}: not confirmed; nothing was changed.")
     batchrun.cancel(job)
     result = batchrun.tick(work_s=0)

@@ -29,28 +29,29 @@ def ended_line(job: "JobStatus", option: str) -> str:
     return safe(line)
 
 
-def open_line(job: "JobStatus", option: str) -> str:
-    """One line for a job that is not done: how far it is and why it waits."""
+def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> str:
+    """One line for a job that is not done: how far it is and why it waits, but for reasons that stand above it already."""
     left = job.counts["pending"] + job.counts["in_flight"]
-    line = f"{job.name} ({job.profile}): {left:,} of {job.item_count:,} items open"
-    if job.waiting:
-        line += f"; {'; '.join(job.waiting)}"
+    parts = [f"{job.name} ({job.profile}): {left:,} of {job.item_count:,} items open"]
+    parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
-        line += f"; next look {rfc3339(job.next_at)}"
-    return safe(f"{line}. Go on with: batchrun wait {job.label}{option}")
+        parts.append(f"next look {rfc3339(job.next_at)}")
+    return safe(f"{'; '.join(parts)}. Go on with: batchrun wait {job.label}{option}")
 
 
-def show_jobs(batchrun: "Batchrun", jobs: Iterable["JobStatus"]) -> None:
-    """The line of each job: of those that are done on stdout, the others are no result."""
+def show_jobs(
+    batchrun: "Batchrun", jobs: Iterable["JobStatus"], *, told: Collection[str] = ()
+) -> None:
+    """The line of each job: of those that are done on stdout, with the causes of failure; the others are no result."""
     option = home_option(batchrun.home)
     for job in jobs:
         if job.is_open:
-            tell(open_line(job, option))
-        else:
-            put(ended_line(job, option))
-            if job.counts["failed"]:
-                for group in batchrun.failures((job.label,)):
-                    put(safe(f"  {group.count:,} x {group.cause}: {group.title}"))
+            tell(open_line(job, option, told=told))
+            continue
+        put(ended_line(job, option))
+        if job.counts["failed"]:
+            for group in batchrun.failures((job.label,)):
+                put(safe(f"  {group.count:,} x {group.cause}: {group.title}"))
 
 
 def show_problems(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import logging
+
     from batchrun.clock import Clock
 
 _ONCE = frozenset({"--fresh"})  # repeated, it would start over once more
@@ -15,6 +17,7 @@ class Invocation:
     def __init__(self, arguments: Sequence[str] = (), clock: "Clock | None" = None) -> None:
         self.arguments = tuple(arguments)
         self.verbosity = 0
+        self._handler: logging.Handler | None = None
         self._clock = clock
 
     @property
@@ -43,10 +46,17 @@ class Invocation:
         import time
 
         self.verbosity = verbosity
-        handler = logging.StreamHandler(sys.stderr)
+        self._handler = handler = logging.StreamHandler(sys.stderr)
         formatter = logging.Formatter("%(asctime)sZ %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
         logger = logging.getLogger("batchrun")
-        logger.handlers[:] = [handler]
+        logger.addHandler(handler)
         logger.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
+
+    def close(self) -> None:
+        """End the logging that this call began."""
+        if self._handler is not None:
+            import logging
+
+            logging.getLogger("batchrun").removeHandler(self._handler)

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str], *, clock: "Clock | None" = None) -> int:
             list(arguments), prog_name="batchrun", standalone_mode=False, obj=invocation
         )
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED  # at a question, or before the command had begun
+        return INTERRUPTED  # a command that only looks, or before one had begun
     except SystemExit as exc:  # shell completion
         return exc.code if isinstance(exc.code, int) else 0
     except Exception as exc:  # noqa: BLE001 - the one handler: nothing may reach the user as a traceback

@@ -48,6 +48,18 @@ def put_bytes(block: bytes) -> bool:
     return True
 
 
+def ask(question: str) -> bool:
+    """Whether the person at the terminal says yes; anything else, the end of input too, is a no."""
+    _write(sys.stderr, f"{question} [y/N]: ")
+    # Not `input`: it swallows a Ctrl-C that comes while it flushes.
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def can_ask() -> bool:
+    """Whether somebody is there to be asked."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person is likely to look at it now."""
     return stream is not None and not stream.closed and stream.isatty()

@@ -100,12 +100,13 @@ def _batch_line(batch: BatchStatus, now: int) -> str:
 
 def age(seconds: int) -> str:
     """`42 s`, `5 min`, `3 h 20 min`, `2 d 4 h`."""
+    seconds = max(0, seconds)  # clocks are set back
     minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
     if days:
         return f"{days} d {hours % 24} h"
     if hours:
         return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{max(0, seconds)} s"
+    return f"{minutes} min" if minutes else f"{seconds} s"
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import click
-
 from batchrun.api import Batchrun, Prepared, worst_exit_code
 from batchrun.cli.errors import error_json, problem_json, show_error, show_warnings
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.printing import is_terminal
+from batchrun.cli.printing import ask, can_ask, is_terminal
 from batchrun.errors import UsageError
 from batchrun.ledger.submissions import Tally
 from batchrun.prepare import SubmitOptions
@@ -102,10 +100,9 @@ def _asking(*, yes: bool) -> Callable[[Prepared], bool]:
         tally = prepared.tally
         assert tally is not None
         count = tally.new + tally.changed + tally.requeued
-        if yes or count <= ASK_ABOVE or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        if yes or count <= ASK_ABOVE or not can_ask():
             return True
-        question = f"{prepared.job}: send {count:,} items to {prepared.profile!r}?"
-        return click.confirm(question, err=True, default=False)
+        return ask(f"{prepared.job}: send {count:,} items to {prepared.profile!r}?")
 
     return agree
 

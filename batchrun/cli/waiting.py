@@ -44,14 +44,13 @@ def wait_for(
         observed = dataclasses.replace(batchrun, observer=notes)
         result, is_done = observed.wait(jobs, until=until)
     found = batchrun.status(jobs)
+    codes = [*codes, *(job.exit_code for job in found)]
+    codes += show_problems(result.problems, invocation, told=notes.told)
     if invocation.is_json:
         put_json(pass_json(batchrun, jobs=found, problems=result.problems, next_at=result.next_at))
     else:
-        show_jobs(batchrun, found)
-    ended = [*codes, *(job.exit_code for job in found)]
-    ended += [] if is_done else [NotFinished.exit_code]
-    ended += show_problems(result.problems, invocation, told=notes.told)
-    return worst_exit_code(ended)
+        show_jobs(batchrun, found, told={*notes.told, *map(str, result.problems)})
+    return worst_exit_code(codes if is_done else [*codes, NotFinished.exit_code])
 
 
 def _progress(

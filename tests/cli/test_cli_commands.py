@@ -1,0 +1,393 @@
+"""What each command prints and returns, against a Batch service on loopback."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from clikit import Desk
+
+from batchrun.service.service import BatchService
+
+MIXED = ("one", "two", "refuse me", "too long")
+
+
+def test_run_goes_the_whole_way(desk: Desk, service: BatchService) -> None:
+    called = desk.call("run", desk.job())
+    assert called.code == 0
+    outputs = desk.folder / "outputs" / "faq"
+    assert called.out == f"faq (openai): done, all 2 items succeeded. Outputs: {outputs}\n"
+    assert called.err == "faq (openai): 2 items: 2 new\n"
+    assert [(line["id"], line["output"]) for line in desk.outputs()] == [
+        ("q1", "Q: one"),
+        ("q2", "Q: two"),
+    ]
+    assert json.loads((outputs / "manifest.json").read_text())["complete"] is True
+
+
+def test_run_on_a_finished_job_does_nothing_and_ends_the_same(
+    desk: Desk, service: BatchService
+) -> None:
+    path = desk.job("faq", *MIXED)
+    first = desk.call("run", path)
+    before = dict(service.charges())
+    results = (desk.folder / "outputs" / "faq" / "results.jsonl").read_bytes()
+    second = desk.call("run", path)
+    assert (first.code, second.code) == (3, 3)
+    assert second.out == first.out
+    assert dict(service.charges()) == before
+    assert (desk.folder / "outputs" / "faq" / "results.jsonl").read_bytes() == results
+
+
+def test_run_says_what_failed_and_where_to_look(desk: Desk, service: BatchService) -> None:
+    called = desk.call("run", desk.job("faq", *MIXED))
+    lines = called.out.splitlines()
+    assert "finished, 2 of 4 items succeeded, 2 failed." in lines[0]
+    assert lines[0].endswith("What to do: batchrun failures faq@openai")
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["1 x bad_request", "1 x length"]
+
+
+def test_run_with_a_limit_takes_the_first_items_and_run_takes_the_rest(
+    desk: Desk, service: BatchService
+) -> None:
+    path = desk.job("faq", "one", "two", "three")
+    assert desk.call("run", "--limit", "1", path).out.count("all 1 items") == 1
+    assert desk.call("run", path).out.count("all 3 items") == 1
+    assert set(dict(service.charges()).values()) == {1}
+    assert len(dict(service.charges())) == 3
+
+
+def test_run_takes_items_from_a_file_or_stdin(
+    desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.write("faq.jsonl", {"job": "faq", "model": "m", "prompt": "{{ text }}"})
+    items = desk.write("items.csv", "id,text", "a,apple", "b,pear")
+    assert desk.call("run", "--items", items, path).code == 0
+    assert [line["id"] for line in desk.outputs()] == ["a", "b"]
+    more = Path(desk.write("more.jsonl", *({"id": i, "text": i} for i in "abc")))
+    with more.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert desk.call("run", "--items", "-", path).code == 0
+    assert [line["id"] for line in desk.outputs()] == ["a", "b", "c"]
+
+
+def test_run_with_a_time_limit_ends_with_4_and_goes_on(desk: Desk, service: BatchService) -> None:
+    called = desk.call("run", "--timeout", "0", desk.job())
+    assert (called.code, called.out) == (4, "")
+    assert "2 of 2 items open" in called.err
+    assert "Go on with: batchrun wait faq@openai" in called.err
+    assert desk.call("wait", "--for", "0").code == 4
+    assert desk.call("wait").code == 0
+
+
+def test_submit_queues_sends_and_returns(desk: Desk, service: BatchService) -> None:
+    called = desk.call("submit", desk.job())
+    assert called.code == 0
+    assert called.out.splitlines() == [
+        f"faq (openai): 2 items: 2 new. Outputs: {desk.folder}/outputs/faq",
+        f"home: {desk.folder}/.batchrun",
+    ]
+    assert called.err == "Go on with: batchrun wait\n"
+    assert len(service.list_batches()["data"]) == 1
+
+
+def test_submit_again_sends_only_what_is_new_or_changed(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq", "one", "two"))
+    path = desk.job("faq", "one", "two changed", "three")
+    assert desk.call("submit", path).out.startswith(
+        "faq (openai): 3 items: 1 new, 1 changed, 1 unchanged."
+    )
+    assert desk.call("wait").code == 0
+    assert sorted(dict(service.charges()).values()) == [1, 1, 1, 1]
+
+
+def test_a_dry_run_counts_and_changes_nothing(desk: Desk, service: BatchService) -> None:
+    path = desk.job("faq", "one", "two")
+    called = desk.call("submit", "--dry-run", path)
+    assert called.out == "faq (openai): 2 items: 2 new. Nothing was sent (--dry-run)\n"
+    assert not (desk.folder / ".batchrun").exists()
+    desk.call("run", path)
+    desk.job("faq", "one", "changed")
+    assert "1 changed, 1 unchanged" in desk.call("submit", "--dry-run", path).out
+    assert len(service.list_batches()["data"]) == 1
+    assert desk.call("status", "faq").code == 0
+
+
+def test_a_dry_run_needs_no_key(desk: Desk) -> None:
+    assert desk.call("submit", "--dry-run", desk.job()).code == 0
+
+
+def test_the_guard_on_asking_again_says_both_ways_out(desk: Desk, service: BatchService) -> None:
+    texts = [f"text {n}" for n in range(101)]
+    desk.call("run", desk.job("faq", *texts))
+    path = desk.job("faq", *texts, "new", prompt="Changed: {{ text }}")
+    called = desk.call("submit", path)
+    assert (called.code, called.out) == (8, "")
+    assert "--reask" in called.err
+    assert "--new-only" in called.err
+    assert desk.call("run", "--new-only", path).code == 0
+    assert [line["output"] for line in desk.outputs()][-2:] == ["Q: text 100", "Changed: new"]
+    assert desk.call("run", "--reask", path).code == 0
+    assert {line["output"].split(":")[0] for line in desk.outputs()} == {"Changed"}
+
+
+def test_a_job_belongs_to_its_file_until_it_is_moved(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq"))
+    other = desk.write("other.jsonl", (desk.folder / "faq.jsonl").read_bytes())
+    refused = desk.call("run", other)
+    assert refused.code == 5
+    assert "--replace" in refused.err
+    assert desk.call("run", "--replace", other).code == 0
+
+
+def test_fresh_starts_over_and_keeps_the_old_job(desk: Desk, service: BatchService) -> None:
+    path = desk.job()
+    desk.call("run", path)
+    assert desk.call("run", "--fresh", "--yes", path).code == 0
+    jobs = desk.call("status", "--json").json["jobs"]
+    assert len(jobs) == 2
+    assert sorted(dict(service.charges()).values()) == [1, 1, 1, 1]
+
+
+def test_tick_speaks_only_when_a_job_has_ended(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job("faq", "one", "refuse me"))
+    for _ in range(1_000):
+        desk.clock.advance(60)
+        called = desk.call("tick")
+        if called.out:
+            break
+        assert (called.code, called.err) == (0, "")
+    assert called.code == 3
+    assert called.out.startswith("faq (openai): finished, 1 of 2 items succeeded, 1 failed.")
+    again = desk.call("tick")
+    assert (again.code, again.out, again.err) == (0, "", "")
+
+
+def test_status_is_a_table_with_the_batches_in_flight(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job())
+    called = desk.call("status")
+    header, row, batch = called.out.splitlines()
+    assert header.split() == ["JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "OPEN", "STATE"]
+    assert row.split() == ["faq", "openai", "2", "0", "0", "2", "1", "in", "flight"]
+    assert batch.strip().startswith("batch_")
+    assert "next look 2026-" in batch
+    assert (called.code, desk.call("status", "faq").code) == (0, 4)
+    desk.call("wait")
+    assert desk.call("status", "faq@openai").code == 0
+
+
+def test_status_of_a_home_without_jobs_says_so(desk: Desk) -> None:
+    desk.call("run", desk.job())  # no key: the home is there, the job is not
+    called = desk.call("status")
+    assert (called.code, called.out) == (0, f"no jobs yet in {desk.folder}/.batchrun\n")
+
+
+def test_status_check_fails_when_nothing_ticks(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job())
+    assert desk.call("status", "--check").out.startswith("ok: ")
+    desk.clock.advance(3_700)
+    late = desk.call("status", "--check")
+    assert late.code == 4
+    assert "still runs `batchrun tick`" in late.err
+    assert desk.call("status", "--check", "--max-age", "2h").code == 0
+    assert desk.call("status", "--check", "--json").json["overdue"] is True
+    desk.call("wait")
+    desk.clock.advance(100_000)
+    assert desk.call("status", "--check").code == 0  # nothing to do is no reason to worry
+
+
+def test_status_watches_until_nothing_is_open(desk: Desk, service: BatchService) -> None:
+    path = desk.job()
+    desk.call("run", path)
+    assert desk.call("status", "--watch").out.count("done") == 1
+
+
+def test_results_stream_at_any_time(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job())
+    early = desk.call("results", "faq")
+    assert [json.loads(line)["output"] for line in early.out.splitlines()] == [None, None]
+    refused = desk.call("results", "faq", "--complete")
+    assert (refused.code, refused.out) == (4, "")
+    assert "2 open items" in refused.err
+    desk.call("wait")
+    whole = desk.call("results", "faq", "--complete")
+    assert whole.out.encode() == (desk.folder / "outputs/faq/results.jsonl").read_bytes()
+    table = desk.call("results", "faq", "--format", "csv").out
+    assert table.splitlines()[0].startswith("id,")
+
+
+def test_results_as_files_are_written_now(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job(output={"files": "{{ id }}.md"}))
+    called = desk.call("results", "faq", "--format", "files")
+    assert called.out == f"{desk.folder}/outputs/faq\n"
+    assert json.loads((desk.folder / "outputs/faq/manifest.json").read_text())["complete"] is False
+    desk.call("wait")
+    document = desk.call("results", "faq", "--format", "files", "--json").json
+    assert document["complete"] is True
+    assert (desk.folder / "outputs/faq/files/q1.md").read_text().strip() == "Q: one"
+
+
+def test_failures_have_their_fix_and_command(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq", *MIXED))
+    called = desk.call("failures")
+    assert called.code == 0
+    assert "faq (openai): 1 x length: the answer was cut at max_output_tokens" in called.out
+    assert f"  command: batchrun submit {desk.folder}/faq.jsonl" in called.out
+    groups = desk.call("failures", "--json", "faq").json["failures"]
+    assert {(group["cause"], group["count"]) for group in groups} == {
+        ("bad_request", 1),
+        ("length", 1),
+    }
+
+
+def test_commands_to_paste_name_the_home_where_they_would_not_find_it(
+    desk: Desk, service: BatchService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.call("run", desk.job("faq", *MIXED))
+    monkeypatch.chdir(tmp_path)
+    home = str(desk.folder / ".batchrun")
+    assert f"--home {home}" in desk.call("failures", "--home", home).out
+    monkeypatch.setenv("BATCHRUN_HOME", home)
+    assert "--home" not in desk.call("failures").out
+
+
+def test_no_failures_are_no_news(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job())
+    assert desk.call("failures").out == "no failed items\n"
+
+
+def test_explain_tells_the_life_of_an_item(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq", *MIXED))
+    called = desk.call("explain", "faq", "q3")
+    assert called.out.startswith("item q3 of faq (openai): failed\n")
+    for word in ("request: ", "attempt 1: failed", "custom_id 3-1-", "raw: {", "created"):
+        assert word in called.out
+    found = desk.call("explain", "--json", "faq", "q1").json
+    assert (found["id"], found["state"], found["output"]) == ("q1", "succeeded", "Q: one")
+    unknown = desk.call("explain", "faq", "q9")
+    assert unknown.code == 2
+    assert "Near it: " in unknown.err
+
+
+def test_foreign_text_cannot_move_the_cursor(desk: Desk, service: BatchService) -> None:
+    assert desk.call("run", desk.job("faq", "escape", "hostile refusal")).code == 3
+    for words in (("failures",), ("explain", "faq", "q1"), ("explain", "faq", "q2"), ("status",)):
+        called = desk.call(*words)
+        assert called.code == 0
+        assert "\x1b" not in called.out + called.err
+    assert "\\x1b[2Jgone" in desk.call("failures").out
+
+
+def test_retry_queues_failed_items_as_they_were_sent(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq", *MIXED))
+    assert desk.call("retry", "faq", "q3").out == "1 items queued. Go on with: batchrun wait faq\n"
+    assert desk.call("retry", "faq").out.startswith("1 items queued.")
+    assert desk.call("wait").code == 3
+    assert sorted(dict(service.charges()).values()) == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("faq", "q1"), "item 'q1': it has an answer. --redo asks again, and pays again."),
+        (("faq", "nope"), "item 'nope': there is no such item."),
+        (("gone",), "no job 'gone'"),
+        (("faq", "--redo"), "--redo without an ITEM asks, and pays for, every item"),
+    ],
+)
+def test_retry_refuses_what_it_would_not_do(
+    desk: Desk, service: BatchService, words: tuple[str, ...], told: str
+) -> None:
+    desk.call("run", desk.job())
+    called = desk.call("retry", *words)
+    assert called.code == 2
+    assert told in called.err
+    assert desk.call("retry", "faq").out == "no failed items in faq: nothing to do\n"
+
+
+def test_redo_asks_an_answered_item_again(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job())
+    assert desk.call("retry", "--json", "--redo", "faq", "q1").json == {"job": "faq", "queued": 1}
+    assert desk.call("wait").code == 0
+    assert len(dict(service.charges())) == 3
+
+
+def test_cancel_keeps_what_is_paid_and_stops_the_rest(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job())
+    called = desk.call("cancel", "faq")
+    assert called.code == 0
+    assert called.out.startswith("faq@openai: ")
+    assert desk.call("wait").code == 0
+    counts = desk.call("status", "--json").json["jobs"][0]["counts"]
+    assert counts["pending"] == counts["in_flight"] == 0
+    assert counts["succeeded"] + counts["cancelled"] == 2
+
+
+def test_new_writes_a_job_file_that_check_takes(desk: Desk) -> None:
+    data = desk.write("data/reviews.csv", "id,text,label", "1,fine,good", "2,poor,bad")
+    called = desk.call("new", data, "-o", "jobs.jsonl")
+    assert (called.code, called.out) == (0, "")
+    assert desk.call("check", "jobs.jsonl").out == "reviews (openai): ok, 2 items\n"
+    refused = desk.call("new", data, "-o", "jobs.jsonl")
+    assert refused.code == 2
+    assert "--yes replaces it" in refused.err
+    assert desk.call("new", "--yes", data, "-o", "jobs.jsonl").code == 0
+    printed = json.loads(desk.call("new", data).out)
+    assert printed["items"] == "data/reviews.csv"
+    assert desk.call("new", "gone.csv").code == 5
+    assert desk.call("new", data, "-o", "no/such/folder.jsonl").code == 2
+
+
+def test_the_schema_takes_job_lines(desk: Desk) -> None:
+    schema: Any = json.loads(desk.call("schema").out)
+    check = jsonschema_rs.validator_for(schema)
+    assert check.is_valid({"job": "faq", "model": "m", "prompt": "{{ text }}"})
+    assert not check.is_valid({"job": "faq", "promt": "x"})
+
+
+def test_check_looks_and_leaves_nothing(desk: Desk) -> None:
+    path = desk.job("faq", "one", "two", max_output_tokens=10)
+    called = desk.call("check", path)
+    assert (called.code, called.out) == (0, "faq (openai): ok, 2 items\n")
+    assert "(warning)" in called.err
+    assert [entry.name for entry in desk.folder.iterdir()] == ["faq.jsonl"]
+    document = desk.call("check", "--json", path).json
+    assert document["jobs"][0]["items"]["all"] == 2
+    assert document["jobs"][0]["warnings"][0]["line"] == 1
+
+
+def test_json_documents_of_the_whole_way(desk: Desk, service: BatchService) -> None:
+    path = desk.job("faq", *MIXED)
+    submitted = desk.call("submit", "--json", path).json
+    assert submitted["home"] == str(desk.folder / ".batchrun")
+    assert submitted["jobs"][0]["items"]["new"] == 4
+    assert submitted["next_at"].endswith("Z")
+    waited = desk.call("wait", "--json")
+    assert waited.code == 3
+    assert waited.json["jobs"][0]["counts"]["failed"] == 2
+    assert waited.json["next_at"] is None or waited.json["problems"] == []
+    assert desk.call("run", "--json", path).json["jobs"][0]["open"] is False
+    assert desk.call("tick", "--json").json["jobs"] == []
+
+
+def test_v_logs_each_transition_and_no_key(desk: Desk, service: BatchService) -> None:
+    called = desk.call("run", "-v", desk.job())
+    assert "creating -> created" in called.err
+    assert "sk-rehearsal" not in called.err
+    assert logging.getLogger("batchrun").handlers == []
+
+
+def test_v_twice_logs_no_key_either(desk: Desk, service: BatchService) -> None:
+    called = desk.call("run", "-vv", desk.job())
+    assert called.code == 0
+    assert "sk-rehearsal" not in called.err
+
+
+@pytest.mark.model
+def test_the_local_backend_needs_no_key(desk: Desk) -> None:
+    pytest.importorskip("xllamacpp")
+    called = desk.call("run", "--backend", "local", desk.job("faq", "Say yes."))
+    assert called.code == 0
+    assert (desk.folder / "outputs" / "faq@local").is_dir()
