@@ -15,6 +15,9 @@ from batchrun.ledger.home import Home, machine_identity
 from batchrun.ledger.schema import SCHEMA_VERSION
 
 BUSY_TIMEOUT_S = 30
+_SMALLEST_DATABASE = (
+    512  # bytes: SQLite takes a shorter file for an empty database, and would write over it
+)
 _CACHE_KIB = 16_000  # a bound on page cache; larger ones bought nothing (docs/performance.md)
 
 
@@ -111,6 +114,7 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
             f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
         )
     existed = home.database.exists()
+    _check_not_lost(home)
     if not existed:
         _touch(home.database)
     elif not os.access(home.database, os.W_OK) or not os.access(home.path, os.W_OK):
@@ -223,6 +227,18 @@ def is_copied(ledger: Ledger) -> str | None:
         if stored.get(key) != now[key] and stored.get(key) and now[key]
     ]
     return ", ".join(f"{key} was {stored[key]!r}, is {now[key]!r}" for key in changed) or None
+
+
+def _check_not_lost(home: Home) -> None:
+    """A ledger that is gone or cut to nothing is never begun anew beside what it sent: all of that would be asked and paid again."""
+    size = home.database.stat().st_size if home.database.exists() else 0
+    if 0 < size < _SMALLEST_DATABASE:
+        raise _ledger_error(sqlite3.DatabaseError("file is not a database"), home.database)
+    if not size and any(home.requests.glob("*.jsonl")):
+        raise LedgerError(
+            f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent. Restore batchrun.db from a backup. "
+            "To start over, move the whole home away; what it had sent may then be paid for twice."
+        )
 
 
 def _touch(path: Path) -> None:

@@ -6,6 +6,7 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -109,7 +110,8 @@ class _Lines:
     ) -> None:
         self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
         self._has_run = has_run
-        self._read = make_reader(settings)
+        # The job may have moved to another endpoint since this batch was made.
+        self._read = make_reader(replace(settings, endpoint=batch["endpoint"]))
         self._attempts_limit = settings.attempts
         self._no_delay = batch["profile"] == "local"
         self._is_cancelled = bool(batch["cancel_requested"])

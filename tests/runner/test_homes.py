@@ -1,0 +1,476 @@
+"""Homes: one process at a time, one place, one account, a disk that may fill; nothing is sent where any of it is in doubt."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runnerkit import NewWorld, World, items
+
+from batchrun.errors import (
+    Ambiguous,
+    AuthError,
+    HomeLocked,
+    LedgerError,
+    NotFound,
+    Transient,
+    WrongAccount,
+)
+from batchrun.ledger.connection import open_for_reading, open_ledger
+from batchrun.ledger.home import Home
+from batchrun.ledger.lock import pass_lock
+from batchrun.testing_backend import Fault
+
+# -- two processes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pass_that_meets_another_one_gives_way(world: World) -> None:
+    world.write(items(3))
+    world.submit(send=False)
+    with pass_lock(world.home, wait_s=0):
+        assert world.api().tick() is None
+        with pytest.raises(HomeLocked, match="another batchrun is at work"):
+            world.tick()
+        with pytest.raises(HomeLocked):
+            world.api(lock_wait_s=0.0).submit([world.job_file])
+    assert world.remotes() == []
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_tick_with_nothing_to_do_needs_neither_lock_nor_backend(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    calls = list(world.backend.calls)
+    with pass_lock(world.home, wait_s=0):
+        result = world.api().tick()
+    assert result is not None
+    assert result.next_at is not None
+    assert world.backend.calls == calls
+
+
+def test_the_lock_of_a_dead_process_is_free(world: World) -> None:
+    world.write(items(1))
+    world.submit(send=False)
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom batchrun.ledger.home import Home\n"
+        "from batchrun.ledger.lock import pass_lock\n"
+        "with pass_lock(Home(Path(sys.argv[1])), wait_s=0):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(world.home.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout.readline() == b"held\n"
+    assert world.api().tick() is None
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    holder.stdin.close()
+    world.run()
+    assert world.tally() == {"succeeded": 1}
+
+
+def test_two_submits_at_once_wait_for_each_other(world: World) -> None:
+    for name in ("one", "two"):
+        world.write(items(50), world.folder / f"{name}.jsonl", job=name)
+    running = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                _source(world, f"world.submit(world.folder / '{name}.jsonl', send=False)"),
+            ]
+        )
+        for name in ("one", "two")
+    ]
+    assert [process.wait(60) for process in running] == [0, 0]
+    world.run()
+    assert set(world.executions().values()) == {1}
+    assert len(world.executions()) == 100
+
+
+# -- copies -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_copied_home_sends_nothing(world: World) -> None:
+    world.write(items(3))
+    world.submit(send=False)
+    (world.folder / "copy").mkdir()
+    shutil.copytree(world.home.path, world.folder / "copy" / ".batchrun")
+    original, world.home = world.home, Home(world.folder / "copy" / ".batchrun")
+    with pytest.raises(LedgerError, match="a copy of another one"):
+        world.tick()
+    assert world.remotes() == []
+    world.home = original
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_home_whose_folder_was_renamed_goes_on(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    (world.folder / "elsewhere").mkdir()
+    world.home.path.rename(world.folder / "elsewhere" / ".batchrun")
+    world.home = Home(world.folder / "elsewhere" / ".batchrun")
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+# -- accounts -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_url": "https://other.example/v1"},
+        {"organization": "org-2"},
+        {"project": "proj-2"},
+    ],
+)
+@pytest.mark.parametrize("is_in_doubt", [True, False])
+def test_another_account_touches_nothing(
+    new_world: NewWorld, change: dict[str, str], is_in_doubt: bool
+) -> None:
+    faults = [Fault(call="create", error=Ambiguous("?"), when="after")] if is_in_doubt else []
+    world = new_world(faults=faults)
+    world.write(items(3))
+    world.submit()
+    ours = world.wire.identity
+    world.wire.identity = replace(ours, **change)
+    before = world.batches()
+    calls = len(world.backend.calls)
+    for _ in range(5):
+        world.clock.advance(5_000)
+        result = world.tick()
+        (problem,) = result.problems
+        assert isinstance(problem, WrongAccount)
+        assert problem.exit_code == 6
+        assert "profile 'openai' has open batches on https://far.example/v1" in str(problem)
+    assert world.batches() == before
+    assert set(world.backend.calls[calls:]) == {"account"}
+    world.wire.identity = ours
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_rotated_key_is_accepted_once_it_has_seen_something_of_ours(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    world.wire.identity = replace(world.wire.identity, fingerprint="f2")
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert world.rows("select fingerprint from accounts") == [{"fingerprint": "f2"}]
+
+
+@pytest.mark.parametrize(
+    "error", [NotFound("no such batch", status=404), AuthError("no", status=401)]
+)
+def test_a_key_that_sees_nothing_of_ours_touches_nothing(
+    new_world: NewWorld, error: Exception
+) -> None:
+    blind = Fault(call="retrieve", error=error, number=None)
+    world = new_world(faults=[blind])
+    world.write(items(3))
+    world.submit()
+    world.wire.identity = replace(world.wire.identity, fingerprint="f2")
+    before = world.batches()
+    for _ in range(8):
+        world.clock.advance(5_000)
+        (problem,) = world.tick().problems
+        assert isinstance(problem, WrongAccount)
+    assert world.batches() == before
+
+
+def test_a_key_rotated_while_nothing_of_ours_is_on_the_service_needs_no_proof(
+    new_world: NewWorld,
+) -> None:
+    """The create was proven absent, its file is deleted, and the next upload failed: there is nothing that could be seen."""
+    down = [Fault(call="upload", error=Transient("down"), number=n) for n in range(2, 40)]
+    world = new_world(faults=[Fault(call="create", error=Ambiguous("?")), *down])
+    world.write(items(3))
+    world.submit()
+    world.run_until(lambda: world.batches()[0]["name"] == "planned")
+    world.wire.identity = replace(world.wire.identity, fingerprint="f2")
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_without_a_key_a_job_is_not_even_read(new_world: NewWorld) -> None:
+    world = new_world(faults=[Fault(call="account", error=AuthError("no key"), number=None)])
+    world.write(items(3))
+    assert isinstance(world.submit().error, AuthError)
+    assert world.rows("select * from jobs") == []
+
+
+# -- the database -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_schema_is_left_alone(world: World) -> None:
+    world.write(items(1))
+    world.submit(send=False)
+    with sqlite3.connect(world.home.database) as connection:
+        connection.execute("pragma user_version = 99")
+    connection.close()
+    for opening in (open_ledger, open_for_reading):
+        with pytest.raises(LedgerError, match=r"newer batchrun \(schema 99"):
+            opening(world.home)
+    with sqlite3.connect(world.home.database) as connection:
+        connection.execute("pragma user_version = 1")
+    connection.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database, though long enough to be one" * 100, b"x"])
+def test_what_is_no_database_is_never_replaced(tmp_path: Path, content: bytes) -> None:
+    home = Home(tmp_path / ".batchrun")
+    home.create()
+    home.database.write_bytes(content)
+    for opening in (open_ledger, open_for_reading):
+        with pytest.raises(LedgerError, match="damaged"):
+            opening(home)
+    assert home.database.read_bytes() == content
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_ledger_that_is_gone_is_not_begun_anew_beside_what_it_sent(
+    world: World, is_empty: bool
+) -> None:
+    world.write(items(2))
+    world.submit()
+    kept = world.home.database.read_bytes()
+    world.home.database.unlink()
+    if is_empty:
+        world.home.database.touch()
+    with pytest.raises(LedgerError, match="spool/ holds what it sent"):
+        world.submit()
+    world.home.database.write_bytes(kept)
+    world.run()
+    assert set(world.executions().values()) == {1}
+
+
+def test_there_is_no_ledger_where_nobody_submitted(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no such ledger"):
+        open_ledger(Home(tmp_path / ".batchrun"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_in_the_home_is_private(world: World) -> None:
+    world.write(items(1))
+    world.submit()
+    world.run()
+    for path in world.home.path.rglob("*"):
+        allowed = 0o700 if path.is_dir() else 0o600
+        assert path.stat().st_mode & 0o777 & ~allowed == 0, path
+
+
+def _source(world: World, body: str, before: str = "") -> str:
+    """A program over this world; `before` runs when everything is imported, to set limits or traps."""
+    start = f"""
+        import json, os, resource, signal, sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import batchrun.prepare, batchrun.running.runner, sqlite_utils, filelock
+        from runnerkit import World
+        world = World(Path({str(world.folder)!r}))
+        world.clock.sleep_until({world.clock.now()})
+        world.service
+    """
+    return textwrap.dedent(start) + textwrap.dedent(before) + textwrap.dedent(body)
+
+
+def _in_process(world: World, body: str, *, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", _source(world, body, before)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+# -- the disk -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [300_000, 1_000_000, 3_000_000])
+def test_a_disk_that_fills_while_a_job_is_prepared_leaves_no_harm(world: World, limit: int) -> None:
+    """A limit on file size stands for the full disk: the same calls fail, with EFBIG or SQLite's "disk is full"."""
+    world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(20_000)])
+    done = _in_process(
+        world,
+        """
+        prepared = world.submit(send=False)
+        assert prepared.error is not None
+        print(type(prepared.error).__name__, prepared.error)
+        """,
+        before=f"""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("LedgerError "), done.stdout
+    world.write(items(3))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_disk_that_fills_while_results_are_fetched_loses_nothing(world: World) -> None:
+    world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(2_000)])
+    world.submit()
+    world.serve()
+    world.clock.advance(60)
+    world.embedded.close()
+    done = _in_process(
+        world,
+        """
+        from batchrun.errors import LedgerError
+        try:
+            world.tick()
+        except LedgerError as error:
+            print("LedgerError", error)
+        """,
+        before="""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("LedgerError "), done.stdout + done.stderr
+    world.run()
+    assert world.tally() == {"succeeded": 2_000}
+    assert set(world.executions().values()) == {1}
+
+
+@pytest.fixture
+def readable_world() -> Iterator[World]:
+    """A world in a folder that another user may enter."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        world = World(Path(folder))
+        yield world
+        for path in (world.home.path, *world.home.path.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        world.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be")
+def test_a_home_that_cannot_be_written_sends_nothing(readable_world: World) -> None:
+    world = readable_world
+    world.write(items(3))
+    world.submit(send=False)
+    for path in (world.home.path, *world.home.path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setuid(65_534)
+            for do in (world.tick, world.submit):
+                try:
+                    do()
+                except LedgerError as error:
+                    assert error.exit_code == 7
+                    status = 0
+                else:
+                    status = 2
+                    break
+        finally:
+            os._exit(status)
+    _, result = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(result) == 0
+    assert world.remotes() == []
+
+
+# -- killed for real ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_item", [1, 5_000, 14_000])
+def test_a_submit_that_is_killed_leaves_nothing_and_can_be_made_again(
+    world: World, at_item: int
+) -> None:
+    world.write([{"id": f"i{n}", "text": "t"} for n in range(15_000)])
+    done = _in_process(
+        world,
+        """
+        world.submit()
+        print("lived")
+        """,
+        before=f"""
+        from batchrun.ledger.intake import Intake
+        flush, seen = Intake.flush, [0]
+        for name in ("add", "add_plain"):
+            def watched(self, *arguments, method=getattr(Intake, name)):
+                answer = method(self, *arguments)
+                if self.tally.items >= {at_item}:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return answer
+            setattr(Intake, name, watched)
+        """,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(world.home.requests.iterdir()), "it died with a file half written"
+    world.tick()
+    assert list(world.home.requests.iterdir()) == []
+    assert world.rows("select * from jobs") == []
+    assert world.rows("select * from item_rows") == []
+    assert world.submit(send=False).error is None
+    assert world.tally() == {"pending": 15_000}
+
+
+def test_a_submit_killed_after_a_file_was_named_and_before_its_row_leaves_no_file(
+    new_world: NewWorld,
+) -> None:
+    from batchrun.model import Limits
+
+    world = new_world(limits=Limits(request_count=2))
+    world.write(items(9))
+    done = _in_process(
+        world,
+        "world.submit()",
+        before="""
+        from batchrun.model import Limits
+        world.limits = Limits(request_count=2)
+        from batchrun.ledger import requestfiles
+        publish = requestfiles.publish
+        def watched(temp, path):
+            publish(temp, path)
+            if path.name == "3.jsonl":
+                os.kill(os.getpid(), signal.SIGKILL)
+        requestfiles.publish = watched
+        """,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert (world.home.requests / "3.jsonl").exists()
+    world.tick()
+    assert list(world.home.requests.iterdir()) == []
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 9}
+
+
+def test_the_api_key_is_nowhere_in_the_home(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-canary-canary")
+    world.write(items(2))
+    world.submit()
+    world.run()
+    for path in world.folder.rglob("*"):
+        if path.is_file():
+            assert b"sk-canary" not in path.read_bytes(), path
+    assert json.loads(world.output("manifest.json"))["complete"] is True
