@@ -15,15 +15,15 @@ from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import JobView, item_blocks
 
 _encode: Final = msgspec.json.Encoder().encode
-_LINE: Final = (
-    b'{"id":%b,"status":"%b","output":%b,"finish":%b,"usage":{"input_tokens":%d,"cached_tokens":%d,'
-    b'"output_tokens":%d,"reasoning_tokens":%d},"attempts":%d,"model":%b}\n'
-)
-_RESULT_COLUMNS: Final = (
-    "coalesce(i.key, i.name), i.state, cast(r.output as blob), r.finish, r.input_tokens, r.cached_tokens, r.output_tokens, "
-    "r.reasoning_tokens, r.attempts, r.model"
-)
+# One line is put together by SQLite, which has all its parts at hand: half the cost of fetching ten columns and formatting them here.
+_LINE: Final = f"""cast(printf('{{"id":%s,"status":"%s","output":%s,"finish":%s,"usage":{{"input_tokens":%d,"cached_tokens":%d,"output_tokens":%d,"reasoning_tokens":%d}},"attempts":%d,"model":%s}}',
+  json_quote(coalesce(i.key, i.name)),
+  case i.state {" ".join(f"when {int(state)} then '{state.name.lower()}'" for state in ItemState)} end,
+  case i.state when {int(ItemState.SUCCEEDED)} then r.output else 'null' end,
+  case r.finish when 'stop' then '"stop"' else json_quote(nullif(r.finish, 'none')) end,
+  r.input_tokens, r.cached_tokens, r.output_tokens, r.reasoning_tokens, r.attempts, json_quote(m.name)) as blob)"""
 RESULT_JOIN: Final = "left join result_rows r on r.item = i.id"
+_LINE_JOINS: Final = f"{RESULT_JOIN} left join models m on m.id = r.model"
 # A failed item's last row may still be an older answer (asked again with --redo, then rejected): that says nothing of the failure.
 FAILURE_JOINS: Final = (
     "left join result_rows r on r.item = i.id and r.outcome <> 0 left join bad_items b on b.item = i.id "
@@ -37,14 +37,6 @@ IS_FAILED: Final = f"i.state = {int(ItemState.FAILED)}"
 STATUS_NAMES: Final = {int(state): state.name.lower() for state in ItemState}
 
 
-class _Words(dict[str | None, bytes]):
-    """Few distinct words, each encoded once; the ledger's "none" (there was no answer) is null outside."""
-
-    def __missing__(self, word: str | None) -> bytes:
-        self[word] = encoded = b"null" if word in {None, "none"} else _encode(word)
-        return encoded
-
-
 def model_names(ledger: Ledger) -> dict[int | None, str | None]:
     """Names of models by their number in the ledger; None stands for no answer."""
     names: dict[int | None, str | None] = {None: None}
@@ -54,45 +46,8 @@ def model_names(ledger: Ledger) -> dict[int | None, str | None]:
 
 def result_lines(ledger: Ledger, job: JobView) -> Iterator[bytes]:
     """`results.jsonl` in blocks of whole lines: one line an item, whatever became of it."""
-    finishes = _Words()
-    models = {
-        key: b"null" if name is None else _encode(name) for key, name in model_names(ledger).items()
-    }
-    names = {state: name.encode() for state, name in STATUS_NAMES.items()}
-    succeeded = int(ItemState.SUCCEEDED)
-    for rows in item_blocks(ledger, job, _RESULT_COLUMNS, joins=RESULT_JOIN):
-        yield _one_a_line(
-            [
-                _LINE
-                % (
-                    _encode(key),
-                    b"succeeded",
-                    output,
-                    finishes[finish],
-                    tokens_in,
-                    cached,
-                    tokens_out,
-                    reasoning,
-                    attempts,
-                    models[model],
-                )
-                if state == succeeded
-                else _LINE
-                % (
-                    _encode(key),
-                    names[state],
-                    b"null",
-                    finishes[finish],
-                    tokens_in or 0,
-                    cached or 0,
-                    tokens_out or 0,
-                    reasoning or 0,
-                    attempts or 0,
-                    models[model],
-                )
-                for key, state, output, finish, tokens_in, cached, tokens_out, reasoning, attempts, model in rows
-            ]
-        )
+    for rows in item_blocks(ledger, job, _LINE, joins=_LINE_JOINS):
+        yield _one_a_line([line for (line,) in rows])
 
 
 def failure_lines(ledger: Ledger, job: JobView) -> Iterator[bytes]:
@@ -105,7 +60,7 @@ def failure_lines(ledger: Ledger, job: JobView) -> Iterator[bytes]:
 
 def _failure_line(row: tuple[Any, ...], remedies: Remedies) -> bytes:
     key, cause, message, attempts, partial = row
-    return b'{"id":%b,"cause":%b,"message":%b,"attempts":%d,"fix":%b,"partial":%b}\n' % (
+    return b'{"id":%b,"cause":%b,"message":%b,"attempts":%d,"fix":%b,"partial":%b}' % (
         _encode(key),
         _encode(cause),
         _encode(message),
@@ -116,8 +71,7 @@ def _failure_line(row: tuple[Any, ...], remedies: Remedies) -> bytes:
 
 
 def _one_a_line(lines: list[bytes]) -> bytes:
-    """The lines, joined. An answer's JSON may have been pretty-printed by the model: between its tokens a line break is a space."""
-    joined = b"".join(lines)
-    if joined.count(b"\n") == len(lines):
-        return joined
-    return b"".join([line[:-1].replace(b"\n", b" ") + b"\n" for line in lines])
+    """The lines, each with its newline. An answer's JSON may have been pretty-printed by the model: between its tokens a line break is a space."""
+    if any(b"\n" in line for line in lines):
+        lines = [line.replace(b"\n", b" ") for line in lines]
+    return b"\n".join(lines) + b"\n"

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from factory import RETRY, SUPERSEDED, World
 
@@ -114,6 +115,22 @@ def test_items_without_ids_are_named_by_their_line(world: World) -> None:
     world.answered(job, None, name="reviews.csv:2")
 
     assert _results(world, job)[0]["id"] == "reviews.csv:2"
+
+
+def test_an_id_is_written_as_json_whatever_characters_it_has(world: World) -> None:
+    job = world.job()
+    keys = [
+        "".join(map(chr, range(0x01, 0x500))),
+        "日本語 😀 \u2028 \ufeff",
+        'quote " backslash \\ slash / percent %s %d',
+    ]
+    for key in keys:
+        world.answered(job, key)
+
+    written = b"".join(stream_results(world.ledger, job, format="jsonl"))
+
+    assert [line["id"] for line in _results(world, job)] == keys
+    assert all(b'{"id":' + msgspec.json.encode(key) in written for key in keys)
 
 
 @pytest.mark.parametrize("block_items", [1, 2, 1000])
