@@ -1,0 +1,46 @@
+"""Errors are built from facts, and read as: what happened, where, what to do."""
+
+import pytest
+
+from batchrun.errors import (
+    BackendError,
+    BatchrunError,
+    GuardError,
+    IllegalTransition,
+    JobFileError,
+    LedgerError,
+    NotFinished,
+    Problem,
+    UsageError,
+)
+
+
+@pytest.mark.parametrize("kind", [UsageError, NotFinished, LedgerError, GuardError, BackendError])
+def test_an_error_says_its_message_and_nothing_else(kind: type[BatchrunError]) -> None:
+    assert str(kind("no job 'faq'. There are: reviews.")) == "no job 'faq'. There are: reviews."
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (
+            Problem(path="a.jsonl", line=17, what="duplicate id 'q-9'", fix="Give each its own."),
+            "a.jsonl:17: duplicate id 'q-9'. Give each its own.",
+        ),
+        (Problem(path="a.jsonl", what="is empty"), "a.jsonl: is empty."),
+        (Problem(path="a.jsonl", line=1, what="Which one?"), "a.jsonl:1: Which one?"),
+    ],
+)
+def test_a_problem_names_file_line_and_fix(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_a_job_file_error_shows_every_problem_on_a_line_of_its_own() -> None:
+    problems = tuple(Problem(path="a", line=line, what="bad") for line in (1, 2, 3))
+    assert str(JobFileError(problems)) == "a:1: bad.\na:2: bad.\na:3: bad."
+
+
+def test_an_illegal_transition_is_ours_and_asks_for_a_report() -> None:
+    message = str(IllegalTransition(state="failed", event="uploaded"))
+    assert "'uploaded' in state 'failed'" in message
+    assert "bug in batchrun" in message
