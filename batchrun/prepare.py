@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
@@ -111,7 +112,7 @@ def prepare(
             without_cycle_collection(),
             _fields_file(ledger, settings, submission.id) as fields,
         ):
-            _take_items(submission.intake, builder, bad, options, stdin, fields)
+            _take_items(submission.intake, builder, bad, options, stdin=stdin, fields=fields)
         if bad.count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
@@ -142,6 +143,7 @@ def _take_items(
     builder: RequestBuilder,
     bad: ProblemList,
     options: SubmitOptions,
+    *,
     stdin: BinaryIO | None,
     fields: BinaryIO | None,
 ) -> None:
@@ -208,7 +210,7 @@ def _reporters(
 
 def _shown(settings: JobSettings, path: str) -> str:
     """A data file as it names items without id: relative to the job file, so that moving both changes nothing."""
-    return os.path.relpath(path, os.path.dirname(settings.path)) if os.path.isabs(path) else path
+    return os.path.relpath(path, Path(settings.path).parent) if Path(path).is_absolute() else path
 
 
 def _first(blocks: Iterator[ItemBlock], limit: int | None) -> Iterator[ItemBlock]:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.home import Home, machine_identity
@@ -95,7 +95,7 @@ class Ledger:
         """Close; idempotent."""
         self.connection.close()
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

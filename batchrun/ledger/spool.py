@@ -34,10 +34,10 @@ def written(path: Path, *, buffering: int = 1 << 20) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(temp, path)
+            temp.rename(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temp)
+                temp.unlink()
             raise
         fsync_folder(path.parent)
     except OSError as exc:
@@ -47,7 +47,7 @@ def written(path: Path, *, buffering: int = 1 << 20) -> Iterator[BinaryIO]:
 def publish(temp: Path, path: Path) -> None:
     """Give a finished, fsynced temp file its name, durably."""
     try:
-        os.rename(temp, path)
+        temp.rename(path)
         fsync_folder(path.parent)
     except OSError as exc:
         raise disk_error(path, exc) from exc

@@ -76,68 +76,68 @@ class BatchEvent(StrEnum):
     REAPPEARED = "reappeared"  # a lost batch showed up again
 
 
-I, IE, B, BE = ItemState, ItemEvent, BatchState, BatchEvent
+IS, IE, BS, BE = ItemState, ItemEvent, BatchState, BatchEvent  # only for the tables below
 
 ITEM_INITIAL: Final[Mapping[ItemEvent, ItemState]] = MappingProxyType(
-    {IE.ADDED: I.PENDING, IE.BAD: I.FAILED}
+    {IE.ADDED: IS.PENDING, IE.BAD: IS.FAILED}
 )
 ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = MappingProxyType(
     {
-        I.PENDING: {IE.ASSIGNED: I.IN_FLIGHT, IE.CANCELLED: I.CANCELLED, IE.REVISED: I.PENDING},
-        I.IN_FLIGHT: {
-            IE.SUCCEEDED: I.SUCCEEDED,
-            IE.RETRY: I.PENDING,
-            IE.RELEASED: I.PENDING,
-            IE.REPAIR: I.PENDING,
-            IE.SUPERSEDED: I.PENDING,
-            IE.GAVE_UP: I.FAILED,
-            IE.CANCELLED: I.CANCELLED,
+        IS.PENDING: {IE.ASSIGNED: IS.IN_FLIGHT, IE.CANCELLED: IS.CANCELLED, IE.REVISED: IS.PENDING},
+        IS.IN_FLIGHT: {
+            IE.SUCCEEDED: IS.SUCCEEDED,
+            IE.RETRY: IS.PENDING,
+            IE.RELEASED: IS.PENDING,
+            IE.REPAIR: IS.PENDING,
+            IE.SUPERSEDED: IS.PENDING,
+            IE.GAVE_UP: IS.FAILED,
+            IE.CANCELLED: IS.CANCELLED,
         },
-        I.SUCCEEDED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
-        I.FAILED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
-        I.CANCELLED: {IE.REQUEUED: I.PENDING, IE.REVISED: I.PENDING},
+        IS.SUCCEEDED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
+        IS.FAILED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
+        IS.CANCELLED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
     }
 )
-OPEN_ITEM_STATES: Final = frozenset({I.PENDING, I.IN_FLIGHT})
+OPEN_ITEM_STATES: Final = frozenset({IS.PENDING, IS.IN_FLIGHT})
 
-BATCH_INITIAL: Final[Mapping[BatchEvent, BatchState]] = MappingProxyType({BE.PLANNED: B.PLANNED})
+BATCH_INITIAL: Final[Mapping[BatchEvent, BatchState]] = MappingProxyType({BE.PLANNED: BS.PLANNED})
 BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] = MappingProxyType(
     {
-        B.PLANNED: {BE.UPLOADED: B.UPLOADED, BE.REJECTED: B.REJECTED},
-        B.UPLOADED: {
-            BE.INTENT: B.CREATING,
-            BE.UPLOAD_LOST: B.PLANNED,
-            BE.REJECTED: B.REJECTED,
+        BS.PLANNED: {BE.UPLOADED: BS.UPLOADED, BE.REJECTED: BS.REJECTED},
+        BS.UPLOADED: {
+            BE.INTENT: BS.CREATING,
+            BE.UPLOAD_LOST: BS.PLANNED,
+            BE.REJECTED: BS.REJECTED,
         },
-        B.CREATING: {
-            BE.CREATED: B.CREATED,
-            BE.DECLINED: B.UPLOADED,
-            BE.ABSENT: B.PLANNED,
-            BE.REJECTED: B.REJECTED,
-            BE.LOST: B.COLLECTED,
+        BS.CREATING: {
+            BE.CREATED: BS.CREATED,
+            BE.DECLINED: BS.UPLOADED,
+            BE.ABSENT: BS.PLANNED,
+            BE.REJECTED: BS.REJECTED,
+            BE.LOST: BS.COLLECTED,
         },
-        B.CREATED: {BE.ENDED: B.ENDED, BE.LOST: B.COLLECTED},
-        B.ENDED: {
-            BE.COLLECTED: B.COLLECTED,
-            BE.UPLOAD_LOST: B.PLANNED,
-            BE.REJECTED: B.REJECTED,
-            BE.LOST: B.COLLECTED,
+        BS.CREATED: {BE.ENDED: BS.ENDED, BE.LOST: BS.COLLECTED},
+        BS.ENDED: {
+            BE.COLLECTED: BS.COLLECTED,
+            BE.UPLOAD_LOST: BS.PLANNED,
+            BE.REJECTED: BS.REJECTED,
+            BE.LOST: BS.COLLECTED,
         },
-        B.COLLECTED: {BE.REAPPEARED: B.CREATED},
-        B.REJECTED: {},
+        BS.COLLECTED: {BE.REAPPEARED: BS.CREATED},
+        BS.REJECTED: {},
     }
 )
-FINAL_BATCH_STATES: Final = frozenset({B.COLLECTED, B.REJECTED})
+FINAL_BATCH_STATES: Final = frozenset({BS.COLLECTED, BS.REJECTED})
 
 NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
     {
-        B.PLANNED: "upload the input file",
-        B.UPLOADED: "commit the intent, then create",
-        B.CREATING: "find it on the service; never create blindly",
-        B.CREATED: "poll, or cancel",
-        B.ENDED: "download both files and settle every attempt",
-        B.COLLECTED: "none: final",
-        B.REJECTED: "none: final",
+        BS.PLANNED: "upload the input file",
+        BS.UPLOADED: "commit the intent, then create",
+        BS.CREATING: "find it on the service; never create blindly",
+        BS.CREATED: "poll, or cancel",
+        BS.ENDED: "download both files and settle every attempt",
+        BS.COLLECTED: "none: final",
+        BS.REJECTED: "none: final",
     }
 )
 

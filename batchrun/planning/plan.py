@@ -257,7 +257,8 @@ def _held_until(snapshot: Snapshot, profile: str, model: str) -> int:
 
 def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """When each thing that is not final may be due; a moment that has passed counts as the next second, or as soon as an
-    unreachable profile may be tried again."""
+    unreachable profile may be tried again.
+    """
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
     for b in snapshot.batches:

@@ -241,15 +241,14 @@ def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int
 
 def _pause_if_hopeless(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
     """Batches that end again and again without settling anything would circle for ever."""
+    paused = (
+        f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
+        "Submit the job again when the cause is mended."
+    )
     with ctx.ledger.transaction():
         ctx.ledger.execute(
             "update jobs set paused = ? where id = ? and releases >= ? and paused is null",
-            (
-                f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
-                "Submit the job again when the cause is mended.",
-                row["job"],
-                PAUSE_AFTER_RELEASES,
-            ),
+            (paused, row["job"], PAUSE_AFTER_RELEASES),
         )
 
 

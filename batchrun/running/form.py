@@ -49,7 +49,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
             last_item=file["last_item"],
         )
         batch = _insert(ledger, job, file, done, at)
-        _assign(ledger, job["id"], batch, own, bounds, at)
+        _assign(ledger, job=job["id"], batch=batch, where=own, parameters=bounds, at=at)
         ledger.execute(
             f"delete from queue where item in (select id from item_rows where id between ? and ? and batch = {batch})",
             bounds[:2],
@@ -69,13 +69,13 @@ def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int
         (job_id, at),
     )
     for row in list(models):
-        while (batch := _cut_one(ledger, job, row, cap, limits, at)) is not None:
+        while (batch := _cut_one(ledger, job, row, cap=cap, limits=limits, at=at)) is not None:
             batches.append(batch)
     return batches
 
 
 def _cut_one(
-    ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, cap: int, limits: Limits, at: int
+    ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, *, cap: int, limits: Limits, at: int
 ) -> int | None:
     items = ledger.connection.execute(
         "select i.id, i.key, i.sends, i.file, i.offset, i.length from queue q join item_rows i on i.id = q.item "
@@ -109,7 +109,14 @@ def _cut_one(
         done = writer.finish(FileState.USED)
         batch = _insert(ledger, job, source, done, at)
         _break_up_fresh(ledger)
-        _assign(ledger, job["id"], batch, "id in (select item from chosen) and state = 0", (), at)
+        _assign(
+            ledger,
+            job=job["id"],
+            batch=batch,
+            where="id in (select item from chosen) and state = 0",
+            parameters=(),
+            at=at,
+        )
         ledger.execute("delete from queue where item in (select item from chosen)")
     return batch
 
@@ -215,7 +222,7 @@ def _insert(
 
 
 def _assign(
-    ledger: Ledger, job: int, batch: int, where: str, parameters: tuple[object, ...], at: int
+    ledger: Ledger, *, job: int, batch: int, where: str, parameters: tuple[object, ...], at: int
 ) -> None:
     move_items(
         ledger,

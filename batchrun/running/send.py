@@ -324,7 +324,7 @@ def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
 
 
 def hold(ctx: PassContext, profile: str, model: str, until: int, reason: str) -> int:
-    """Send nothing more of this model (\"\": of the profile) before `until`; returns how many refusals there were in a row."""
+    """Send nothing more of this model ("" means all of the profile) before `until`; returns how many refusals there were in a row."""
     ctx.ledger.execute(
         "insert into holds (profile, model, until, refusals, reason) values (?, ?, ?, 1, ?) "
         "on conflict do update set until = excluded.until, refusals = refusals + 1, reason = excluded.reason",
