@@ -17,29 +17,25 @@ from batchrun.backends.base import Backend
 from batchrun.clock import Clock, SystemClock
 from batchrun.config import BackendKind, Config
 from batchrun.errors import (
-    BatchrunError,
     HomeLocked,
-    JobFileError,
     NotFinished,
-    Problem,
     UsageError,
 )
-from batchrun.jobfile import JobEntry, JobFile, load
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
-from batchrun.ledger.jobs import JobRow, find_jobs, owner_problem
+from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
-from batchrun.ledger.submissions import Tally
 from batchrun.ledger.takeover import take_over
 from batchrun.ledger.wishes import add_wish, apply_wishes, check_retry, count_retry, has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses, worst_exit_code
-from batchrun.model import JobSettings, JsonObject
+from batchrun.model import JsonObject
 from batchrun.planning.plan import Wait, plan
-from batchrun.prepare import SubmitOptions, prepare
+from batchrun.prepare import SubmitOptions
 from batchrun.running.context import Observer, silent
 from batchrun.running.runner import PassResult, Runner, clear_debris
+from batchrun.submitting import Prepared, Submitter
 
 if TYPE_CHECKING:
     from batchrun.outputs.explain import Explanation
@@ -51,19 +47,6 @@ __all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "worst_exit_cod
 LOCK_WAIT_S: Final = 600.0
 TICK_WORK_S: Final = 300.0
 _WAIT_SLICE_S: Final = 30.0  # of in-process work between two looks at the clock and the lock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then)."""
-
-    job: str
-    profile: str
-    path: str
-    tally: Tally | None
-    outputs: str = ""
-    error: BatchrunError | None = None
-    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,23 +80,31 @@ class Batchrun:
         anything of it becomes visible. Raises HomeLocked, LedgerError.
         """
         options = options or SubmitOptions()
-        prepared: list[Prepared] = []
         self.home.create()
         with (
             pass_lock(self.home, wait_s=self.lock_wait_s),
             open_ledger(self.home, create=True) as ledger,
         ):
-            clear_debris(ledger, self.clock.now())
-            for entry, job_file in self._entries(files):
-                prepared.append(
-                    self._submit_one(
-                        ledger, entry, job_file, options, replace, fresh, confirm, stdin
-                    )
-                )
+            now = self.clock.now()
+            clear_debris(ledger, now)
+            submitter = Submitter(
+                ledger=ledger,
+                home=self.home,
+                config=self.config,
+                now=now,
+                open_backend=self._open,
+                options=options,
+                backend=self.backend,
+                confirm=confirm,
+                stdin=stdin,
+                replace=replace,
+                fresh=fresh,
+            )
+            prepared = tuple(submitter.prepare_files(files))
             if options.is_dry_run or not send or not any(p.tally for p in prepared):
-                return tuple(prepared), None
+                return prepared, None
             result = self._runner().run_locked(ledger, work_s=0)
-        return tuple(prepared), result
+        return prepared, result
 
     def check(
         self,
@@ -123,131 +114,21 @@ class Batchrun:
         stdin: BinaryIO | None = None,
     ) -> tuple[Prepared, ...]:
         """Read and check everything as `submit` would, offline, into a home that is thrown away."""
-        options = options or SubmitOptions()
         with tempfile.TemporaryDirectory(prefix="batchrun-check-") as folder:
             home = Home(Path(folder) / ".batchrun")
             with open_ledger(home, create=True) as ledger:
-                return tuple(
-                    self._prepare(ledger, entry, options, lambda _: True, stdin, is_check=True)
-                    for entry, _ in self._entries(files)
+                submitter = Submitter(
+                    ledger=ledger,
+                    home=home,
+                    config=self.config,
+                    now=self.clock.now(),
+                    open_backend=self._open,
+                    options=options or SubmitOptions(),
+                    backend=self.backend,
+                    stdin=stdin,
+                    is_check=True,
                 )
-
-    def _submit_one(
-        self,
-        ledger: Ledger,
-        entry: JobEntry,
-        job_file: JobFile,
-        options: SubmitOptions,
-        replace: bool,
-        fresh: bool,
-        confirm: Callable[[Prepared], bool],
-        stdin: BinaryIO | None,
-    ) -> Prepared:
-        settings = entry.settings
-        if settings is not None and not entry.problems:
-            profile = self._profile_name(settings)
-            problem = None if replace else owner_problem(ledger, settings, profile)
-            if problem is not None:
-                return self._failed(entry, JobFileError((problem,)))
-            try:
-                # Without a key nothing can be sent: say so before a long file is read.
-                if not options.is_dry_run:
-                    self._account(ledger, profile)
-            except BatchrunError as exc:
-                return self._failed(entry, exc)
-        return self._prepare(ledger, entry, options, confirm, stdin, is_fresh=fresh)
-
-    def _prepare(
-        self,
-        ledger: Ledger,
-        entry: JobEntry,
-        options: SubmitOptions,
-        confirm: Callable[[Prepared], bool],
-        stdin: BinaryIO | None,
-        *,
-        is_check: bool = False,
-        is_fresh: bool = False,
-    ) -> Prepared:
-        settings = entry.settings
-        if settings is None or entry.problems:
-            return self._failed(entry, JobFileError(entry.problems))
-        profile = self._profile_name(settings)
-
-        def agree(tally: Tally) -> bool:
-            return confirm(
-                Prepared(
-                    job=settings.name,
-                    profile=profile,
-                    path=settings.path,
-                    tally=tally,
-                    outputs=str(self._outputs_of(settings, profile)),
-                )
-            )
-
-        try:
-            tally = prepare(
-                ledger,
-                settings,
-                profile=profile,
-                outputs=str(self._outputs_of(settings, profile)),
-                limits=self.config.profile(profile).limits,
-                at=self.clock.now(),
-                options=options,
-                stdin=stdin,
-                agree=agree,
-                is_kept=not is_check,
-                is_fresh=is_fresh,
-            )
-        except BatchrunError as exc:
-            return self._failed(entry, exc)
-        return Prepared(
-            job=settings.name,
-            profile=profile,
-            path=settings.path,
-            tally=tally,
-            outputs=str(self._outputs_of(settings, profile)),
-            warnings=entry.warnings,
-        )
-
-    def _failed(self, entry: JobEntry, error: BatchrunError) -> Prepared:
-        settings = entry.settings
-        path = settings.path if settings else ""
-        return Prepared(
-            job=entry.name or "?",
-            profile="",
-            path=path,
-            tally=None,
-            error=error,
-            warnings=entry.warnings,
-        )
-
-    def _entries(self, files: Sequence[Path]) -> Iterator[tuple[JobEntry, JobFile]]:
-        for path in files:
-            job_file = load(path)
-            if job_file.problems:
-                yield (
-                    JobEntry(
-                        name=path.name, settings=None, problems=job_file.problems, warnings=()
-                    ),
-                    job_file,
-                )
-            for entry in job_file.jobs:
-                yield entry, job_file
-
-    def _profile_name(self, settings: JobSettings) -> str:
-        return self.backend or self.config.backend or settings.profile
-
-    def _outputs_of(self, settings: JobSettings, profile: str) -> Path:
-        """`outputs/<job>` beside the home; another profile than the job line's own has a folder of its own."""
-        suffix = "" if profile == settings.profile else f"@{profile}"
-        return self.home.outputs / f"{settings.name}{suffix}"
-
-    def _account(self, ledger: Ledger, profile: str) -> None:
-        backend = self._open(profile)
-        try:
-            backend.account(bytes.fromhex(ledger.meta("salt") or ""))
-        finally:
-            backend.close()
+                return tuple(submitter.prepare_files(files))
 
     # -- going on -------------------------------------------------------------------------------------------------------------
 

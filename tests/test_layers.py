@@ -34,7 +34,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.backends", "batchrun.requests"),
     ("batchrun.ledger",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
-    ("batchrun.running",),
+    ("batchrun.running", "batchrun.submitting"),
     ("batchrun.api",),
     ("batchrun.cli", "batchrun.testing"),
     ("batchrun.testing_backend", "batchrun.__main__"),

@@ -1,0 +1,129 @@
+"""From job files to prepared jobs: one after the other, each by itself. A job with an error leaves no trace and stops no other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from batchrun.backends.base import Backend
+from batchrun.config import Config
+from batchrun.errors import BatchrunError, JobFileError, Problem
+from batchrun.jobfile import JobEntry, load
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.home import Home
+from batchrun.ledger.jobs import owner_problem
+from batchrun.ledger.submissions import Tally
+from batchrun.model import JobSettings
+from batchrun.prepare import SubmitOptions, prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then)."""
+
+    job: str
+    profile: str
+    path: str
+    tally: Tally | None
+    outputs: str = ""
+    error: BatchrunError | None = None
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """Prepares jobs into one ledger, under the home's lock.
+
+    `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
+    becomes visible; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
+    """
+
+    ledger: Ledger
+    home: Home
+    config: Config
+    now: int
+    open_backend: Callable[[str], Backend]
+    options: SubmitOptions = field(default_factory=SubmitOptions)
+    backend: str | None = None
+    confirm: Callable[[Prepared], bool] = lambda _: True
+    stdin: BinaryIO | None = None
+    replace: bool = False
+    fresh: bool = False
+    is_check: bool = False
+
+    def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
+        """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""
+        for path in files:
+            job_file = load(path)
+            if job_file.problems:
+                yield Prepared(
+                    job=path.name,
+                    profile="",
+                    path=str(path),
+                    tally=None,
+                    error=JobFileError(job_file.problems),
+                )
+            for entry in job_file.jobs:
+                yield self._prepare_job(entry)
+
+    def _prepare_job(self, entry: JobEntry) -> Prepared:
+        settings = entry.settings
+        try:
+            if settings is None or entry.problems:
+                raise JobFileError(entry.problems)
+            profile = self.backend or self.config.backend or settings.profile
+            if not self.is_check:
+                self._check_owner(settings, profile)
+            return self._prepare(entry, settings, profile)
+        except BatchrunError as exc:
+            return Prepared(
+                job=entry.name or "?",
+                profile="",
+                path=settings.path if settings else "",
+                tally=None,
+                error=exc,
+                warnings=entry.warnings,
+            )
+
+    def _check_owner(self, settings: JobSettings, profile: str) -> None:
+        """Raises JobFileError where the name is another file's, AuthError without a key: before a long file is read for nothing."""
+        problem = None if self.replace else owner_problem(self.ledger, settings, profile)
+        if problem is not None:
+            raise JobFileError((problem,))
+        if not self.options.is_dry_run:
+            backend = self.open_backend(profile)
+            try:
+                backend.account(bytes.fromhex(self.ledger.meta("salt") or ""))
+            finally:
+                backend.close()
+
+    def _prepare(self, entry: JobEntry, settings: JobSettings, profile: str) -> Prepared:
+        # Another profile than the job line's own has a folder of its own: a trial is not the real thing.
+        suffix = "" if profile == settings.profile else f"@{profile}"
+        outputs = str(self.home.outputs / f"{settings.name}{suffix}")
+
+        def prepared(tally: Tally) -> Prepared:
+            return Prepared(
+                job=settings.name,
+                profile=profile,
+                path=settings.path,
+                tally=tally,
+                outputs=outputs,
+                warnings=entry.warnings,
+            )
+
+        return prepared(
+            prepare(
+                self.ledger,
+                settings,
+                profile=profile,
+                outputs=outputs,
+                limits=self.config.profile(profile).limits,
+                at=self.now,
+                options=self.options,
+                stdin=self.stdin,
+                agree=lambda tally: self.confirm(prepared(tally)),
+                is_kept=not self.is_check,
+                is_fresh=self.fresh,
+            )
+        )
