@@ -92,7 +92,7 @@ FAULTS = (
 )
 faults = st.lists(st.sampled_from(FAULTS), max_size=3, unique_by=id)
 quick = settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -29,7 +29,7 @@ def test_each_tick_may_die_at_its_points(tmp_path: Path, tick: int) -> None:
         world.close()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     kills=st.lists(st.one_of(st.none(), st.integers(1, MOST_POINTS)), max_size=8),
     delays=st.lists(st.sampled_from(DELAYS), max_size=3),

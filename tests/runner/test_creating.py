@@ -361,7 +361,25 @@ def test_a_refusal_for_now_is_tried_again_later_without_any_doubt(
     assert world.batches()[0]["uploads"] == 1
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_that_is_too_large_is_cut_in_halves_until_it_fits(new_world: NewWorld) -> None:
+    error = Refused("too large", status=413)
+    world = sent(new_world(faults=[Fault(call="create", error=error, number=n) for n in (1, 2)]), 8)
+    world.run()
+    assert_answered_once(world, 8)
+    sizes = [b["request_count"] for b in world.batches() if b["name"] == "collected"]
+    assert max(sizes) <= 4
+    assert {row["attempts"] for row in world.rows("select attempts from results")} == {1}
+
+
+def test_a_single_request_that_is_too_large_fails(new_world: NewWorld) -> None:
+    error = Refused("too large", status=413)
+    world = sent(new_world(faults=[Fault(call="create", error=error, number=None)]))
+    world.run()
+    assert world.tally() == {"failed": 3}
+    assert world.remotes() == []
+
+
+@pytest.mark.parametrize("status", [400, 422])
 def test_a_refusal_for_good_ends_after_one_new_upload(new_world: NewWorld, status: int) -> None:
     error = Refused("no such model", status=status)
     world = sent(new_world(faults=[Fault(call="create", error=error, number=None)]))
