@@ -78,39 +78,50 @@ def move_items(
     at: int,
     batch: int | None = None,
     sets: str = "",
+    among: Sequence[tuple[ItemState, int]] | None = None,
 ) -> int:
     """Move every item of `job` that matches `where` and whose state allows `event`; returns how many moved.
 
-    `sets` is further SQL of the SET clause (our own, never foreign text); `where` may name columns of item_rows.
+    `sets` is further SQL of the SET clause (our own, never foreign text); `where` may name columns of item_rows. `among`: all the
+    (state, vanished) that these items can have, where the caller knows them: it saves looking.
     """
     moved = 0
-    allowed = [state for state, row in ITEM_TRANSITIONS.items() if event in row]
-    groups = ledger.execute(
-        f"select state, vanished, count(*) from item_rows where +job = ? and ({where}) "
-        f"and state in ({','.join(str(int(s)) for s in allowed)}) group by state, vanished order by state, vanished",
-        (job, *parameters),
-    ).fetchall()
-    for state, vanished, n in groups:
-        after = count_moved(
+    for state, vanished in among or _groups(ledger, job, event, where, parameters):
+        after = advance_item(state, event)
+        # The rows just moved may match `where` again in their new state: the state is part of the compare-and-set.
+        its = f"+job = ? and ({where}) and state = {int(state)} and vanished = {int(vanished)}"
+        if after != state or sets:
+            n = ledger.execute(
+                f"update item_rows set state = {int(after)}{', ' + sets if sets else ''} where {its}",
+                (job, *parameters),
+            ).rowcount
+        else:
+            n = int(ledger.value(f"select count(*) from item_rows where {its}", (job, *parameters)))
+        count_moved(
             ledger,
             job=job,
             event=event,
-            before=ItemState(state),
+            before=state,
             n=n,
             at=at,
             batch=batch,
             vanished=vanished,
         )
-        # The rows just moved may match `where` again in their new state: the state is part of the compare-and-set.
-        if after != state or sets:
-            cursor = ledger.execute(
-                f"update item_rows set state = {int(after)}{', ' + sets if sets else ''} "
-                f"where +job = ? and ({where}) and state = {int(state)} and vanished = {int(vanished)}",
-                (job, *parameters),
-            )
-            assert cursor.rowcount == n, (cursor.rowcount, n)
         moved += n
     return moved
+
+
+def _groups(
+    ledger: Ledger, job: int, event: ItemEvent, where: str, parameters: Sequence[object]
+) -> list[tuple[ItemState, int]]:
+    """The (state, vanished) of the items that `event` may move, in order."""
+    allowed = [state for state, row in ITEM_TRANSITIONS.items() if event in row]
+    rows = ledger.execute(
+        f"select distinct state, vanished from item_rows where +job = ? and ({where}) "
+        f"and state in ({','.join(str(int(s)) for s in allowed)}) order by state, vanished",
+        (job, *parameters),
+    ).fetchall()
+    return [(ItemState(state), vanished) for state, vanished in rows]
 
 
 def counts(ledger: Ledger, job: int) -> dict[ItemState, int]:

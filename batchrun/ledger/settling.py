@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, TypeAlias
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
-from batchrun.ledger.states import ItemEvent
+from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.requests import custom_ids
 
 RESULT_OUTCOMES: Final = {
     ItemEvent.SUCCEEDED: 0,
@@ -36,16 +37,8 @@ _INSERT_ANSWERS: Final = (
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
-# (item, send, output, finish, input, cached, output and reasoning tokens, model, offset, length)
-Answer: TypeAlias = tuple[int, int, str, str, int, int, int, int, int | None, int, int]
-
-
-class OpenAttempt(NamedTuple):
-    """An item in flight in the batch that is being settled."""
-
-    item: int
-    key: str | None
-    sends: int
+# (item, output, finish, input, cached, output and reasoning tokens, model, offset, length)
+Answer: TypeAlias = tuple[int, bytes, str, int, int, int, int, int | None, int, int]
 
 
 class Prior(NamedTuple):
@@ -62,6 +55,7 @@ class Settling:
     def __init__(self, ledger: Ledger, batch: sqlite3.Row, at: int) -> None:
         self._ledger, self._batch, self._at = ledger, batch, at
         self._mine = (batch["first_item"], batch["last_item"], batch["id"])
+        self._has_vanished = False
         self._models: dict[str, int] = {
             row["name"]: row["id"] for row in ledger.rows("select id, name from models")
         }
@@ -70,36 +64,40 @@ class Settling:
         )
         ledger.execute("delete from settled")
 
-    def open_attempts(self) -> list[OpenAttempt]:
-        """Every item in flight in this batch, by id."""
-        cursor = self._ledger.connection.execute(
-            "select id, key, sends from item_rows where id between ? and ? and batch = ? and state = 1 order by id",
+    def open_attempts(self) -> dict[str, int]:
+        """custom_id -> item, of every item in flight in this batch, by id."""
+        rows = self._ledger.connection.execute(
+            "select id, sends, key from item_rows where id between ? and ? and batch = ? and state = 1 order by id",
             self._mine,
-        )
-        return list(map(OpenAttempt._make, cursor))
+        ).fetchall()
+        if not rows:
+            return {}
+        items, sends, keys = zip(*rows, strict=True)
+        return dict(zip(custom_ids(items, sends, keys), items, strict=True))
 
-    def prior(self) -> "Prior":
+    def prior(self) -> Prior:
         """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only."""
-        mine = "select id from item_rows where id between ? and ? and batch = ? and state = 1"
         execute = self._ledger.connection.execute
-        prior = Prior(
-            attempts=dict(
+        mine = "select id from item_rows where id between ? and ? and batch = ? and state = 1"
+        sends, vanished = execute(
+            "select max(sends), max(vanished) from item_rows where id between ? and ? and batch = ? and state = 1",
+            self._mine,
+        ).fetchone()
+        prior = Prior({}, set(), set())
+        if sends is not None and sends > 1:
+            again = f"{mine} and sends > 1"
+            prior.attempts.update(
                 execute(
-                    f"select item, attempts from result_rows where item in ({mine} and sends > 1)",
-                    self._mine,
-                ).fetchall()
-            ),
-            superseded={
-                row[0]
-                for row in execute(
-                    f"select item from revisions where deferred = 1 and item in ({mine})",
-                    self._mine,
+                    f"select item, attempts from result_rows where item in ({again})", self._mine
                 )
-            },
-            vanished={row[0] for row in execute(f"{mine} and vanished = 1", self._mine)},
-        )
-        if prior.attempts:
-            keep_history(self._ledger, f"{mine} and sends > 1", self._mine)
+            )
+            keep_history(self._ledger, again, self._mine)
+        if vanished:
+            self._has_vanished = True
+            prior.vanished.update(row[0] for row in execute(f"{mine} and vanished = 1", self._mine))
+        if self._ledger.value("select exists (select 1 from revisions where deferred = 1)"):
+            deferred = f"select item from revisions where deferred = 1 and item in ({mine})"
+            prior.superseded.update(row[0] for row in execute(deferred, self._mine))
         return prior
 
     def model_id(self, name: str | None) -> int | None:
@@ -118,10 +116,11 @@ class Settling:
         rows.sort(key=_by_item)
         self._ledger.executemany(_INSERT, rows)
 
-    def store_answers(self, answers: list[Answer], kind: int) -> None:
+    def store_answers(self, answers: list[Answer], *, send: int, kind: int) -> None:
         """The same for answers to first attempts, which nearly all are: a hundred rows a statement, constants in its text."""
         answers.sort(key=itemgetter(0))
-        row = f"(?, {self._batch['id']}, ?, 1, {self._at}, 0, ?, ?, ?, ?, ?, ?, ?, {kind}, ?, ?)"
+        # As bytes, an answer is neither decoded here nor encoded again by the binding; it is UTF-8 from our own encoder.
+        row = f"(?, {self._batch['id']}, {send}, 1, {self._at}, 0, cast(? as text), ?, ?, ?, ?, ?, ?, {kind}, ?, ?)"
         whole = len(answers) - len(answers) % _ROWS_A_STATEMENT
         groups = (
             list(chain.from_iterable(answers[start : start + _ROWS_A_STATEMENT]))
@@ -168,6 +167,7 @@ class Settling:
             parameters=self._mine,
             at=at,
             batch=batch,
+            among=None if self._has_vanished else ((ItemState.IN_FLIGHT, 0),),
         )
         return moved
 

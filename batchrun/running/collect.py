@@ -5,19 +5,19 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
-import xxhash
 
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, OpenAttempt, Prior, Settling
+from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
@@ -25,13 +25,19 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import retry_delay_s, settle
 
 _encode: Final = msgspec.json.Encoder().encode
-_FINISH_NAMES: Final = {
-    finish: finish.value for finish in Finish
-}  # an enum's value is a slow look-up
-_BLOCK_BYTES: Final = 1 << 20
-_HELD_BYTES: Final = (
-    24_000_000  # result text held before a run is sorted and inserted: the bound on memory
-)
+# What a line's hot path needs of its Reading, as a plain tuple: unpacking one of a class of its own is several times slower.
+_parts: Final[Callable[[Reading], tuple[Any, ...]]] = itemgetter(
+    *map(
+        Reading._fields.index,
+        ("custom_id", "outcome", "output", "finish", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "model"),
+    )
+)  # fmt: skip
+_STOP: Final = Finish.STOP
+_FIRST_SEND: Final = 1
+_BUFFER_BYTES: Final = 1 << 18
+# Answers held before a run is sorted and inserted: the bound on memory. A full batch of answers of 600 bytes is one run, so that rows
+# are appended and never squeezed in between others.
+_HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
 _ID_DIGITS: Final = 19  # a longer number is no row id
 _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
@@ -96,7 +102,7 @@ def collect(
 
 
 class _Lines:
-    """Reads lines and hands rows to the settling; `_expected` maps the custom_id of each attempt still open to its item."""
+    """Reads lines and hands rows to the settling; `_expected` holds the attempts still open, custom_id -> item."""
 
     def __init__(
         self,
@@ -115,14 +121,9 @@ class _Lines:
         self._attempts_limit = settings.attempts
         self._no_delay = batch["profile"] == "local"
         self._is_cancelled = bool(batch["cancel_requested"])
-        open_attempts = settling.open_attempts()
+        self._expected = settling.open_attempts()
         self._prior: Prior = settling.prior()
         self._is_plain = not any(self._prior) and not self._is_cancelled
-        intdigest = xxhash.xxh3_64_intdigest
-        self._expected: dict[str, OpenAttempt] = {
-            f"{a[0]}-{a[2]}-{intdigest((a[1] or '').encode()) >> 16:012x}": a for a in open_attempts
-        }
-        self._settled: set[str] = set()
         self._rows: list[tuple[object, ...]] = []
         self._answers: list[Answer] = []
         self._held = 0
@@ -130,50 +131,57 @@ class _Lines:
         self._incidents: list[tuple[str, str, str]] = []
 
     def take(self, kind: int, path: Path) -> None:
-        """Every line of one file."""
-        read, model_id, expected = self._read, self._settling.model_id, self._expected
+        """Every line of one file; they end at newlines only, since text may hold any other separator."""
+        read, still_open = self._read, self._expected.pop
+        first_sends = f"-{_FIRST_SEND}-"
         last_model, last_model_id = None, None
         answers, is_plain, succeeded = self._answers, self._is_plain, Outcome.SUCCEEDED
-        finishes = _FINISH_NAMES
-        for offset, line in _lines_of(path):
-            reading = read(line)
-            custom_id = reading[0]
-            attempt = expected.pop(custom_id, None) if custom_id is not None else None
-            if attempt is None:
-                self._note_stray(kind, offset, reading)
-                continue
-            if reading[11] != last_model:
-                last_model = reading[11]
-                last_model_id = model_id(last_model)
-            if reading[1] is succeeded and is_plain:
-                output = reading[4]
-                assert output is not None
-                answers.append(
-                    (
-                        attempt[0], attempt[2], output.decode(), finishes[reading[6]], reading[7], reading[8],
-                        reading[9], reading[10], last_model_id, offset, len(line),
-                    )
-                )  # fmt: skip
-                self._held += len(output) + _ROW_BYTES
-            else:
-                self._settle(attempt, reading, last_model_id, (kind, offset, len(line)))
-            if self._held > _HELD_BYTES:
-                self._store(kind)
+        end = 0
+        with path.open("rb", buffering=_BUFFER_BYTES) as file:
+            for line in file:
+                offset, end = end, end + len(line)
+                reading = read(line)
+                custom_id, outcome, output, finish, given, cached, made, reasoning, model = _parts(
+                    reading
+                )
+                item = still_open(custom_id, None)
+                if item is None:
+                    if line.strip():
+                        self._note_stray(kind, offset, reading)
+                    continue
+                if model != last_model:
+                    last_model = model
+                    last_model_id = self._settling.model_id(model)
+                length = end - offset - line.endswith(b"\n")
+                if outcome is succeeded and is_plain and first_sends in custom_id:
+                    answers.append(
+                        (
+                            item, output, "stop" if finish is _STOP else finish.value, given, cached, made, reasoning,
+                            last_model_id, offset, length,
+                        )
+                    )  # fmt: skip
+                    self._held += len(output) + _ROW_BYTES
+                else:
+                    self._settle(item, custom_id, reading, last_model_id, (kind, offset, length))
+                if self._held > _HELD_BYTES:
+                    self._store(kind)
         self._store(kind)
 
     def settle_named(self, failed: Mapping[int, str]) -> None:
         """Items whose request the service refused by line number: nothing ran, and the same request would be refused again."""
-        for custom_id, attempt in list(self._expected.items()):
-            if (message := failed.get(attempt.item)) is not None:
+        if not failed:
+            return
+        for custom_id, item in list(self._expected.items()):
+            if (message := failed.get(item)) is not None:
                 del self._expected[custom_id]
                 refused = _NOTHING._replace(cause="rejected", message=message)
-                self._settle(attempt, refused, None, (None, None, None))
+                self._settle(item, custom_id, refused, None, (None, None, None))
 
     def settle_missing(self, outcome: Outcome, cause: str, message: str) -> None:
         """Items that no line spoke of."""
-        for attempt in self._expected.values():
-            nothing = _NOTHING._replace(outcome=outcome, cause=cause, message=message)
-            self._settle(attempt, nothing, None, (None, None, None))
+        nothing = _NOTHING._replace(outcome=outcome, cause=cause, message=message)
+        for custom_id, item in self._expected.items():
+            self._settle(item, custom_id, nothing, None, (None, None, None))
         self._expected = {}
         self._store()
 
@@ -192,17 +200,18 @@ class _Lines:
 
     def _settle(
         self,
-        attempt: OpenAttempt,
+        item: int,
+        custom_id: str,
         reading: Reading,
         model: int | None,
         place: tuple[int | None, int | None, int | None],
     ) -> None:
-        item = attempt.item
+        sends = int(custom_id.split("-")[1])
         event, attempts = settle(
             reading.outcome,
             attempts=self._prior.attempts.get(item, 0),
             attempts_limit=self._attempts_limit,
-            sends=attempt.sends if self._has_run else 0,
+            sends=sends if self._has_run else 0,
             is_cancelled=self._is_cancelled or item in self._prior.vanished,
             is_superseded=item in self._prior.superseded,
         )
@@ -213,8 +222,8 @@ class _Lines:
             text = None if output is None else output.decode()
         self._rows.append(
             (
-                item, self._batch["id"], attempt.sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
-                reading.message, text, _FINISH_NAMES[reading.finish], reading.input_tokens, reading.cached_tokens,
+                item, self._batch["id"], sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
+                reading.message, text, reading.finish.value, reading.input_tokens, reading.cached_tokens,
                 reading.output_tokens, reading.reasoning_tokens, model, *place,
             )
         )  # fmt: skip
@@ -228,7 +237,7 @@ class _Lines:
         """Hand over what is held; `kind` is the file that the held answers came from."""
         if self._answers:
             assert kind is not None
-            self._settling.store_answers(self._answers, kind)
+            self._settling.store_answers(self._answers, send=_FIRST_SEND, kind=kind)
             self._answers.clear()
         if self._rows:
             self._settling.store(self._rows)
@@ -269,18 +278,3 @@ class _Lines:
                 or any(row[0] == int(item) for row in (*self._rows, *self._answers))
             )
         )
-
-
-def _lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(offset, line without newline) of every non-empty line; split on b"\\n" only, since text may hold any other separator."""
-    offset, rest = 0, b""
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK_BYTES):
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                if line and line != b"\r":
-                    yield offset, line
-                offset += len(line) + 1
-    if rest.strip():
-        yield offset, rest
