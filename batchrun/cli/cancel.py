@@ -4,7 +4,7 @@ import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import ask, can_ask, put, put_json, tell
+from batchrun.cli.printing import ask, can_ask, counted, put, put_json, tell
 from batchrun.cli.signals import LongRunning
 
 
@@ -37,11 +37,11 @@ def command(
     if invocation.is_json:
         put_json(status_json(found))
         return worst_exit_code(codes)
-    put(f"{found.label}: {found.counts['cancelled']:,} items cancelled")
+    put(f"{found.label}: {counted(found.counts['cancelled'], 'item')} cancelled")
     if found.is_open:
         left = found.counts["pending"] + found.counts["in_flight"]
         tell(
-            f"{left:,} items are in batches that are ending; their answers are collected by: "
+            f"{counted(left, 'item')} in batches that are ending; what they answered is collected by: "
             f"batchrun wait {found.label}{home_option(batchrun.home)}"
         )
     return worst_exit_code(codes)

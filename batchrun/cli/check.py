@@ -6,7 +6,7 @@ import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import job_files, shared
-from batchrun.cli.printing import put, put_json
+from batchrun.cli.printing import counted, put, put_json
 from batchrun.cli.signals import LongRunning
 
 
@@ -52,5 +52,5 @@ def command(
     for job in checked:
         if job.tally is not None:
             bad = f", {job.tally.bad:,} bad ones within its bad_items" if job.tally.bad else ""
-            put(f"{job.job} ({job.profile}): ok, {job.tally.items:,} items{bad}")
+            put(f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}")
     return code

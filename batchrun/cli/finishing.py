@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from batchrun.cli.errors import error_json, safe, show_error
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.opening import home_option
-from batchrun.cli.printing import put, tell
+from batchrun.cli.printing import counted, put, tell
 from batchrun.clock import rfc3339
 from batchrun.errors import BatchrunError
 
@@ -20,19 +20,23 @@ def ended_line(job: "JobStatus", option: str) -> str:
     found, items = job.counts, job.item_count
     head = f"{job.name} ({job.profile})"
     if found["succeeded"] == items:
-        return safe(f"{head}: done, all {items:,} items succeeded. Outputs: {job.outputs}")
+        return safe(f"{head}: done, {_all(items)} succeeded. Outputs: {job.outputs}")
     rest = [f"{found[name]:,} {name}" for name in ("failed", "cancelled") if found[name]]
-    line = f"{head}: finished, {found['succeeded']:,} of {items:,} items succeeded"
+    line = f"{head}: finished, {found['succeeded']:,} of {counted(items, 'item')} succeeded"
     line += f", {' and '.join(rest)}. Outputs: {job.outputs}"
     if found["failed"]:
         line += f". What to do: batchrun failures {job.label}{option}"
     return safe(line)
 
 
+def _all(items: int) -> str:
+    return "its one item" if items == 1 else f"all {items:,} items"
+
+
 def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> str:
     """One line for a job that is not done: how far it is and why it waits, but for reasons that stand above it already."""
     left = job.counts["pending"] + job.counts["in_flight"]
-    parts = [f"{job.name} ({job.profile}): {left:,} of {job.item_count:,} items open"]
+    parts = [f"{job.name} ({job.profile}): {left:,} of {counted(job.item_count, 'item')} open"]
     parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
         parts.append(f"next look {rfc3339(job.next_at)}")

@@ -19,6 +19,11 @@ def tell(text: str) -> None:
     _write(sys.stderr, text + "\n")
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 item`, `2,000 items`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def put_json(value: Any) -> None:
     """One JSON document in one line, UTF-8 whatever the terminal's encoding is."""
     import json

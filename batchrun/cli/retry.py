@@ -4,7 +4,7 @@ import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import put, put_json
+from batchrun.cli.printing import counted, put, put_json
 from batchrun.cli.signals import LongRunning
 
 
@@ -49,7 +49,9 @@ def command(
     if invocation.is_json:
         put_json({"job": job, "queued": count})
     elif count:
-        put(f"{count:,} items queued. Go on with: batchrun wait {job}{home_option(batchrun.home)}")
+        put(
+            f"{counted(count, 'item')} queued. Go on with: batchrun wait {job}{home_option(batchrun.home)}"
+        )
     else:
         put(f"no failed items in {job}: nothing to do")
     return 0

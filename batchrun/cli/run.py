@@ -53,7 +53,9 @@ def command(
     from batchrun.cli.waiting import wait_for
 
     paths = [Path(file) for file in files]
-    batchrun, _ = open_for_files(invocation, paths, home, backend=backend, lock_wait_s=lock_wait_s)
+    batchrun, is_there = open_for_files(
+        invocation, paths, home, backend=backend, lock_wait_s=lock_wait_s
+    )
     prepared, _ = submit_files(batchrun, paths, Wishes(**wishes), yes=yes, limit=limit, send=False)
     code = show_errors(prepared, invocation)
     queued = [job for job in prepared if job.tally is not None]
@@ -64,5 +66,7 @@ def command(
     if not invocation.is_json:
         for job in queued:
             tell(job_line(job))
+        if not is_there:
+            tell(f"home: {batchrun.home.path}")
     names = [f"{job.job}@{job.profile}" for job in queued]
     return wait_for(invocation, batchrun, names, timeout_s=timeout_s, codes=[code])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from batchrun.cli.printing import counted
 from batchrun.clock import rfc3339
 from batchrun.looking import BatchStatus, JobStatus
 
@@ -91,7 +92,7 @@ def _batch_line(batch: BatchStatus, now: int) -> str:
     if batch.remote_id:
         line += f", {batch.completed + batch.failed:,} of {batch.requests:,}"
     else:
-        line += f", {batch.requests:,} requests"
+        line += f", {counted(batch.requests, 'request')}"
     line += f", for {age(now - since)}"
     if batch.next_at is not None and batch.next_at > now:
         line += f", next look {rfc3339(batch.next_at)}"

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from batchrun.api import Batchrun, Prepared, worst_exit_code
 from batchrun.cli.errors import error_json, problem_json, show_error, show_warnings
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.printing import ask, can_ask, is_terminal
+from batchrun.cli.printing import ask, can_ask, counted, is_terminal
 from batchrun.errors import UsageError
 from batchrun.ledger.submissions import Tally
 from batchrun.prepare import SubmitOptions
@@ -115,7 +115,7 @@ def job_line(prepared: Prepared) -> str:
         for name, words in _WORDS
         if getattr(prepared.tally, name)
     ]
-    items = f"{prepared.tally.items:,} item{'' if prepared.tally.items == 1 else 's'}"
+    items = counted(prepared.tally.items, "item")
     return f"{prepared.job} ({prepared.profile}): {items}" + (
         f": {', '.join(found)}" if found else ""
     )

@@ -91,9 +91,21 @@ def _line(line: Mapping[str, Any] | str | bytes) -> bytes:
     return (line if isinstance(line, str) else json.dumps(line)).encode() + b"\n"
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+def end_all() -> None:
+    """End whatever a test that failed has left running."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def start(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """`batchrun WORDS` in a process of its own."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "batchrun", *words],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
@@ -102,6 +114,8 @@ def start(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subpr
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
 
 
 def end(process: subprocess.Popen[str]) -> Called:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clikit import FAST_PROFILE, KEY, Desk
+from clikit import FAST_PROFILE, KEY, Desk, end_all
 
 from batchrun.clock import SystemClock
 from batchrun.service.responders.script import Rule
@@ -19,6 +19,13 @@ RULES = (
     Rule(prompt="hostile", status=400, code="invalid_value", message="\x1b[2Jgone"),
     Rule(prompt="escape", reply="\x1b[31mred\x1b[0m"),
 )
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Processes end with the test that started them."""
+    yield
+    end_all()
 
 
 @pytest.fixture

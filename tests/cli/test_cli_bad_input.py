@@ -85,7 +85,7 @@ def test_an_error_in_one_job_does_not_stop_the_others(desk: Desk, service: objec
     called = desk.call("run", path)
     assert called.code == 5
     assert "two.jsonl:1: unknown key 'nonsense'" in called.err
-    assert called.out.startswith("good (openai): done, all 1 items succeeded.")
+    assert called.out.startswith("good (openai): done, its one item succeeded.")
     assert [line["id"] for line in desk.outputs("good")] == ["q1"]
 
 

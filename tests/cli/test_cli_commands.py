@@ -19,7 +19,7 @@ def test_run_goes_the_whole_way(desk: Desk, service: BatchService) -> None:
     assert called.code == 0
     outputs = desk.folder / "outputs" / "faq"
     assert called.out == f"faq (openai): done, all 2 items succeeded. Outputs: {outputs}\n"
-    assert called.err == "faq (openai): 2 items: 2 new\n"
+    assert called.err == f"faq (openai): 2 items: 2 new\nhome: {desk.folder}/.batchrun\n"
     assert [(line["id"], line["output"]) for line in desk.outputs()] == [
         ("q1", "Q: one"),
         ("q2", "Q: two"),
@@ -53,7 +53,7 @@ def test_run_with_a_limit_takes_the_first_items_and_run_takes_the_rest(
     desk: Desk, service: BatchService
 ) -> None:
     path = desk.job("faq", "one", "two", "three")
-    assert desk.call("run", "--limit", "1", path).out.count("all 1 items") == 1
+    assert desk.call("run", "--limit", "1", path).out.count("its one item") == 1
     assert desk.call("run", path).out.count("all 3 items") == 1
     assert set(dict(service.charges()).values()) == {1}
     assert len(dict(service.charges())) == 3
@@ -282,8 +282,8 @@ def test_foreign_text_cannot_move_the_cursor(desk: Desk, service: BatchService) 
 
 def test_retry_queues_failed_items_as_they_were_sent(desk: Desk, service: BatchService) -> None:
     desk.call("run", desk.job("faq", *MIXED))
-    assert desk.call("retry", "faq", "q3").out == "1 items queued. Go on with: batchrun wait faq\n"
-    assert desk.call("retry", "faq").out.startswith("1 items queued.")
+    assert desk.call("retry", "faq", "q3").out == "1 item queued. Go on with: batchrun wait faq\n"
+    assert desk.call("retry", "faq").out.startswith("1 item queued.")
     assert desk.call("wait").code == 3
     assert sorted(dict(service.charges()).values()) == [1] * 6
 

@@ -28,15 +28,20 @@ from clikit import (
 
 pytestmark = pytest.mark.usefixtures("real_sleep")
 
-SLOW = {"prompt": "slow", "delay_s": 2}
+SLOW = {"prompt": "slow", "delay_s": 3}
 
 
 def in_flight(desk: Desk) -> bool:
     """Whether the service has a batch of ours, as the ledger knows."""
     if not (desk.folder / ".batchrun" / "batchrun.db").exists():
         return False
-    called = program("status", "--json", cwd=desk.folder)
+    called = desk.call("status", "--json")
     return any(b["remote_id"] for job in called.json["jobs"] for b in job["batches"])
+
+
+def _begun(desk: Desk, items: int) -> str:
+    """What the first `run` tells."""
+    return f"faq (openai): {items:,} items: {items:,} new\nhome: {desk.folder}/.batchrun\n"
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_the_whole_way_over_a_socket_and_again_is_the_same(fast: Desk, tmp_path:
     path = fast.job("faq", "one", "two", output={"files": "{{ id }}.txt", "csv": True})
     with served(tmp_path / "server") as env:
         first = program("run", path, cwd=fast.folder, env=env)
-        assert (first.code, first.err) == (0, "faq (openai): 2 items: 2 new\n")
+        assert (first.code, first.err) == (0, _begun(fast, 2))
         outputs = fast.folder / "outputs" / "faq"
         files = {p.name: p.read_bytes() for p in outputs.iterdir() if p.is_file()}
         assert {"results.jsonl", "results.csv", "manifest.json", "report.md"} <= files.keys()
@@ -145,7 +150,7 @@ def test_a_closed_stdout_is_quiet_and_stops_no_work(fast: Desk, tmp_path: Path) 
             check=False,
         )
         os.close(writing)
-    assert (done.returncode, done.stderr) == (0, b"faq (openai): 2,000 items: 2,000 new\n")
+    assert (done.returncode, done.stderr) == (0, _begun(fast, 2_000).encode())
     assert len(fast.outputs()) == 2_000
     process = start("results", "faq", cwd=fast.folder)
     assert process.stdout is not None
