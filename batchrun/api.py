@@ -46,6 +46,7 @@ __all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "worst_exit_cod
 
 LOCK_WAIT_S: Final = 600.0
 TICK_WORK_S: Final = 300.0
+PATIENCE_S: Final = 900  # how long `wait` goes on while every pass fails
 _WAIT_SLICE_S: Final = 30.0  # of in-process work between two looks at the clock and the lock
 
 
@@ -151,10 +152,13 @@ class Batchrun:
     ) -> tuple[PassResult, bool]:
         """Passes until the named jobs (none: all) have no open item, or `until` (unix seconds) has come; the lock is free in between.
 
-        Returns the last pass, with the jobs that ended and the problems of all passes, and whether everything named is done.
+        It gives up where waiting cannot help (a wrong key) or has not helped for a quarter of an hour (a server that is away): all is kept,
+        and the next `wait` or `tick` goes on. Returns the last pass, with the jobs that ended in all passes, and whether everything
+        named is done.
         """
         runner = self._runner()
         ended: list[int] = []
+        failing_since: int | None = None
         while True:
             result = runner.run_pass(lock_wait_s=self.lock_wait_s, work_s=_WAIT_SLICE_S)
             ended += result.ended
@@ -171,7 +175,9 @@ class Batchrun:
                 return result, is_done
             if until is not None and result.next_at >= until:
                 return result, False
-            if _is_hopeless(result):
+            now = self.clock.now()
+            failing_since = (failing_since or now) if result.problems else None
+            if _is_hopeless(result) or now - (failing_since or now) >= PATIENCE_S:
                 return result, False
             self.observer("sleeping", until=result.next_at)
             self.clock.sleep_until(result.next_at)

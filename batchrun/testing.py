@@ -1,6 +1,11 @@
-"""Clocks that tests move: nothing in batchrun sleeps or reads the time but through a `Clock`, so a night runs in milliseconds."""
+"""Clocks that tests move: nothing in batchrun sleeps or reads the time but through a `Clock`, so a night runs in milliseconds.
+
+`python -m batchrun.testing CLOCKFILE ARGUMENTS…` is the batchrun command on a clock that reads and advances a file: for tests of whole
+processes. The product itself has no such switch.
+"""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -60,3 +65,14 @@ class FileClock:
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}-{threading.get_ident()}")
         part.write_text(str(at), "ascii")
         part.replace(self._path)
+
+
+def main() -> int:
+    """The command line on the clock of a file."""
+    from batchrun.cli.main import run
+
+    return run(sys.argv[2:], clock=FileClock(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

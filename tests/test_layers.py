@@ -36,8 +36,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting"),
     ("batchrun.api",),
-    ("batchrun.cli", "batchrun.testing"),
-    ("batchrun.testing_backend", "batchrun.__main__"),
+    ("batchrun.cli",),
+    ("batchrun.testing", "batchrun.testing_backend", "batchrun.__main__"),
 )
 VERSION: Final = "batchrun"  # the package itself holds its version number and imports nothing: everybody may read it
 
