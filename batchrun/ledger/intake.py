@@ -21,7 +21,7 @@ from batchrun.model import Limits
 from batchrun.requests import PlainRequests, Request, custom_id, line_prefix
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
-_INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, length, state, name) values (?, ?, ?, ?, ?, ?, ?, 0, ?)"
+_INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"
 _INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?, ?, ?)"
 _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
 _ROWS_A_STATEMENT: Final = 100
@@ -125,7 +125,7 @@ class Intake:
         next(ends)
         offsets = map(sub, map((-1).__add__, ends), lengths)
         hashed_prompts = map(xxhash.xxh3_128_digest, prompts, repeat(seed))
-        columns = zip(keys, hashed_prompts, offsets, lengths, strict=True)
+        columns = zip(keys, hashed_prompts, offsets, strict=True)
         if not self._insert_plain(writer.id, list(chain.from_iterable(columns))):
             return None
         # Ids are given by SQLite here: one above the highest, which only the holder of the lock moves.
@@ -143,19 +143,19 @@ class Intake:
         self._uncommitted = 0
 
     def _insert_plain(self, file: int, values: list[object]) -> bool:
-        """Insert new items from their values (key, hash, offset, length), flat; False, with nothing done, where an id is taken.
+        """Insert new items from their values (key, hash, offset), flat; False, with nothing done, where an id is taken.
 
         A hundred rows a statement: SQLite and its binding spend as much on starting a statement as on a row.
         """
-        step = 4 * _ROWS_A_STATEMENT
+        step = 3 * _ROWS_A_STATEMENT
         whole = len(values) - len(values) % step
-        row = f"({self._job}, ?, ?, {file}, ?, ?, 0)"
-        into = "insert into item_rows (job, key, hash, file, offset, length, state) values "
+        row = f"({self._job}, ?, ?, {file}, ?, 0)"
+        into = "insert into item_rows (job, key, hash, file, offset, state) values "
         groups = [values[start : start + step] for start in range(0, whole, step)]
         rest = values[whole:]
         statements = [(into + ",".join([row] * _ROWS_A_STATEMENT), groups)]
         if rest:
-            statements.append((into + ",".join([row] * (len(rest) // 4)), [rest]))
+            statements.append((into + ",".join([row] * (len(rest) // 3)), [rest]))
         return self._insert_all(statements)
 
     def _insert_all(self, statements: Sequence[tuple[str, Iterable[Sequence[object]]]]) -> bool:
@@ -217,7 +217,6 @@ class Intake:
             if end > most or inputs_taken > most_inputs or its_model != model:
                 inputs_taken -= inputs
                 break
-            length = len(tail)
             rows.append(
                 (
                     item,
@@ -225,8 +224,7 @@ class Intake:
                     key,
                     hashed,
                     file,
-                    end - length - 1,
-                    length,
+                    end - len(tail) - 1,
                     None if key is not None else name_of(index),
                 )
             )
@@ -334,16 +332,14 @@ class Intake:
         kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
         file, offset = self._append(request, kind, item=known.id, send=known.sends + 1)
         self._ledger.execute(
-            "insert into revisions (item, submission, hash, file, offset, length, deferred) values (?, ?, ?, ?, ?, ?, ?)",
-            (known.id, self._submission, hashed, file, offset, len(request.tail), int(in_flight)),
+            "insert into revisions (item, submission, hash, file, offset, deferred) values (?, ?, ?, ?, ?, ?)",
+            (known.id, self._submission, hashed, file, offset, int(in_flight)),
         )
 
     def _insert(self, request: Request, hashed: bytes, name: str | None) -> int:
         item = self.next_item
         file, offset = self._append(request, FileKind.RENDERED, item=item, send=1)
-        self._ledger.execute(
-            _INSERT, (item, self._job, request.key, hashed, file, offset, len(request.tail), name)
-        )
+        self._ledger.execute(_INSERT, (item, self._job, request.key, hashed, file, offset, name))
         if request.key is None:
             self._ledger.execute(_INSERT_CONTENT, (self._job, hashed, item))
         self.next_item += 1

@@ -30,7 +30,7 @@ def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> No
         sets="batch = null",
     )
     ledger.execute(
-        "update item_rows set hash = r.hash, file = r.file, offset = r.offset, length = r.length "
+        "update item_rows set hash = r.hash, file = r.file, offset = r.offset "
         "from revisions r where r.item = item_rows.id and r.submission = ? and r.deferred = 0",
         mine,
     )

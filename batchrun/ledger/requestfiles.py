@@ -8,13 +8,15 @@ import contextlib
 import os
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import disk_error, publish, temp_beside
 from batchrun.model import Limits
+
+_TAIL_BYTES: Final = 4_096  # read at first; longer requests are read in doubling steps
 
 
 class FileKind(IntEnum):
@@ -43,6 +45,18 @@ class RequestFile:
     checksum: str
     first_item: int
     last_item: int
+
+
+def read_tail(descriptor: int, offset: int) -> bytes | None:
+    """The request at `offset` of an open request file, up to its newline; None where the file ends before that."""
+    tail, size = b"", _TAIL_BYTES
+    while piece := os.pread(descriptor, size, offset + len(tail)):
+        whole, newline, _ = piece.partition(b"\n")
+        tail += whole
+        if newline:
+            return tail
+        size = len(tail)
+    return None
 
 
 class RequestFileWriter:

@@ -2,7 +2,7 @@
 
 Shape of the data, and why:
 
-* An item row is narrow and points into an immutable request file (file, offset, length): the bytes of its request without custom_id.
+* An item row is narrow and points into an immutable request file (file, offset): the bytes of its request without custom_id, up to their newline.
   Rendering happens once; what was sent stays provable, and a ledger of a million items stays under 80 MB.
 * Items have an `id` of the user (`key`), or none: then they are matched by request hash and named by line (`name`).
 * Pending items are found without an index on state: either their whole request file is still `fresh`, or they stand in `queue`.
@@ -78,7 +78,6 @@ create table item_rows (
   hash blob,
   file integer,
   offset integer,
-  length integer,
   state integer not null,
   sends integer not null default 0,
   batch integer,
@@ -120,7 +119,6 @@ create table revisions (              -- an item changed by a submission that is
   hash blob not null,
   file integer not null references request_files,
   offset integer not null,
-  length integer not null,
   deferred integer not null,          -- 1: waits until the open attempt is settled
   primary key (item, submission)
 ) strict, without rowid;
@@ -293,7 +291,7 @@ def _names(enum: type[ItemState] | type[BatchState], column: str) -> str:
 _VIEWS: Final = f"""
 create view items as
 select j.name as job, j.profile, coalesce(i.key, i.name) as id, {_names(ItemState, "i.state")} as state,
-  i.sends, i.batch, i.vanished, f.id as request_file, i.offset, i.length, lower(hex(i.hash)) as request_hash, i.id as item
+  i.sends, i.batch, i.vanished, f.id as request_file, i.offset, lower(hex(i.hash)) as request_hash, i.id as item
 from item_rows i join jobs j on j.id = i.job left join request_files f on f.id = i.file;
 
 create view results as

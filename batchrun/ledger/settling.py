@@ -179,7 +179,7 @@ class Settling:
         # The answer to the old question is kept, but it is not the item's answer.
         keep_history(ledger, chosen, ())
         ledger.execute(
-            "update item_rows set hash = r.hash, file = r.file, offset = r.offset, length = r.length "
+            "update item_rows set hash = r.hash, file = r.file, offset = r.offset "
             f"from revisions r where r.item = item_rows.id and r.deferred = 1 and item_rows.id in ({chosen})"
         )
         ledger.execute(f"delete from revisions where deferred = 1 and item in ({chosen})")

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.requestfiles import read_tail
 from batchrun.model import Json
 
 
@@ -25,11 +26,15 @@ def sent_custom_id(path: Path, item: int) -> str | None:
         return None  # pruned, or empty
 
 
-def request_at(ledger: Ledger, file: int | None, offset: int | None, length: int | None) -> Json:
+def request_at(ledger: Ledger, file: int | None, offset: int | None) -> Json:
     """The request without its custom_id, decoded; None where there is none or its file was pruned."""
-    if file is None:
+    if file is None or offset is None:
         return None
-    tail = _bytes_at(ledger.home.request_file(file), offset, length)
+    try:
+        with ledger.home.request_file(file).open("rb") as sent:
+            tail = read_tail(sent.fileno(), offset)
+    except OSError:
+        return None
     return None if tail is None else json_value(b"{" + tail)
 
 

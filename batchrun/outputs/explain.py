@@ -95,7 +95,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
     with snapshot(ledger):
         job = job_view(ledger, job_id)
         row = ledger.row(
-            "select id, key, name, state, sends, file, offset, length, batch, vanished from item_rows "
+            "select id, key, name, state, sends, file, offset, batch, vanished from item_rows "
             "where job = ?1 and (key = ?2 or (key is null and name = ?2)) order by key is null, vanished, id desc",
             (job_id, item_id),
         )
@@ -107,7 +107,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             attempts.append(_open(ledger, item, row["batch"]))
         batches = sorted({a.batch for a in attempts} | ({row["batch"]} - {None}))
         deferred = ledger.row(
-            "select file, offset, length from revisions where item = ? and deferred = 1 order by submission desc",
+            "select file, offset from revisions where item = ? and deferred = 1 order by submission desc",
             (item,),
         )
         last = ledger.row(
@@ -122,10 +122,10 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             id=row["key"] if row["key"] is not None else row["name"],
             state=state.name.lower(),
             is_vanished=bool(row["vanished"]),
-            request=request_at(ledger, row["file"], row["offset"], row["length"]),
+            request=request_at(ledger, row["file"], row["offset"]),
             waiting_request=None
             if deferred is None
-            else request_at(ledger, deferred["file"], deferred["offset"], deferred["length"]),
+            else request_at(ledger, deferred["file"], deferred["offset"]),
             not_before=ledger.value(
                 "select nullif(not_before, 0) from queue where item = ?", (item,)
             ),

@@ -12,7 +12,13 @@ from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
-from batchrun.ledger.requestfiles import FileKind, FileState, RequestFile, RequestFileWriter
+from batchrun.ledger.requestfiles import (
+    FileKind,
+    FileState,
+    RequestFile,
+    RequestFileWriter,
+    read_tail,
+)
 from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import Limits
@@ -78,7 +84,7 @@ def _cut_one(
     ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, *, cap: int, limits: Limits, at: int
 ) -> int | None:
     items = ledger.connection.execute(
-        "select i.id, i.key, i.sends, i.file, i.offset, i.length from queue q join item_rows i on i.id = q.item "
+        "select i.id, i.key, i.sends, i.file, i.offset from queue q join item_rows i on i.id = q.item "
         "join request_files f on f.id = i.file where q.job = ? and q.not_before <= ? and f.model = ? and f.endpoint = ? "
         "and i.state = 0 order by i.file, i.offset limit ?",
         (job["id"], at, source["model"], source["endpoint"], cap),
@@ -135,7 +141,7 @@ def _break_up_fresh(ledger: Ledger) -> None:
 
 def _copy(
     ledger: Ledger,
-    items: list[tuple[int, str | None, int, int, int, int]],
+    items: list[tuple[int, str | None, int, int, int]],
     writer: RequestFileWriter,
     limits: Limits,
 ) -> list[int]:
@@ -143,7 +149,7 @@ def _copy(
     taken: list[int] = []
     source_id, descriptor = -1, -1
     try:
-        for item, key, sends, file, offset, length in items:
+        for item, key, sends, file, offset in items:
             if file != source_id:
                 if descriptor >= 0:
                     os.close(descriptor)
@@ -156,13 +162,13 @@ def _copy(
                         "restore it from a backup, or submit the job again with --fresh."
                     ) from exc
                 source_id = file
-            tail = os.pread(descriptor, length, offset)
-            line = line_prefix(custom_id(item, sends + 1, key)) + tail + b"\n"
-            inputs = _inputs(tail)
-            if len(tail) != length:
+            tail = read_tail(descriptor, offset)
+            if tail is None:
                 raise LedgerError(
                     f"{ledger.home.request_file(file)}: shorter than recorded. Restore it from a backup."
                 )
+            line = line_prefix(custom_id(item, sends + 1, key)) + tail + b"\n"
+            inputs = _inputs(tail)
             if taken and not writer.has_room(size=len(line), inputs=inputs, limits=limits):
                 break
             writer.append(line, count=1, inputs=inputs, first_item=item, last_item=item)

@@ -78,7 +78,6 @@ class World:
         vanished: int = 0,
         file: int | None = 1,
         offset: int | None = None,
-        length: int | None = None,
         sends: int = 0,
     ) -> int:
         item = self._next_item
@@ -94,7 +93,6 @@ class World:
             vanished=vanished,
             file=file,
             offset=offset,
-            length=length,
             sends=sends,
         )
         self.execute(
@@ -188,13 +186,13 @@ class World:
 
     def request_lines(
         self, file: int, lines: Sequence[tuple[int, int, str | None, str]]
-    ) -> list[tuple[int, int]]:
-        """Write a request file of (item, send, key, tail); returns (offset, length) of each tail."""
+    ) -> list[int]:
+        """Write a request file of (item, send, key, tail); returns the offset of each tail."""
         path = self.ledger.home.request_file(file)
         places, content = [], b""
         for item, send, key, tail in lines:
             content += line_prefix(custom_id(item, send, key))
-            places.append((len(content), len(tail.encode())))
+            places.append(len(content))
             content += tail.encode() + b"\n"
         path.write_bytes(content)
         return places

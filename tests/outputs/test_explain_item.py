@@ -16,8 +16,10 @@ def test_the_whole_life_of_an_item_is_told(world: World) -> None:
     job = world.job()
     first, second = world.batch(job), world.batch(job)
     item = world.item(job, "a1", ItemState.SUCCEEDED, batch=second)
-    ((offset, length),) = world.request_lines(1, [(item, 1, "a1", TAIL % "hello")])
-    world.execute("update item_rows set offset = ?, length = ? where id = ?", offset, length, item)
+    _, offset = world.request_lines(
+        1, [(item + 1, 1, "a2", TAIL % "another"), (item, 1, "a1", TAIL % ("hello" * 2_000))]
+    )
+    world.execute("update item_rows set offset = ? where id = ?", offset, item)
     raw = b'{"custom_id":"x","response":{"status_code":500}}\n'
     world.ledger.home.result_file(first, 1).write_bytes(b"another line\n" + raw)
     world.result(
@@ -53,7 +55,7 @@ def test_the_whole_life_of_an_item_is_told(world: World) -> None:
     assert told.request == {
         "method": "POST",
         "url": "/v1/responses",
-        "body": {"model": "gpt-5-mini", "input": "hello"},
+        "body": {"model": "gpt-5-mini", "input": "hello" * 2_000},
     }
     one, two = told.attempts
     assert (one.batch, one.remote_id, one.send, one.outcome) == (first, "batch_1", 1, "retry")
@@ -97,7 +99,7 @@ def test_a_body_that_quotes_a_request_line_is_not_mistaken_for_one(world: World)
 def test_what_was_pruned_is_left_out_and_the_rest_is_told(world: World) -> None:
     job = world.job()
     batch = world.batch(job, BatchState.CREATED, request_file=7)
-    item = world.item(job, "a1", ItemState.IN_FLIGHT, batch=batch, offset=0, length=10)
+    item = world.item(job, "a1", ItemState.IN_FLIGHT, batch=batch, offset=0)
     assert item
 
     told = explain(world.ledger, job, "a1")
@@ -113,7 +115,7 @@ def test_a_change_that_waits_for_the_open_attempt_is_shown(world: World) -> None
     deferred = world.insert(
         "request_files", job=job, kind=1, state=2, endpoint="/v1/responses", model="gpt-5-mini"
     )
-    ((offset, length),) = world.request_lines(deferred, [(item, 2, "a1", TAIL % "changed")])
+    (offset,) = world.request_lines(deferred, [(item, 2, "a1", TAIL % "changed")])
     world.insert(
         "revisions",
         item=item,
@@ -121,7 +123,6 @@ def test_a_change_that_waits_for_the_open_attempt_is_shown(world: World) -> None
         hash=b"x",
         file=deferred,
         offset=offset,
-        length=length,
         deferred=1,
     )
 
