@@ -1,0 +1,1 @@
+"""The figures of `make bench`; docs/performance.md says what they mean."""

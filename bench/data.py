@@ -16,9 +16,7 @@ _SPICE: Final = (
     "naïve", "résumé", "€5", "日本語", '"quoted"', "line\nbreak", "note:", "10:30", "https://example.org/a?b=c", "{x}", "C:\\temp", "—",
 )  # fmt: skip
 _SPICE_SHARE: Final = 0.02  # of words: one or two a text
-PROMPT: Final = (
-    "Title: {{ title }}\nClassify the following text into one label.\n\n{{ text }}\n"
-)
+PROMPT: Final = "Title: {{ title }}\nClassify the following text into one label.\n\n{{ text }}\n"
 INSTRUCTIONS: Final = "You are a careful classifier. Answer with one word."
 ITEM_BYTES: Final = 500
 _REFUSED_EVERY: Final = 100

@@ -4,6 +4,7 @@ Floors do the least that could pass for the same work, with the fastest library 
 checked, hashed or remembered. Ours are the product's own functions.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -82,6 +83,31 @@ def prepare_ours(folder: Path, count: int) -> dict[str, object]:
     return {"ledger_bytes_an_item": round(home.database.stat().st_size / count, 1)}
 
 
+def prepare_second(folder: Path, count: int) -> dict[str, object]:
+    """The same into a home that has a job already: a job's number costs a byte or two an item, but for the first one's."""
+    from batchrun.jobfile import load
+    from batchrun.ledger.connection import open_ledger
+    from batchrun.ledger.home import Home
+    from batchrun.model import Limits
+    from batchrun.prepare import SubmitOptions, prepare
+
+    first = folder / "first.jsonl"
+    first.write_text('{"job": "first", "model": "m", "prompt": "{{ x }}"}\n{"id": "a", "x": "y"}\n')
+    settings = load(first).jobs[0].settings
+    assert settings is not None
+    with open_ledger(Home(folder / ".batchrun"), create=True) as ledger:
+        prepare(
+            ledger,
+            settings,
+            profile="openai",
+            outputs=str(folder / "outputs"),
+            limits=Limits(),
+            at=1_790_000_000,
+            options=SubmitOptions(),
+        )
+    return prepare_ours(folder, count)
+
+
 def make_results(folder: Path, count: int, answer_bytes: int = 600) -> dict[str, object]:
     """Not timed: batches that have ended, with their output files in the spool."""
     from batchrun.ledger.batches import move_batch
@@ -98,7 +124,12 @@ def make_results(folder: Path, count: int, answer_bytes: int = 600) -> dict[str,
             assert batch is not None
             state = BatchState.PLANNED
             with ledger.transaction():
-                for event in (BatchEvent.UPLOADED, BatchEvent.INTENT, BatchEvent.CREATED, BatchEvent.ENDED):
+                for event in (
+                    BatchEvent.UPLOADED,
+                    BatchEvent.INTENT,
+                    BatchEvent.CREATED,
+                    BatchEvent.ENDED,
+                ):
                     state = move_batch(ledger, batch, before=state, event=event, at=at)
             ids = list(custom_ids(home.request_file(file)))
             write_results(home.result_file(batch, 0), ids, answer_bytes, file)
@@ -208,6 +239,7 @@ def collect_ours(folder: Path, count: int) -> dict[str, object]:
 STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
     "prepare-floor": prepare_floor,
     "prepare": prepare_ours,
+    "prepare-second": prepare_second,
     "make-results": make_results,
     "make-results-2k": lambda folder, count: make_results(folder, count, 2_000),
     "collect-floor": collect_floor,
@@ -217,10 +249,8 @@ STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
 
 def warm_up() -> None:
     """Load what the steps import, so that start-up is not counted as work: it is a figure of its own."""
-    import batchrun.outputs.results
-    import batchrun.prepare
-    import batchrun.running.collect
-    import batchrun.running.form
+    for name in ("prepare", "running.form", "running.collect", "outputs.results"):
+        importlib.import_module(f"batchrun.{name}")
     from batchrun.endpoints import endpoint_of
     from batchrun.jobfile import load
 
