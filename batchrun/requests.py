@@ -28,6 +28,10 @@ _encode: Final = msgspec.json.Encoder().encode
 _STEERING: Final = frozenset(
     {"body", "model"}
 )  # fields of an item that change more than its prompt
+_NO_BODY: Final = (
+    None,
+    {},
+)  # an item that says nothing of its own asks the same as one that is silent
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )
@@ -243,9 +247,9 @@ class RequestBuilder:
         """Whether this item's body must be built by itself."""
         return (
             self._prompt is None
-            or "body" in fields
-            or "model" in fields
             or self.settings.model is None
+            or fields.get("body") not in _NO_BODY
+            or fields.get("model") not in (None, self.settings.model)
         )
 
     @functools.cached_property

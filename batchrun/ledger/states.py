@@ -73,7 +73,6 @@ class BatchEvent(StrEnum):
     REJECTED = (
         "rejected"  # the service will not run it and did not bill it: items released or failed
     )
-    REAPPEARED = "reappeared"  # a lost batch showed up again
 
 
 IS, IE, BS, BE = ItemState, ItemEvent, BatchState, BatchEvent  # only for the tables below
@@ -123,7 +122,7 @@ BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] =
             BE.REJECTED: BS.REJECTED,
             BE.LOST: BS.COLLECTED,
         },
-        BS.COLLECTED: {BE.REAPPEARED: BS.CREATED},
+        BS.COLLECTED: {},
         BS.REJECTED: {},
     }
 )

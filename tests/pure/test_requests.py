@@ -175,3 +175,12 @@ def test_a_request_over_sixteen_megabytes_is_refused() -> None:
         == []
     )
     assert bad == [0]
+
+
+@pytest.mark.parametrize("extra", [{"body": {}}, {"body": None}, {"model": "gpt-4.1-mini"}])
+def test_an_item_that_says_nothing_of_its_own_asks_the_same_as_one_that_is_silent(
+    extra: dict[str, object],
+) -> None:
+    builder = RequestBuilder(settings())
+    silent, spoken = builder.build(ITEM), builder.build({**ITEM, **extra})
+    assert (spoken.tail, spoken.hash) == (silent.tail, silent.hash)

@@ -60,9 +60,9 @@ def test_from_every_state_of_a_batch_an_end_can_be_reached() -> None:
         assert FINAL_BATCH_STATES & reachable({BatchEvent.PLANNED: state}, BATCH_TRANSITIONS)  # type: ignore[arg-type]
 
 
-def test_nothing_leads_out_of_rejected_and_only_a_reappearance_out_of_collected() -> None:
+def test_nothing_leads_out_of_collected_and_rejected() -> None:
     assert BATCH_TRANSITIONS[BatchState.REJECTED] == {}
-    assert set(BATCH_TRANSITIONS[BatchState.COLLECTED]) == {BatchEvent.REAPPEARED}
+    assert BATCH_TRANSITIONS[BatchState.COLLECTED] == {}
     assert {BatchState.COLLECTED, BatchState.REJECTED} == FINAL_BATCH_STATES
 
 
