@@ -5,11 +5,10 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,13 +24,6 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import retry_delay_s, settle
 
 _encode: Final = msgspec.json.Encoder().encode
-# What a line's hot path needs of its Reading, as a plain tuple: unpacking one of a class of its own is several times slower.
-_parts: Final[Callable[[Reading], tuple[Any, ...]]] = itemgetter(
-    *map(
-        Reading._fields.index,
-        ("custom_id", "outcome", "output", "finish", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "model"),
-    )
-)  # fmt: skip
 _STOP: Final = Finish.STOP
 _FIRST_SEND: Final = 1
 _BUFFER_BYTES: Final = 1 << 18
@@ -135,29 +127,29 @@ class _Lines:
         read, still_open = self._read, self._expected.pop
         first_sends = f"-{_FIRST_SEND}-"
         last_model, last_model_id = None, None
-        answers, is_plain, succeeded = self._answers, self._is_plain, Outcome.SUCCEEDED
+        answers, is_plain = self._answers, self._is_plain
         end = 0
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
             for line in file:
                 offset, end = end, end + len(line)
                 reading = read(line)
-                custom_id, outcome, output, finish, given, cached, made, reasoning, model = _parts(
-                    reading
-                )
-                item = still_open(custom_id, None)
-                if item is None:
+                custom_id = reading.custom_id
+                item = None if custom_id is None else still_open(custom_id, None)
+                if item is None or custom_id is None:
                     if line.strip():
                         self._note_stray(kind, offset, reading)
                     continue
-                if model != last_model:
-                    last_model = model
-                    last_model_id = self._settling.model_id(model)
+                if reading.model != last_model:
+                    last_model = reading.model
+                    last_model_id = self._settling.model_id(last_model)
                 length = end - offset - line.endswith(b"\n")
-                if outcome is succeeded and is_plain and first_sends in custom_id:
+                output = reading.output
+                if is_plain and output is not None and first_sends in custom_id:
+                    finish = reading.finish
                     answers.append(
                         (
-                            item, output, "stop" if finish is _STOP else finish.value, given, cached, made, reasoning,
-                            last_model_id, offset, length,
+                            item, output, "stop" if finish is _STOP else finish.value, reading.input_tokens,
+                            reading.cached_tokens, reading.output_tokens, reading.reasoning_tokens, last_model_id, offset, length,
                         )
                     )  # fmt: skip
                     self._held += len(output) + _ROW_BYTES
@@ -174,12 +166,12 @@ class _Lines:
         for custom_id, item in list(self._expected.items()):
             if (message := failed.get(item)) is not None:
                 del self._expected[custom_id]
-                refused = _NOTHING._replace(cause="rejected", message=message)
+                refused = msgspec.structs.replace(_NOTHING, cause="rejected", message=message)
                 self._settle(item, custom_id, refused, None, (None, None, None))
 
     def settle_missing(self, outcome: Outcome, cause: str, message: str) -> None:
         """Items that no line spoke of."""
-        nothing = _NOTHING._replace(outcome=outcome, cause=cause, message=message)
+        nothing = msgspec.structs.replace(_NOTHING, outcome=outcome, cause=cause, message=message)
         for custom_id, item in self._expected.items():
             self._settle(item, custom_id, nothing, None, (None, None, None))
         self._expected = {}

@@ -5,6 +5,7 @@ import json
 import struct
 
 import pytest
+from msgspec.structs import astuple
 from reading_lines import (
     CHAT,
     EMBEDDINGS,
@@ -130,14 +131,14 @@ def test_odd_usage_costs_the_figures_and_never_the_answer(
 ) -> None:
     reading = read(line(response(message("x"), usage=usage)))
     assert reading.outcome is SUCCEEDED
-    assert reading[7:11] == tokens
+    assert astuple(reading)[7:11] == tokens
 
 
 @pytest.mark.parametrize(("model", "request_id"), [(None, None), ("", ""), (7, {})])
 def test_a_missing_model_or_request_id_is_none(model: Json, request_id: Json) -> None:
     given = line(response(message("x"), model=model))
     given["response"]["request_id"] = request_id
-    assert read(given)[-2:] == (None, None)
+    assert astuple(read(given))[-2:] == (None, None)
 
 
 # Answers that are of no use.
@@ -148,7 +149,7 @@ def test_a_cut_response_fails_with_its_text_and_says_how_many_tokens_went_where(
         message("half a"), status="incomplete", incomplete_details={"reason": "max_output_tokens"}
     )
     reading = read(line(body))
-    assert reading[1:7] == (
+    assert astuple(reading)[1:7] == (
         FAILED,
         "length",
         "the response is incomplete: max_output_tokens (20 output tokens, 5 of them reasoning)",
@@ -167,7 +168,7 @@ def test_a_cut_completion_fails_with_its_text(finish: str) -> None:
 
 def test_a_response_cut_during_reasoning_has_no_partial() -> None:
     body = response(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
-    assert read(line(body))[1:3] == (FAILED, "length")
+    assert astuple(read(line(body)))[1:3] == (FAILED, "length")
     assert read(line(body)).partial is None
 
 
@@ -175,7 +176,7 @@ def test_a_response_cut_during_reasoning_has_no_partial() -> None:
 def test_a_response_incomplete_for_an_unknown_reason_is_tried_again(details: Json) -> None:
     body = response(message("half"), status="incomplete", incomplete_details=details)
     reading = read(line(body))
-    assert reading[1:3] == (RETRY, "unknown")
+    assert astuple(reading)[1:3] == (RETRY, "unknown")
     assert reading.message is not None
     assert reading.message.startswith("the response is incomplete: ")
     assert reading.partial == "half"
@@ -183,7 +184,7 @@ def test_a_response_incomplete_for_an_unknown_reason_is_tried_again(details: Jso
 
 def test_a_filtered_answer_fails_as_content_filter() -> None:
     body = response(status="incomplete", incomplete_details={"reason": "content_filter"})
-    assert read(line(body))[1:3] == (FAILED, "content_filter")
+    assert astuple(read(line(body)))[1:3] == (FAILED, "content_filter")
     assert read(line(body)).finish is Finish.CONTENT_FILTER
     reading = read(line(completion("So", "content_filter")), CHAT)
     assert (reading.cause, reading.partial) == ("content_filter", "So")
@@ -196,7 +197,7 @@ def test_a_refusal_fails_with_its_words() -> None:
         read(line(completion(None, refusal="I can't.")), CHAT),
         read(line(completion("", refusal="I can't.")), CHAT),
     ):
-        assert reading[1:3] == (FAILED, "refusal")
+        assert astuple(reading)[1:3] == (FAILED, "refusal")
         assert (reading.partial, reading.finish) == ("I can't.", Finish.REFUSAL)
 
 
@@ -229,7 +230,7 @@ def test_a_refusal_fails_with_its_words() -> None:
     ],
 )
 def test_an_answer_with_nothing_in_it_fails_as_empty(url: str, body: JsonObject) -> None:
-    assert read(line(body), url)[1:3] == (FAILED, "empty_output")
+    assert astuple(read(line(body), url))[1:3] == (FAILED, "empty_output")
 
 
 # Embeddings.

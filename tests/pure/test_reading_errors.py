@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import astuple
 from reading_lines import (
     CHAT,
     FAILED,
@@ -134,7 +135,7 @@ def test_an_error_is_judged_by_its_own_words(
     given: JsonObject, outcome: Outcome, cause: str, said: str
 ) -> None:
     reading = read(given)
-    assert reading[:4] == ("7-1-abc", outcome, cause, said)
+    assert astuple(reading)[:4] == ("7-1-abc", outcome, cause, said)
     assert reading.finish is Finish.NONE
 
 
@@ -158,7 +159,7 @@ def test_a_failed_response_keeps_its_text_and_its_tokens() -> None:
 
 def test_the_lines_own_error_outranks_its_response() -> None:
     reading = read(line(response(message("x")), error={"code": "batch_expired"}))
-    assert reading[1:3] == (RELEASED, "expired")
+    assert astuple(reading)[1:3] == (RELEASED, "expired")
 
 
 @pytest.mark.parametrize("error", [None, {}, "", 0, []])
@@ -186,7 +187,7 @@ def test_a_very_long_message_is_clipped() -> None:
 )  # fmt: skip
 def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
     reading = read(raw)
-    assert reading[:3] == (None, RETRY, "malformed_result")
+    assert astuple(reading)[:3] == (None, RETRY, "malformed_result")
     assert reading.message
 
 
@@ -203,7 +204,7 @@ def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
     ],
 )
 def test_a_line_with_neither_answer_nor_error_is_tried_again(given: JsonObject) -> None:
-    assert read(given)[:3] == ("7-1-abc", RETRY, "malformed_result")
+    assert astuple(read(given))[:3] == ("7-1-abc", RETRY, "malformed_result")
 
 
 def test_invalid_utf_8_in_an_answer_becomes_the_replacement_character() -> None:
