@@ -37,7 +37,7 @@ def read_batch(answer: Json) -> RemoteBatch:
     status = batch.get("status")
     if not isinstance(status, str) or not status:
         raise UnreadableError("the batch has no status")
-    status = status.lower()
+    status = printable(status.lower())
     counts = batch.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
     return RemoteBatch(
@@ -143,6 +143,8 @@ def _id(answer: JsonObject, what: str) -> str:
         value = str(value)
     if not isinstance(value, str) or not value:
         raise UnreadableError(f"the {what} has no id")
+    if _LONE_SURROGATE.search(value):
+        raise UnreadableError(f"the {what} has an id that is no text: {printable(value)!r}")
     return value
 
 
@@ -193,7 +195,7 @@ def _errors(value: Json) -> Iterable[JsonObject]:
     for entry in value if isinstance(value, list) else []:
         said = entry if isinstance(entry, dict) else {"message": entry}
         error = {
-            key: None if said.get(key) is None else str(said[key])
+            key: None if said.get(key) is None else printable(str(said[key]))
             for key in ("code", "message", "line", "param")
         }
         if any(error.values()):

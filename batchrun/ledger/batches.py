@@ -1,10 +1,15 @@
-"""Batch rows: every transition is a compare-and-set on the state, with its event, in the caller's transaction."""
+"""Batch rows: every transition is a compare-and-set on the state, with its event, in the caller's transaction.
+
+What a service said is foreign: its objects are stored as ASCII JSON, its words made printable and short, so that nothing it says (a lone
+surrogate, a message of a megabyte) can stop the ledger from remembering what was paid for.
+"""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from batchrun.backends.base import RemoteBatch
+from batchrun.backends.reading import printable
 from batchrun.errors import IllegalTransition
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BATCH_INITIAL, BatchEvent, BatchState, advance_batch
@@ -50,7 +55,7 @@ def move_batch(
     sets = "".join(f", {name} = ?" for name in columns)
     cursor = ledger.execute(
         f"update batch_rows set state = ?{sets} where id = ? and state = ?",
-        (after, *columns.values(), batch, before),
+        (after, *_storable(columns).values(), batch, before),
     )
     if cursor.rowcount != 1:
         # Another process moved it although we hold the lock: better to stop than to go on from a wrong belief.
@@ -68,7 +73,15 @@ def move_batch(
 def update_batch(ledger: Ledger, batch: int, **columns: Any) -> None:
     """Set columns that are no state: due times, counters, what the service said last."""
     sets = ", ".join(f"{name} = ?" for name in columns)
-    ledger.execute(f"update batch_rows set {sets} where id = ?", (*columns.values(), batch))
+    ledger.execute(
+        f"update batch_rows set {sets} where id = ?", (*_storable(columns).values(), batch)
+    )
+
+
+def _storable(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns with the service's words in `reason` made fit to keep."""
+    reason = columns.get("reason")
+    return {**columns, "reason": printable(reason)} if reason else columns
 
 
 def remote_columns(remote: RemoteBatch) -> dict[str, Any]:
@@ -76,7 +89,7 @@ def remote_columns(remote: RemoteBatch) -> dict[str, Any]:
     return {
         "remote_id": remote.id,
         "remote_status": remote.status,
-        "remote": json.dumps(remote.raw, ensure_ascii=False),
+        "remote": json.dumps(remote.raw),
     }
 
 
@@ -91,6 +104,7 @@ def add_incident(
     detail: Json = None,
 ) -> None:
     """Something that must not be, and that a person should see; the same one is recorded once per batch and kind and message."""
+    message = printable(message)
     if ledger.value(
         "select 1 from incidents where kind = ? and message = ? and batch is ?",
         (kind, message, batch),

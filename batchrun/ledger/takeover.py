@@ -32,8 +32,6 @@ def take_over(ledger: Ledger, at: int) -> int:
             token = new_token()
             metadata = json.loads(row["metadata"])
             metadata.update(batchrun=token, batchrun_ledger=ledger_id)
-            update_batch(
-                ledger, row["id"], token=token, metadata=json.dumps(metadata, ensure_ascii=False)
-            )
+            update_batch(ledger, row["id"], token=token, metadata=json.dumps(metadata))
             renewed += 1
     return renewed

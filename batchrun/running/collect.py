@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from batchrun.backends.reading import printable
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
@@ -166,12 +167,17 @@ class _Lines:
         for custom_id, item in list(self._expected.items()):
             if (message := failed.get(item)) is not None:
                 del self._expected[custom_id]
-                refused = msgspec.structs.replace(_NOTHING, cause="rejected", message=message)
+                refused = msgspec.structs.replace(
+                    _NOTHING, cause="rejected", message=printable(message)
+                )
                 self._settle(item, custom_id, refused, None, (None, None, None))
 
     def settle_missing(self, outcome: Outcome, cause: str, message: str) -> None:
         """Items that no line spoke of."""
-        nothing = msgspec.structs.replace(_NOTHING, outcome=outcome, cause=cause, message=message)
+        # One text of the service for all of them: cut short once, since every row keeps a copy.
+        nothing = msgspec.structs.replace(
+            _NOTHING, outcome=outcome, cause=cause, message=printable(message)
+        )
         for custom_id, item in self._expected.items():
             self._settle(item, custom_id, nothing, None, (None, None, None))
         self._expected = {}

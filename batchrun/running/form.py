@@ -222,7 +222,7 @@ def _insert(
             "checksum": file.checksum,
             "first_item": file.first_item,
             "last_item": file.last_item,
-            "metadata": json.dumps(metadata, ensure_ascii=False),
+            "metadata": json.dumps(metadata),
         },
     )
 
