@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from batchrun.backends.base import RemoteBatch
+from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import read_batch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
@@ -31,6 +31,7 @@ from batchrun.running.send import hold, put_off, reject
 
 _OUTPUT, _ERROR = 0, 1
 _LINE_DIGITS: Final = 10
+_LOOK_MOST_S: Final = 120  # between two looks for late files
 _MISSING: Final = {
     "completed": (
         Outcome.FAILED,
@@ -51,16 +52,15 @@ _LOST: Final = (
 def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
     """Settle a batch in state ENDED."""
     remote = read_batch(json.loads(row["remote"]))
+    if remote.status not in TERMINAL_STATUSES or _lacks_files(remote):
+        looked = _look_again(ctx, row, remote)
+        if looked is None:
+            return
+        remote = looked
     if remote.status == "failed" and _was_free(remote):
         _failed(ctx, row, remote)
         return
     ids = {_OUTPUT: remote.output_file_id, _ERROR: remote.error_file_id}
-    if not any(ids.values()) and remote.status == "completed":
-        if ctx.clock.now() - row["ended_at"] < LATE_FILES_S:
-            _look_again(ctx, row)
-            return
-        _collect(ctx, row, remote, [], _LOST)
-        return
     try:
         files = [
             (kind, _fetch(ctx, row, kind, file_id)) for kind, file_id in ids.items() if file_id
@@ -79,7 +79,7 @@ def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
     except BackendError as exc:
         put_off(ctx, row, exc)
         return
-    _collect(ctx, row, remote, files, _MISSING[remote.status])
+    _collect(ctx, row, remote, files, _LOST if _lacks_answers(remote) else _MISSING[remote.status])
 
 
 def _fetch(ctx: PassContext, row: sqlite3.Row, kind: int, file_id: str) -> Path:
@@ -143,24 +143,61 @@ def _was_free(remote: RemoteBatch) -> bool:
     )
 
 
-def _look_again(ctx: PassContext, row: sqlite3.Row) -> None:
-    """Completed without files: some services show the ids a little later."""
+def _lacks_answers(remote: RemoteBatch) -> bool:
+    """Whether there must be answers that no output file is shown for: they were paid, so their items are never released."""
+    if remote.output_file_id:
+        return False
+    return bool(
+        remote.completed_count
+        or (
+            not remote.error_file_id and (remote.usage_total_tokens or remote.status == "completed")
+        )
+    )
+
+
+def _lacks_files(remote: RemoteBatch) -> bool:
+    """Whether a file must exist that is not shown; some services show the ids a little after the end, whatever the end was."""
+    if remote.status == "failed" and _was_free(remote):
+        return False
+    return _lacks_answers(remote) or bool(remote.failed_count and not remote.error_file_id)
+
+
+def _look_again(ctx: PassContext, row: sqlite3.Row, known: RemoteBatch) -> RemoteBatch | None:
+    """Ask for a batch that ended without all of its files; None where it must be looked at later.
+
+    Only another end is believed: one that runs again is waited for.
+    """
     now = ctx.clock.now()
+    is_over = now - row["ended_at"] >= LATE_FILES_S
     try:
         remote = ctx.backend(row["profile"]).retrieve(row["remote_id"])
+    except NotFound as exc:
+        if is_over and known.status in TERMINAL_STATUSES:
+            return known
+        put_off(ctx, row, exc)
+        return None
     except BackendError as exc:
         put_off(ctx, row, exc)
-        return
-    has_files = bool(remote.output_file_id or remote.error_file_id)
+        return None
+    has_ended = remote.status in TERMINAL_STATUSES
+    if has_ended and (is_over or not _lacks_files(remote)):
+        with ctx.ledger.transaction():
+            update_batch(ctx.ledger, row["id"], errors=0, **remote_columns(remote))
+        return remote
+    errors = row["errors"] + 1
+    columns: dict[str, object] = {
+        "errors": errors,
+        "next_at": now + min(error_delay_s(errors, None), _LOOK_MOST_S),
+    }
+    if has_ended:
+        columns |= remote_columns(remote)
+        columns["reason"] = f"{remote.status}, but its result files are not shown yet"
+    else:
+        columns["ended_at"] = now  # it had not ended: the time for late files begins when it has
+        columns["reason"] = f"the service said that it had ended, and now says {remote.status!r}"
     with ctx.ledger.transaction():
-        update_batch(
-            ctx.ledger,
-            row["id"],
-            errors=row["errors"] + 1,
-            next_at=now if has_files else now + error_delay_s(row["errors"] + 1, None),
-            reason=None if has_files else "completed, but its result files are not shown yet",
-            **remote_columns(remote),
-        )
+        update_batch(ctx.ledger, row["id"], **columns)
+    return None
 
 
 def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
