@@ -18,6 +18,7 @@ from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import Intake
+from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally
 from batchrun.memory import without_cycle_collection
@@ -105,12 +106,13 @@ def prepare(
         is_fresh=is_fresh,
     )
     submission.begin(items_from=options.items)
+    keep_missing = options.limit is not None or settings.missing == "keep"
     try:
         bad = ProblemList(most=max(settings.bad_items, _PROBLEMS_KEPT))
         with (
             ledger.translated(),
             without_cycle_collection(),
-            _fields_file(ledger, settings, submission.id) as fields,
+            _fields_file(ledger, submission, settings, keep_missing=keep_missing) as fields,
         ):
             _take_items(submission.intake, builder, bad, options, stdin=stdin, fields=fields)
         if bad.count > settings.bad_items:
@@ -119,7 +121,7 @@ def prepare(
         if not submission.intake.tally.items and not bad.count:
             raise JobFileError((_no_items(settings, options),))
         submission.find_vanished()
-        if options.limit is not None or settings.missing == "keep":
+        if keep_missing:
             submission.intake.tally.vanished = 0
         if not options.is_dry_run:
             _guard(settings, submission.intake.tally, options)
@@ -128,10 +130,7 @@ def prepare(
         elif not agree(submission.intake.tally):
             raise GuardError(f"{settings.name}: not confirmed; nothing was sent.")
         else:
-            submission.ready(
-                new_only=options.new_only,
-                keep_missing=options.limit is not None or settings.missing == "keep",
-            )
+            submission.ready(new_only=options.new_only, keep_missing=keep_missing)
     except BaseException:
         submission.abandon()
         raise
@@ -178,13 +177,19 @@ def _take_items(
 
 @contextlib.contextmanager
 def _fields_file(
-    ledger: Ledger, settings: JobSettings, submission: int
+    ledger: Ledger, submission: Submission, settings: JobSettings, *, keep_missing: bool
 ) -> Iterator[BinaryIO | None]:
     """Where the items' own fields are kept, if the outputs join them: the data may move or change before these are written."""
     names = settings.output.files
     if settings.output.csv or (names is not None and _fields_in(settings, names) - {"id"}):
-        with written(ledger.home.fields_file(submission)) as file:
+        known = submission.intake.known
+        keeps = keep_missing and not known.is_empty
+        with written(ledger.home.fields_file(submission.id)) as file:
+            if keeps:
+                file.write(NO_ORDER_LINE)
             yield file
+            if keeps:
+                append_kept(ledger, file, job=submission.job, is_brought=known.is_seen)
     else:
         yield None
 

@@ -98,8 +98,18 @@ def flag_vanished(ledger: Ledger, known: KnownItems, *, job: int, at: int) -> No
     ledger.execute("drop table gone")
 
 
-def record_order(ledger: Ledger, *, job: int, is_in_order: bool) -> None:
-    """Positions where the order of the ids is not the order of the data any more."""
+def record_order(ledger: Ledger, *, job: int, is_in_order: bool, keep_missing: bool) -> None:
+    """Positions where the order of the ids is not the order of the data any more.
+
+    Kept items that had positions stay in that order, behind the items that were brought.
+    """
+    if keep_missing:
+        kept = ledger.execute(
+            "insert or ignore into positions select o.item, o.position + (select coalesce(max(position), 0) from positions) "
+            "from item_order o join item_rows i on i.id = o.item where i.job = ?",
+            (job,),
+        )
+        is_in_order = is_in_order and kept.rowcount <= 0
     ledger.execute(
         "delete from item_order where item in (select id from item_rows where job = ?)",
         (job,),

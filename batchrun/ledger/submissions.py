@@ -4,8 +4,10 @@ Rows go in groups under a submission in state `preparing`; `plan()` sees none of
 dies before that is swept by the next holder of the lock, as if it had never been.
 """
 
+import contextlib
 from collections.abc import Sequence
 from enum import IntEnum
+from pathlib import Path
 
 import msgspec
 
@@ -134,7 +136,12 @@ class Submission:
                 requeue_cancelled(ledger, job=job, at=at)
                 if not keep_missing:
                     flag_vanished(ledger, known, job=job, at=at)
-                record_order(ledger, job=job, is_in_order=self.intake.is_in_order)
+                record_order(
+                    ledger,
+                    job=job,
+                    is_in_order=self.intake.is_in_order,
+                    keep_missing=keep_missing,
+                )
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
             record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
             ledger.execute(
@@ -149,7 +156,7 @@ class Submission:
         for row in list(
             ledger.rows("select id from submissions where job = ? and id <> ?", (job, self.id))
         ):
-            ledger.home.fields_file(row["id"]).unlink(missing_ok=True)
+            _remove(ledger.home.fields_file(row["id"]))
 
     def abandon(self) -> None:
         """Undo everything of this submission: rows, files, and the job if it began with it."""
@@ -190,9 +197,9 @@ def sweep_preparing(ledger: Ledger) -> int:
             ledger.execute("delete from submissions where id = ?", (row["id"],))
             ledger.execute("delete from jobs where id = ? and submission is null", (row["job"],))
     for file in files:
-        ledger.home.request_file(file).unlink(missing_ok=True)
+        _remove(ledger.home.request_file(file))
     for row in dead:
-        ledger.home.fields_file(row["id"]).unlink(missing_ok=True)
+        _remove(ledger.home.fields_file(row["id"]))
     if dead:
         _remove_unrecorded(ledger)
     return len(dead)
@@ -203,7 +210,13 @@ def _remove_unrecorded(ledger: Ledger) -> None:
     known = {row["id"] for row in ledger.rows("select id from request_files")}
     for path in ledger.home.requests.glob("*.jsonl"):
         if path.stem.isdecimal() and int(path.stem) not in known:
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Give up a file that no row names any more. One that the disk keeps costs space and nothing else: its name is written over."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _settings_json(settings: JobSettings) -> str:
