@@ -75,10 +75,10 @@ class JobStatus:
 
     @property
     def exit_code(self) -> int:
-        """0 all answered, 3 finished with failures, 4 not finished."""
+        """0 all answered, 3 finished with items that failed or were cancelled, 4 not finished."""
         if self.is_open:
             return 4
-        return 3 if self.counts["failed"] else 0
+        return 3 if self.counts["failed"] or self.counts["cancelled"] else 0
 
 
 def job_statuses(

@@ -73,7 +73,9 @@ def _state(job: JobStatus) -> str:
         return "paused"
     if job.is_open:
         return f"{len(job.batches)} in flight" if job.batches else "waiting"
-    return "done" if job.exit_code == 0 else "finished, with failures"
+    if job.counts["failed"]:
+        return "finished, with failures"
+    return "finished, some cancelled" if job.counts["cancelled"] else "done"
 
 
 def _details(job: JobStatus, now: int) -> list[str]:

@@ -320,12 +320,17 @@ class Intake:
             if known.state == ItemState.CANCELLED:
                 tally.requeued += 1
                 self._ledger.execute("insert or ignore into again values (?)", (known.id,))
+            elif known.is_leaving and known.deferred is None:
+                self._want_again(known)
             return
         in_flight = known.state == ItemState.IN_FLIGHT
         if in_flight and hashed == known.hash:
             # Changed back while the first revision is still on its way: its answer will do after all.
             tally.unchanged += 1
-            self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
+            if known.is_leaving:
+                self._want_again(known)
+            else:
+                self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
             return
         tally.changed += 1
         tally.reasked += known.state == ItemState.SUCCEEDED
@@ -334,6 +339,18 @@ class Intake:
         self._ledger.execute(
             "insert into revisions (item, submission, hash, file, offset, deferred) values (?, ?, ?, ?, ?, ?)",
             (known.id, self._submission, hashed, file, offset, int(in_flight)),
+        )
+
+    def _want_again(self, known: KnownItem) -> None:
+        """Its job was cancelled and is submitted again while its batch ends: what that leaves unanswered is asked again.
+
+        The wish is a waiting revision with the request that is in flight already.
+        """
+        self.tally.requeued += 1
+        self._ledger.execute(
+            "insert into revisions (item, submission, hash, file, offset, deferred) select id, ?, hash, file, offset, 1 from item_rows "
+            "where id = ?",
+            (self._submission, known.id),
         )
 
     def _insert(self, request: Request, hashed: bytes, name: str | None) -> int:

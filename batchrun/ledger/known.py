@@ -13,7 +13,10 @@ _PARAMETERS_MOST: Final = 5_000  # SQLite takes 32,766
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownItem:
-    """An item of an earlier submission, or earlier in this one. `deferred`: the hash of a revision that waits for it to settle."""
+    """An item of an earlier submission, or earlier in this one.
+
+    `deferred`: the hash of a revision that waits for it to settle. `is_leaving`: it is in flight in a batch that is being cancelled.
+    """
 
     id: int
     hash: bytes
@@ -21,6 +24,7 @@ class KnownItem:
     sends: int
     vanished: int
     deferred: bytes | None
+    is_leaving: bool = False
 
 
 class KnownItems:
@@ -85,7 +89,8 @@ class KnownItems:
             part = values[start : start + _PARAMETERS_MOST]
             yield from self._ledger.rows(
                 "select i.id, i.key, i.hash, i.state, i.sends, i.vanished, (select r.hash from revisions r "
-                f"where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred from {tables} "
+                "where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred, i.state = 1 and "
+                f"(select b.cancel_requested from batch_rows b where b.id = i.batch) as is_leaving from {tables} "
                 f"where {column} in ({','.join('?' * len(part))}) order by i.id",
                 (self._job, *part),
             )
@@ -99,4 +104,5 @@ def _known_item(row: sqlite3.Row) -> KnownItem:
         sends=row["sends"],
         vanished=row["vanished"],
         deferred=row["deferred"],
+        is_leaving=bool(row["is_leaving"]),
     )

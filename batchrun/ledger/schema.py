@@ -47,7 +47,7 @@ create unique index jobs_by_name on jobs (name, profile);
 create table submissions (
   id integer primary key,
   job integer not null references jobs,
-  state integer not null,            -- 0 preparing, 1 ready, 2 abandoned
+  state integer not null,            -- 0 preparing, 1 ready
   at integer not null,
   first_item integer not null,       -- ids from here on are new items of this submission
   items_from text,                   -- --items PATH, if it was given

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
-from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.requests import custom_ids
 
 RESULT_OUTCOMES: Final = {
@@ -37,16 +37,31 @@ _INSERT_ANSWERS: Final = (
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
+# Batches that were collected may have run; those that were rejected did not. What settled an item for good began its count anew.
+_RUNS: Final = f"""
+select h.item, count(*) from history h join batch_rows b on b.id = h.batch
+where h.item in (select id from item_rows where id between ? and ? and batch = ? and state = 1 and sends >= ?)
+  and b.state = {int(BatchState.COLLECTED)} and h.id > coalesce(
+    (select max(d.id) from history d where d.item = h.item and d.outcome not in (2, 3)), 0)
+group by h.item
+"""
+
 # (item, output, finish, input, cached, output and reasoning tokens, model, offset, length)
 Answer: TypeAlias = tuple[int, bytes, str, int, int, int, int, int | None, int, int]
 
 
 class Prior(NamedTuple):
-    """Attempts spent before by item (absent: none), items that a waiting revision supersedes, items that have vanished."""
+    """What came before, of the items that it concerns.
+
+    `attempts` spent (absent: none), `runs`: batches that may have run them since they were last asked for (looked up only of items that
+    were sent often); items that a waiting revision supersedes, that have vanished, and that were wanted again after their job was cancelled.
+    """
 
     attempts: dict[int, int]
+    runs: dict[int, int]
     superseded: set[int]
     vanished: set[int]
+    wanted: set[int]
 
 
 class Settling:
@@ -75,15 +90,18 @@ class Settling:
         items, sends, keys = zip(*rows, strict=True)
         return dict(zip(custom_ids(items, sends, keys), items, strict=True))
 
-    def prior(self) -> Prior:
-        """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only."""
+    def prior(self, *, runs_from: int) -> Prior:
+        """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only.
+
+        `runs_from`: how often an item must have been sent for its runs to matter.
+        """
         execute = self._ledger.connection.execute
         mine = "select id from item_rows where id between ? and ? and batch = ? and state = 1"
         sends, vanished = execute(
             "select max(sends), max(vanished) from item_rows where id between ? and ? and batch = ? and state = 1",
             self._mine,
         ).fetchone()
-        prior = Prior({}, set(), set())
+        prior = Prior({}, {}, set(), set(), set())
         if sends is not None and sends > 1:
             again = f"{mine} and sends > 1"
             prior.attempts.update(
@@ -92,12 +110,25 @@ class Settling:
                 )
             )
             keep_history(self._ledger, again, self._mine)
+            if sends >= runs_from:
+                prior.runs.update(execute(_RUNS, (*self._mine, runs_from)))
         if vanished:
             self._has_vanished = True
             prior.vanished.update(row[0] for row in execute(f"{mine} and vanished = 1", self._mine))
         if self._ledger.value("select exists (select 1 from revisions where deferred = 1)"):
-            deferred = f"select item from revisions where deferred = 1 and item in ({mine})"
-            prior.superseded.update(row[0] for row in execute(deferred, self._mine))
+            deferred = (
+                "select r.item, r.hash is i.hash from revisions r join item_rows i on i.id = r.item "
+                f"where r.deferred = 1 and r.item in ({mine})"
+            )
+            for item, is_same in execute(deferred, self._mine):
+                (prior.wanted if is_same else prior.superseded).add(item)
+            if prior.wanted:
+                # A wish to be asked again if this batch brings no answer, which it is about to say.
+                execute(
+                    "delete from revisions as r where deferred = 1 and hash is (select hash from item_rows where id = r.item) "
+                    f"and item in ({mine})",
+                    self._mine,
+                )
         return prior
 
     def model_id(self, name: str | None) -> int | None:

@@ -31,7 +31,6 @@ class ItemEvent(StrEnum):
     SUCCEEDED = "succeeded"  # answered
     RETRY = "retry"  # not answered, worth another attempt; one is spent
     RELEASED = "released"  # never ran: goes again, free of charge
-    REPAIR = "repair"  # answered against its schema; asked again with the fault shown
     SUPERSEDED = (
         "superseded"  # settled, but the item had changed meanwhile: the new revision goes out
     )
@@ -87,7 +86,6 @@ ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = Map
             IE.SUCCEEDED: IS.SUCCEEDED,
             IE.RETRY: IS.PENDING,
             IE.RELEASED: IS.PENDING,
-            IE.REPAIR: IS.PENDING,
             IE.SUPERSEDED: IS.PENDING,
             IE.GAVE_UP: IS.FAILED,
             IE.CANCELLED: IS.CANCELLED,

@@ -34,7 +34,6 @@ class SubmissionState(IntEnum):
 
     PREPARING = 0
     READY = 1
-    ABANDONED = 2
 
 
 class Submission:
@@ -127,7 +126,8 @@ class Submission:
             if new_only:
                 # What is answered, or is about to be, is not asked again.
                 ledger.execute(
-                    "delete from revisions where submission = ? and item in (select id from item_rows where job = ? and state in (?, ?))",
+                    "delete from revisions where submission = ? and item in (select i.id from item_rows i where i.job = ? "
+                    "and i.state in (?, ?) and i.hash is not revisions.hash)",
                     (self.id, job, ItemState.SUCCEEDED, ItemState.IN_FLIGHT),
                 )
             known, tally = self.intake.known, self.intake.tally

@@ -6,7 +6,7 @@ from batchrun.ledger.states import ItemEvent
 from batchrun.planning.classify import Outcome
 
 RETRY_DELAYS_S: Final = (60, 600, 3_600)  # after the 1st, 2nd, and every later spent attempt
-SENDS_PER_ATTEMPT: Final = 3  # releases are free, but an item that is sent for ever is not worth it
+RUNS_PER_ATTEMPT: Final = 3  # releases are free, but an item that is sent for ever is not worth it
 TOKEN_HOLD_S: Final = (
     60,
     180,
@@ -35,12 +35,13 @@ def settle(
     *,
     attempts: int,
     attempts_limit: int,
-    sends: int,
+    runs: int,
     is_cancelled: bool,
     is_superseded: bool,
 ) -> Settlement:
-    """The event that an outcome is for an item which has spent `attempts` before and was sent `sends` times, this one included.
+    """The event that an outcome is for an item which has spent `attempts` before, in a batch that is its `runs`-th that may have run.
 
+    Batches that were refused do not count as runs: however often the service had no room, the item keeps its attempts.
     `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data).
     """
     spent = attempts if outcome == Outcome.RELEASED else attempts + 1
@@ -52,7 +53,7 @@ def settle(
         return Settlement(ItemEvent.GAVE_UP, spent)
     if is_cancelled:
         return Settlement(ItemEvent.CANCELLED, spent)
-    if spent >= attempts_limit or sends >= SENDS_PER_ATTEMPT * attempts_limit:
+    if spent >= attempts_limit or runs >= RUNS_PER_ATTEMPT * attempts_limit:
         return Settlement(ItemEvent.GAVE_UP, spent)
     if outcome == Outcome.RELEASED:
         return Settlement(ItemEvent.RELEASED, spent)

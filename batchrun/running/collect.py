@@ -22,7 +22,7 @@ from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
-from batchrun.planning.policy import retry_delay_s, settle
+from batchrun.planning.policy import RUNS_PER_ATTEMPT, retry_delay_s, settle
 
 _encode: Final = msgspec.json.Encoder().encode
 _STOP: Final = Finish.STOP
@@ -115,7 +115,7 @@ class _Lines:
         self._no_delay = batch["profile"] == "local"
         self._is_cancelled = bool(batch["cancel_requested"])
         self._expected = settling.open_attempts()
-        self._prior: Prior = settling.prior()
+        self._prior: Prior = settling.prior(runs_from=RUNS_PER_ATTEMPT * settings.attempts)
         self._is_plain = not any(self._prior) and not self._is_cancelled
         self._rows: list[tuple[object, ...]] = []
         self._answers: list[Answer] = []
@@ -209,8 +209,9 @@ class _Lines:
             reading.outcome,
             attempts=self._prior.attempts.get(item, 0),
             attempts_limit=self._attempts_limit,
-            sends=sends if self._has_run else 0,
-            is_cancelled=self._is_cancelled or item in self._prior.vanished,
+            runs=self._prior.runs.get(item, 0) + self._has_run,
+            is_cancelled=item in self._prior.vanished
+            or (self._is_cancelled and item not in self._prior.wanted),
             is_superseded=item in self._prior.superseded,
         )
         output = reading.output

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from batchrun.ledger.states import ITEM_TRANSITIONS, ItemEvent, ItemState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
-    SENDS_PER_ATTEMPT,
+    RUNS_PER_ATTEMPT,
     error_delay_s,
     poll_delay_s,
     retry_delay_s,
@@ -19,7 +19,7 @@ O, E = Outcome, ItemEvent  # noqa: E741 - a table reads better with one letter a
 
 
 @pytest.mark.parametrize(
-    ("outcome", "attempts", "sends", "cancelled", "superseded", "event", "spent"),
+    ("outcome", "attempts", "runs", "cancelled", "superseded", "event", "spent"),
     [
         (O.SUCCEEDED, 0, 1, False, False, E.SUCCEEDED, 1),
         (O.SUCCEEDED, 2, 3, True, False, E.SUCCEEDED, 3),
@@ -40,7 +40,7 @@ O, E = Outcome, ItemEvent  # noqa: E741 - a table reads better with one letter a
 def test_what_an_outcome_means_for_an_item_of_three_attempts(
     outcome: Outcome,
     attempts: int,
-    sends: int,
+    runs: int,
     cancelled: bool,
     superseded: bool,
     event: ItemEvent,
@@ -50,7 +50,7 @@ def test_what_an_outcome_means_for_an_item_of_three_attempts(
         outcome,
         attempts=attempts,
         attempts_limit=3,
-        sends=sends,
+        runs=runs,
         is_cancelled=cancelled,
         is_superseded=superseded,
     )
@@ -69,7 +69,7 @@ def test_every_outcome_settles_an_item_in_flight_and_nothing_is_asked_for_ever(
     outcome: Outcome,
     attempts: int,
     limit: int,
-    sends: int,
+    runs: int,
     cancelled: bool,
     superseded: bool,
 ) -> None:
@@ -77,7 +77,7 @@ def test_every_outcome_settles_an_item_in_flight_and_nothing_is_asked_for_ever(
         outcome,
         attempts=attempts,
         attempts_limit=limit,
-        sends=sends,
+        runs=runs,
         is_cancelled=cancelled,
         is_superseded=superseded,
     )
@@ -86,7 +86,7 @@ def test_every_outcome_settles_an_item_in_flight_and_nothing_is_asked_for_ever(
         assert attempts < spent < limit
     if event == E.RELEASED:
         assert spent == attempts
-        assert sends < SENDS_PER_ATTEMPT * limit
+        assert runs < RUNS_PER_ATTEMPT * limit
 
 
 def test_delays() -> None:

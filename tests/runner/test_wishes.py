@@ -113,6 +113,92 @@ def test_an_item_changed_in_flight_and_then_cancelled_is_not_asked_again(world: 
     assert "pending" not in world.tally()
 
 
+def cancelled_on_its_way(new_world: NewWorld, *, validating_s: int = 0, line_s: int = 0) -> World:
+    """A job whose batch is to be cancelled, which takes the service a while."""
+    options = Options(cancelling_s=600, validating_s=validating_s, line_s=line_s)
+    world = new_world(options=options)
+    world.write(items(3))
+    world.submit()
+    world.serve()
+    world.clock.advance(1_500)
+    world.serve()
+    world.api().cancel("reviews")
+    return world
+
+
+def test_a_job_cancelled_and_submitted_again_at_once_is_answered(new_world: NewWorld) -> None:
+    world = cancelled_on_its_way(new_world, validating_s=10_000)
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.unchanged, tally.requeued) == (3, 3)
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert [r["status"] for r in world.remotes()] == ["cancelled", "completed"]
+    assert set(world.executions().values()) == {1}
+
+
+def test_an_answer_of_the_cancelled_batch_is_not_asked_for_again(new_world: NewWorld) -> None:
+    world = cancelled_on_its_way(new_world, line_s=1_000)
+    world.submit()
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert set(world.executions().values()) == {1}
+
+
+def test_a_second_cancel_takes_back_the_second_submission(new_world: NewWorld) -> None:
+    world = cancelled_on_its_way(new_world, validating_s=10_000)
+    world.submit()
+    world.api().cancel("reviews")
+    world.run()
+    assert world.tally() == {"cancelled": 3}
+
+
+def test_an_item_changed_after_the_cancel_and_changed_back_is_asked_as_it_was(
+    new_world: NewWorld,
+) -> None:
+    world = cancelled_on_its_way(new_world, validating_s=10_000)
+    world.write([*items(2), {"id": "i2", "text": "other"}])
+    world.submit(new_only=False)
+    world.write(items(3))
+    world.submit()
+    world.run()
+    assert world.answers()["i2"] == "Review: text 2"
+    assert set(world.executions().values()) == {1}
+
+
+def test_a_cancelled_job_submitted_again_for_new_items_only_is_wanted_too(
+    new_world: NewWorld,
+) -> None:
+    world = cancelled_on_its_way(new_world, validating_s=10_000)
+    world.submit(new_only=True)
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_planned_batch_that_was_cancelled_goes_again_when_it_is_submitted_again(
+    new_world: NewWorld,
+) -> None:
+    from batchrun.errors import Transient
+
+    world = new_world(faults=[Fault(call="upload", error=Transient("down"))])
+    world.write(items(3))
+    world.submit()
+    world.api().cancel("reviews")
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_a_job_with_cancelled_items_has_not_succeeded(world: World) -> None:
+    world.write(items(3))
+    world.submit(send=False)
+    world.api().cancel("reviews")
+    world.run()
+    (status,) = world.api().status()
+    assert status.exit_code == 3
+
+
 def failed(new_world: NewWorld, count: int = 3) -> World:
     """A job of which i1 failed for good, once."""
     world = new_world(script=[Rule(prompt="text 1", times=1, status=400)])
