@@ -2,11 +2,12 @@
 
 import logging
 import sqlite3
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
-from batchrun.errors import BackendError, NotFound
-from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.backends.reading import printable
+from batchrun.errors import BackendError, NotFound, Refused
+from batchrun.ledger.batches import add_incident, move_batch, remote_columns, update_batch
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -23,6 +24,12 @@ _YOUNG_S: Final = (
 _GONE_AFTER: Final = 5  # polls in a row that answer 404
 _RUNNING: Final = frozenset({"in_progress", "finalizing", "completed"})
 _PAGE: Final = 100
+_NO_LISTING_S: Final = (
+    3_600  # how long a listing that failed is not tried for polling; there are servers without one
+)
+_KNOWN: Final = TERMINAL_STATUSES | _RUNNING | {"validating", "cancelling"}
+_STRANGE_POLL_S: Final = 3_600
+_STRANGE_MOST_S: Final = 48 * 3_600  # twice the window: by then it should have ended
 
 
 def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
@@ -54,6 +61,9 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
             delay = poll_delay_s(
                 now - row["created_at"], ctx.backends[row["profile"]].traits.poll_s
             )
+            strange = None if remote.status in _KNOWN else _strange(ctx, row, remote)
+            if strange is not None and now - strange.since >= _STRANGE_MOST_S:
+                delay = max(delay, _STRANGE_POLL_S)
             update_batch(
                 ledger,
                 row["id"],
@@ -61,9 +71,11 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 polls=row["polls"] + 1,
                 errors=0,
                 misses=0,
-                reason=None,
+                reason=None if strange is None else strange.message,
                 **remote_columns(remote),
             )
+            if strange is not None and now - strange.since >= _STRANGE_MOST_S:
+                ctx.problems.append(BackendError(strange.message))
     ctx.observer(
         "status",
         batch=row["id"],
@@ -75,9 +87,38 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     )
 
 
+class _Strange(NamedTuple):
+    """A status that this version does not know, and since when the batch has it."""
+
+    message: str
+    since: int
+
+
+def _strange(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> _Strange:
+    """Note a status that nothing is known about: an incident at its first sight."""
+    message = (
+        f"batch {remote.id} has the status {printable(remote.status)!r}, which this version of batchrun does not know. "
+        "It is polled on and nothing of it is sent again: look at it on the service."
+    )
+    add_incident(
+        ctx.ledger,
+        at=ctx.clock.now(),
+        kind="unknown_status",
+        message=message,
+        job=row["job"],
+        batch=row["id"],
+        detail=remote.raw,
+    )
+    since = ctx.ledger.value(
+        "select at from incidents where batch = ? and kind = 'unknown_status' and message = ?",
+        (row["id"], message),
+    )
+    return _Strange(message, int(since))
+
+
 def poll(ctx: PassContext, profile: str, batch_ids: tuple[int, ...]) -> None:
     """Ask for the status of these CREATED batches: by listing where that takes fewer calls, else one by one."""
-    backend = ctx.backend(profile)
+    due = set(batch_ids)
     rows = {
         row["remote_id"]: row
         for row in list(
@@ -87,34 +128,53 @@ def poll(ctx: PassContext, profile: str, batch_ids: tuple[int, ...]) -> None:
             )
         )
     }
-    wanted = {r["remote_id"] for r in rows.values() if r["id"] in set(batch_ids)}
-    try:
-        after: str | None = None
-        # A page is one call for up to a hundred batches: it pays while more are wanted than pages were spent.
-        pages = 0
-        while len(wanted) > 1 + pages:
-            page = backend.list_batches(after=after, limit=_PAGE)
-            pages += 1
-            for remote in page.batches:
-                row = rows.pop(remote.id, None)
-                if row is not None:
-                    wanted.discard(remote.id)
-                    observe(ctx, row, remote)
-            if not page.has_more or not page.batches:
-                break
-            after = page.batches[-1].id
-    except BackendError as exc:
-        _put_off_all(ctx, [rows[i] for i in wanted if i in rows], exc)
-        return
-    for remote_id in sorted(wanted):
-        row = rows[remote_id]
+    wanted = {r["remote_id"] for r in rows.values() if r["id"] in due}
+    _observe_listed(ctx, profile, rows, wanted)
+    # One that failed before comes last: what is wrong with it must not keep the others waiting.
+    left = sorted((rows[i] for i in wanted), key=lambda row: (row["errors"], row["id"]))
+    for number, row in enumerate(left):
         try:
-            observe(ctx, row, backend.retrieve(remote_id))
+            observe(ctx, row, ctx.backend(profile).retrieve(row["remote_id"]))
         except NotFound as exc:
             _not_found(ctx, row, exc)
+        except Refused as exc:
+            _put_off(ctx, [row], exc, error_delay_s(row["errors"] + 1, exc.retry_after_s))
+            ctx.problems.append(exc)  # it concerns this batch alone
         except BackendError as exc:
-            _put_off_all(ctx, [rows[i] for i in wanted if i in rows], exc)
+            delay = error_delay_s(row["errors"] + 1, exc.retry_after_s)
+            _put_off(ctx, [row, *left[number:]], exc, delay)
+            ctx.fail(profile, exc)
             return
+
+
+def _observe_listed(
+    ctx: PassContext, profile: str, rows: dict[str, sqlite3.Row], wanted: set[str]
+) -> None:
+    """Observe from the listing what it shows, taking that out of `rows` and `wanted`; nothing where the listing does not work."""
+    now, backend, key = ctx.clock.now(), ctx.backend(profile), f"listing_failed_at:{profile}"
+    failed_at = ctx.ledger.meta(key)
+    if failed_at is not None and 0 <= now - int(failed_at) < _NO_LISTING_S:
+        return
+    after: str | None = None
+    # A page is one call for up to a hundred batches: it pays while more are wanted than pages were spent.
+    pages = 0
+    while len(wanted) > 1 + pages:
+        try:
+            page = backend.list_batches(after=after, limit=_PAGE)
+        except BackendError as exc:
+            log.info("profile %s: no listing, asking one by one: %s", profile, exc)
+            with ctx.ledger.transaction():
+                ctx.ledger.execute("insert or replace into meta values (?, ?)", (key, str(now)))
+            return
+        pages += 1
+        for remote in page.batches:
+            row = rows.pop(remote.id, None)
+            if row is not None:
+                wanted.discard(remote.id)
+                observe(ctx, row, remote)
+        if not page.has_more or not page.batches:
+            return
+        after = page.batches[-1].id
 
 
 def cancel(ctx: PassContext, row: sqlite3.Row) -> None:
@@ -163,17 +223,11 @@ def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:
     ctx.observer("lost", batch=row["id"], job=row["job"], message=message)
 
 
-def _put_off_all(ctx: PassContext, rows: list[sqlite3.Row], exc: BackendError) -> None:
-    now = ctx.clock.now()
+def _put_off(ctx: PassContext, rows: list[sqlite3.Row], exc: BackendError, delay_s: int) -> None:
+    """Poll these rows later; each time that a row is named counts as one error more, so one that is named twice comes after the others."""
     with ctx.ledger.transaction():
         for row in rows:
-            errors = row["errors"] + 1
-            update_batch(
-                ctx.ledger,
-                row["id"],
-                errors=errors,
-                next_at=now + error_delay_s(errors, exc.retry_after_s),
-                reason=str(exc),
+            ctx.ledger.execute(
+                "update batch_rows set errors = errors + 1 where id = ?", (row["id"],)
             )
-    if rows:
-        ctx.fail(rows[0]["profile"], exc)
+            update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + delay_s, reason=str(exc))

@@ -1,12 +1,17 @@
 """Services that say odd things: late file ids, ends that are taken back, listings that do not work, one batch that spoils the rest."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from runnerkit import DAY_S, NewWorld, World, items
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.backends.reading import read_batch
+from batchrun.errors import BackendError, NotFound, Refused, Transient
+from batchrun.model import Limits
 from batchrun.service.options import Options
+from batchrun.testing_backend import Fault
 
 
 def edited(batch: RemoteBatch, **changes: Any) -> RemoteBatch:
@@ -95,3 +100,85 @@ def test_an_end_that_is_taken_back_is_waited_for(new_world: NewWorld) -> None:
     world.run()
     assert shown == 8
     assert world.tally() == {"succeeded": 3}
+
+
+# -- polling ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("no such route", status=404), Transient("not implemented", status=501)],
+    ids=["404", "501"],
+)
+def test_a_server_without_a_listing_is_polled_batch_by_batch(
+    new_world: NewWorld, error: BackendError
+) -> None:
+    listing = Fault(call="list_batches", error=error, number=None)
+    world = new_world(
+        limits=Limits(request_count=1), faults=[listing], options=Options(line_s=9_000)
+    )
+    world.write(items(4))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 4}
+    calls = world.backend.calls
+    assert calls.count("list_batches") < calls.count("retrieve") / 8, "it is not asked each time"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Refused("not this one", status=400), Transient("it breaks the server", status=500)],
+    ids=["400", "500"],
+)
+def test_one_batch_that_cannot_be_asked_for_does_not_keep_the_others_waiting(
+    new_world: NewWorld, error: BackendError
+) -> None:
+    world = new_world(limits=Limits(request_count=1))
+    world.write(items(4))
+    world.submit()
+    poisoned = min(b["remote_id"] for b in world.batches())
+    retrieve = world.wire.retrieve
+
+    def refuse(batch_id: str) -> RemoteBatch:
+        if batch_id == poisoned:
+            raise error
+        return retrieve(batch_id)
+
+    world.wire.retrieve = refuse  # type: ignore[method-assign]
+    world.wire.page = lambda page: replace(page, batches=(), has_more=False)
+    begin = world.clock.now()
+    world.run_until(lambda: world.tally().get("succeeded") == 3)
+    assert world.clock.now() - begin < 1_800
+    (waiting,) = [b for b in world.batches() if b["name"] != "collected"]
+    assert waiting["reason"] == str(error)
+
+
+def test_a_failing_call_does_not_touch_what_was_observed_before_it(new_world: NewWorld) -> None:
+    world = new_world(limits=Limits(request_count=1), options=Options(line_s=9_000))
+    world.write(items(3))
+    world.submit()
+    world.wire.page = lambda page: replace(page, batches=(), has_more=False)
+    world.backend.add(Fault(call="retrieve", error=Transient("502", status=502), number=2))
+    world.clock.advance(61)
+    world.tick()
+    assert [b["reason"] for b in world.batches()] == [None, "502", "502"]
+
+
+def test_an_unknown_status_is_an_incident_at_once_and_a_problem_after_two_days(
+    world: World,
+) -> None:
+    world.wire.edit = lambda b: edited(b, status="pondering")
+    world.write(items(1))
+    world.submit()
+    world.clock.advance(100)
+    assert world.tick().problems == ()
+    assert world.incidents() == ["unknown_status"]
+    world.clock.advance(49 * 3_600)
+    result = world.tick()
+    assert "'pondering'" in str(result.problems[0])
+    assert result.next_at is not None
+    assert result.next_at - world.clock.now() >= 3_600
+    assert world.incidents() == ["unknown_status"]
+    world.wire.edit = lambda b: b
+    world.run()
+    assert world.tally() == {"succeeded": 1}
