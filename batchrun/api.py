@@ -18,6 +18,7 @@ from batchrun.clock import Clock, SystemClock
 from batchrun.config import BackendKind, Config
 from batchrun.errors import (
     HomeLocked,
+    LedgerError,
     NotFinished,
     UsageError,
 )
@@ -176,7 +177,7 @@ class Batchrun:
             if until is not None and result.next_at >= until:
                 return result, False
             now = self.clock.now()
-            failing_since = (failing_since or now) if result.problems else None
+            failing_since = (failing_since or now) if _is_failing(result) else None
             if _is_hopeless(result) or now - (failing_since or now) >= PATIENCE_S:
                 return result, False
             self.observer("sleeping", until=result.next_at)
@@ -375,10 +376,16 @@ class Batchrun:
         return self.backend or self.config.backend
 
 
+def _is_failing(result: PassResult) -> bool:
+    """Whether something is wrong that waiting waits for; an outputs folder that refuses keeps no work from going on."""
+    return any(not isinstance(problem, LedgerError) for problem in result.problems)
+
+
 def _is_hopeless(result: PassResult) -> bool:
-    """A wrong key or account does not mend itself: `wait` would wait for ever."""
-    from batchrun.errors import AuthError, WrongAccount
+    """A wrong key or account, or a local model that is not installed, does not mend itself: `wait` would wait for nothing."""
+    from batchrun.errors import AuthError, BackendError, WrongAccount
 
     return any(
-        isinstance(problem, AuthError | WrongAccount | UsageError) for problem in result.problems
+        isinstance(problem, AuthError | WrongAccount | UsageError) or type(problem) is BackendError
+        for problem in result.problems
     )

@@ -29,7 +29,7 @@ def silent(event: str, **facts: object) -> None:
 @dataclass(slots=True)
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
-    services may still use of it.
+    services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass.
     """
 
     ledger: Ledger
@@ -43,6 +43,7 @@ class PassContext:
     unreachable: set[str] = field(default_factory=set)
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    unwritable: set[int] = field(default_factory=set)
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.

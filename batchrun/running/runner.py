@@ -5,7 +5,7 @@ A pass holds the home's lock and ends when nothing more is due; it never sleeps.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
@@ -108,10 +108,10 @@ class Runner:
                 return None
             if isinstance(actions[0], Wait):
                 return actions[0].until
-            before = (context.ledger.connection.total_changes, len(context.unreachable))
+            before = _progress(context)
             for action in actions:
                 self._perform(context, action)
-            after = (context.ledger.connection.total_changes, len(context.unreachable))
+            after = _progress(context)
             if before == after and not any(isinstance(a, Work) for a in actions):
                 raise BatchrunError(f"nothing came of {actions!r}: please report this")
 
@@ -122,13 +122,17 @@ class Runner:
                 "select distinct profile from batch_rows where state < 5"
             )
         }
-        return take_snapshot(
+        found = take_snapshot(
             context.ledger,
             self.clock.now(),
             in_process=(in_process := frozenset(p for p in profiles if self.is_in_process(p))),
             exhausted=in_process if context.work_s <= 0 else frozenset(context.exhausted),
             unreachable=frozenset(context.unreachable),
         )
+        if not context.unwritable:
+            return found
+        jobs = (replace(j, is_stale=False) if j.id in context.unwritable else j for j in found.jobs)
+        return replace(found, jobs=tuple(jobs))
 
     def _perform(self, context: PassContext, action: Action) -> None:
         """One action. What a backend does wrong is recorded with its profile and does not stop the others."""
@@ -207,12 +211,26 @@ def _perform_on_batch(
             log.debug("batch %s is %s by now: %r is not needed", row["id"], state.name, action)
 
 
+def _progress(context: PassContext) -> tuple[int, int, int]:
+    """What an action moves that came to something: the ledger, or our knowledge of what cannot be done in this pass."""
+    changes = context.ledger.connection.total_changes
+    return changes, len(context.unreachable), len(context.unwritable)
+
+
 def write_job_outputs(context: PassContext, job: int) -> None:
-    """Write a job's outputs; then, and only then, the ledger says that they are up to date."""
+    """Write a job's outputs; then, and only then, the ledger says that they are up to date.
+
+    A folder that refuses is that job's problem: it is told, tried again by the next pass, and keeps no other job from its outputs.
+    """
     from batchrun.outputs.writing import write_outputs
 
     now = context.clock.now()
-    write_outputs(context.ledger, job, now=now)
+    try:
+        write_outputs(context.ledger, job, now=now)
+    except LedgerError as exc:
+        context.problems.append(exc)
+        context.unwritable.add(job)
+        return
     with context.ledger.transaction():
         context.ledger.execute(
             "update jobs set stale = 0, reported_at = ? where id = ?", (now, job)
