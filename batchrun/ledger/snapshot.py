@@ -1,9 +1,12 @@
-"""Reading the ledger into the plain facts that planning looks at. Costs rows of jobs and open batches, never of items."""
+"""Reading the ledger into the plain facts that planning looks at.
+
+Costs rows of jobs and open batches, never of items: the queue is counted no further than planning cares.
+"""
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import BatchState
-from batchrun.planning.plan import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.plan import RETRY_GATHER_COUNT, BatchFacts, JobFacts, Snapshot
 
 
 def take_snapshot(
@@ -72,13 +75,7 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                     (job["id"], FileState.FRESH),
                 )
             )
-            queued = ledger.row(
-                "select sum(not_before <= ?) as due, min(case when not_before > ? then not_before end) as next_at, "
-                "min(case when not_before <= ? then not_before end) as since from queue where job = ?",
-                (now, now, now, job["id"]),
-            )
-            if queued is not None:
-                due, next_at, since = queued["due"] or 0, queued["next_at"], queued["since"]
+            due, next_at, since = _queued(ledger, job["id"], now)
         facts.append(
             JobFacts(
                 id=job["id"],
@@ -93,3 +90,18 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
             )
         )
     return tuple(facts)
+
+
+def _queued(ledger: Ledger, job: int, now: int) -> tuple[int, int | None, int | None]:
+    """Of a job's queue: how many are due (counted up to RETRY_GATHER_COUNT), when the next one is, since when the oldest waits."""
+    since = ledger.value(
+        "select min(not_before) from queue where job = ? and not_before <= ?", (job, now)
+    )
+    next_at = ledger.value(
+        "select min(not_before) from queue where job = ? and not_before > ?", (job, now)
+    )
+    due = ledger.value(
+        "select count(*) from (select 1 from queue where job = ? and not_before <= ? limit ?)",
+        (job, now, RETRY_GATHER_COUNT),
+    )
+    return due, next_at, since

@@ -75,17 +75,37 @@ def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
     keys = arguments.get("items")
     if keys is None:
         return int(ledger.value(sql, (job,)))
-    named = f"{sql} and coalesce(i.key, i.name) = ?"
-    return sum(int(ledger.value(named, (job, key))) for key in dict.fromkeys(keys))
+    found = _items_of(ledger, job, keys)
+    return sum(int(ledger.value(f"{sql} and i.id = ?", (job, item))) for item in found.values())
+
+
+def _items_of(ledger: Ledger, job: int, keys: Sequence[str]) -> dict[str, int]:
+    """Item by id, of those that there are. Names (of items without an id) have no index: all of them are looked for in one reading."""
+    found: dict[str, int] = {}
+    for key in dict.fromkeys(keys):
+        item = ledger.value(
+            "select i.id from item_rows i where i.job = ? and i.key = ? and i.vanished = 0",
+            (job, key),
+        )
+        if item is not None:
+            found[key] = int(item)
+    if missing := [key for key in dict.fromkeys(keys) if key not in found]:
+        for row in ledger.rows(
+            "select i.name, i.id from item_rows i where i.job = ? and i.key is null and i.vanished = 0 "
+            "and i.name in (select value from json_each(?))",
+            (job, json.dumps(missing)),
+        ):
+            found[row["name"]] = row["id"]
+    return found
 
 
 def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lost: bool) -> None:
     """Raises UsageError for the first named item that there is not, or that such a retry would leave as it is."""
+    found = _items_of(ledger, job, keys)
     for key in keys:
         row = ledger.row(
-            "select i.id, i.state, i.file, r.cause from item_rows i left join result_rows r on r.item = i.id "
-            "where i.job = ? and coalesce(i.key, i.name) = ? and i.vanished = 0",
-            (job, key),
+            "select i.state, i.file, r.cause from item_rows i left join result_rows r on r.item = i.id where i.id = ?",
+            (found.get(key),),
         )
         what = "there is no such item. `batchrun failures` names some" if row is None else None
         if row is not None:
@@ -116,8 +136,8 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
         ledger.execute(f"insert into wished select i.id from item_rows i where {rule}", (job,))
     else:
         ledger.executemany(
-            f"insert or ignore into wished select i.id from item_rows i where {rule} and coalesce(i.key, i.name) = ?",
-            ((job, key) for key in keys),
+            f"insert or ignore into wished select i.id from item_rows i where {rule} and i.id = ?",
+            ((job, item) for item in _items_of(ledger, job, keys).values()),
         )
     chosen = "select item from wished"
     keep_history(ledger, chosen, ())

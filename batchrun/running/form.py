@@ -3,10 +3,11 @@
 A batch and its items' move to IN_FLIGHT are one transaction; the input file was durable before it began.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
-from typing import Final
+from collections.abc import Iterable
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
@@ -23,8 +24,6 @@ from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import Limits
 from batchrun.requests import custom_id, line_prefix
-
-_FETCH: Final = 1_000
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
@@ -65,32 +64,77 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
 
 
 def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int]:
-    """Batches of the queued items of a job that are due: one per model and chunk; requests are copied, never rendered again."""
+    """Batches of the queued items of a job that are due: one per model and chunk; requests are copied, never rendered again.
+
+    The queue is read once, in the order of models and files, however many batches come of it.
+    """
     job = _job(ledger, job_id)
     cap = min(limits.request_count, job["request_cap"] or limits.request_count)
     batches: list[int] = []
-    models = ledger.rows(
-        "select distinct f.model, f.endpoint from queue q join item_rows i on i.id = q.item join request_files f on f.id = i.file "
-        "where q.job = ? and q.not_before <= ? order by f.model",
-        (job_id, at),
+    _gather_due(ledger, job_id, at)
+    sources = ledger.rows(
+        "select model, endpoint, min(n) as first, max(n) as last from due group by model, endpoint order by first"
     )
-    for row in list(models):
-        while (batch := _cut_one(ledger, job, row, cap=cap, limits=limits, at=at)) is not None:
+    for source in list(sources):
+        first = source["first"]
+        while first <= source["last"]:
+            last = min(first + cap - 1, source["last"])
+            batch, taken = _cut_one(ledger, job, source, (first, last), limits=limits, at=at)
             batches.append(batch)
+            first += taken
     return batches
 
 
-def _cut_one(
-    ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, *, cap: int, limits: Limits, at: int
-) -> int | None:
-    items = ledger.connection.execute(
-        "select i.id, i.key, i.sends, i.file, i.offset from queue q join item_rows i on i.id = q.item "
-        "join request_files f on f.id = i.file where q.job = ? and q.not_before <= ? and f.model = ? and f.endpoint = ? "
-        "and i.state = 0 order by i.file, i.offset limit ?",
-        (job["id"], at, source["model"], source["endpoint"], cap),
+def _gather_due(ledger: Ledger, job: int, at: int) -> None:
+    """Number the due items from 1, by model and place: a cut is a range of numbers. On disk, so that memory does not grow with the queue."""
+    ledger.connection.execute(
+        "create temp table if not exists due (n integer primary key, item integer, model text, endpoint text) strict"
+    )
+    with ledger.transaction():
+        _break_up_fresh(ledger, job, at)
+        ledger.execute("delete from due")
+        ledger.execute(
+            "insert into due (item, model, endpoint) select i.id, f.model, f.endpoint from queue q "
+            "cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
+            "where q.job = ? and q.not_before <= ? and i.state = 0 order by f.model, f.endpoint, i.file, i.offset",
+            (job, at),
+        )
+
+
+def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
+    """A fresh file of which some items are sent by themselves is never sent whole: its lines would bear custom_ids that are used."""
+    fresh = {
+        row["id"]: row
+        for row in ledger.rows(
+            "select id, first_item, last_item from request_files where job = ? and state = 1",
+            (job,),
+        )
+    }
+    if not fresh:
+        return
+    due = ledger.execute(
+        "select distinct i.file from queue q cross join item_rows i on i.id = q.item where q.job = ? and q.not_before <= ?",
+        (job, at),
     ).fetchall()
-    if not items:
-        return None
+    for file in sorted(fresh.keys() & {row[0] for row in due}):
+        ledger.execute(
+            "insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows "
+            "where id between ? and ? and file = ? and state = 0",
+            (fresh[file]["first_item"], fresh[file]["last_item"], file),
+        )
+        ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
+
+
+def _cut_one(
+    ledger: Ledger,
+    job: sqlite3.Row,
+    source: sqlite3.Row,
+    span: tuple[int, int],
+    *,
+    limits: Limits,
+    at: int,
+) -> tuple[int, int]:
+    """A batch of the due items numbered `span[0]` to at most `span[1]`, and how many it took: as many as fit."""
     with ledger.transaction():
         writer = RequestFileWriter(
             ledger,
@@ -101,52 +145,42 @@ def _cut_one(
             model=source["model"],
         )
     try:
-        taken = _copy(ledger, items, writer, limits)
+        items = ledger.connection.execute(
+            "select i.id, i.key, i.sends, i.file, i.offset from due d cross join item_rows i on i.id = d.item "
+            "where d.n between ? and ? order by d.n",
+            span,
+        )
+        with contextlib.closing(items):
+            taken = _copy(ledger, items, writer, limits)
         writer.close()
     except BaseException:
         writer.abandon()
         raise
-    ledger.connection.execute(
-        "create temp table if not exists chosen (item integer primary key) strict"
-    )
+    cut = (span[0], span[0] + taken - 1)
+    chosen = "select item from due where n between ? and ?"
     with ledger.transaction():
-        ledger.execute("delete from chosen")
-        ledger.executemany("insert into chosen values (?)", ((item,) for item in taken))
         done = writer.finish(FileState.USED)
         batch = _insert(ledger, job, source, done, at)
-        _break_up_fresh(ledger)
         _assign(
             ledger,
             job=job["id"],
             batch=batch,
-            where="id in (select item from chosen) and state = 0",
-            parameters=(),
+            where=f"id in ({chosen}) and state = 0",
+            parameters=cut,
             at=at,
         )
-        ledger.execute("delete from queue where item in (select item from chosen)")
-    return batch
-
-
-def _break_up_fresh(ledger: Ledger) -> None:
-    """A fresh file of which some items are now sent by themselves is never sent whole: its lines would bear custom_ids that are used."""
-    broken = (
-        "select f.id from request_files f where f.state = 1 "
-        "and f.id in (select i.file from chosen c join item_rows i on i.id = c.item)"
-    )
-    ledger.execute(
-        f"insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows where state = 0 and file in ({broken})"
-    )
-    ledger.execute(f"update request_files set state = {int(FileState.USED)} where id in ({broken})")
+        ledger.execute(f"delete from queue where item in ({chosen})", cut)
+    return batch, taken
 
 
 def _copy(
     ledger: Ledger,
-    items: list[tuple[int, str | None, int, int, int]],
+    items: Iterable[tuple[int, str | None, int, int, int]],
     writer: RequestFileWriter,
     limits: Limits,
-) -> list[int]:
-    """Copy requests in the order of their files, until one does not fit; returns the items taken."""
-    taken: list[int] = []
+) -> int:
+    """Copy requests in the order of their files, until one does not fit; returns how many were taken."""
+    taken = 0
     source_id, descriptor = -1, -1
     try:
         for item, key, sends, file, offset in items:
@@ -172,7 +206,7 @@ def _copy(
             if taken and not writer.has_room(size=len(line), inputs=inputs, limits=limits):
                 break
             writer.append(line, count=1, inputs=inputs, first_item=item, last_item=item)
-            taken.append(item)
+            taken += 1
     finally:
         if descriptor >= 0:
             os.close(descriptor)
