@@ -1,4 +1,4 @@
-"""Bytes into whole lines: blocks of about 1 MiB that end at a newline, with line numbers, in bounded memory.
+"""Bytes into whole lines: blocks of about 256 KiB that end at a newline, with line numbers, in bounded memory.
 
 Lines end at a newline byte only. `bytes.splitlines` and text mode also break at U+2028, form feeds and others, which JSON strings and CSV cells
 may hold unescaped; a file cut there has other lines than its author sees.
@@ -12,7 +12,8 @@ from typing import BinaryIO
 from batchrun.jobfile.problems import Fault
 from batchrun.model import ITEM_LINE_LIMIT_BYTES
 
-BLOCK_BYTES = 1 << 20
+# What is made of a block (lines, objects, requests, rows) should stay in the cache of one core: a MiB took a third longer.
+BLOCK_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 

@@ -17,7 +17,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JobSettings
 
-BLOCK_ITEMS: Final = 1_000  # beyond a few hundred a larger block gains nothing
+BLOCK_ITEMS: Final = 250  # larger blocks fall out of the cache of a core
 _MAX_ID: Final = (1 << 63) - 1
 
 

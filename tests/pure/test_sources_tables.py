@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.jobfile.lines import read_blocks
+from batchrun.jobfile.lines import BLOCK_BYTES, read_blocks
 from batchrun.jobfile.problems import Fault, Problems
 from batchrun.jobfile.sources.tables import read_table
 
@@ -119,7 +119,7 @@ def test_blocks_are_cut_by_count_and_by_size() -> None:
     data = io.BytesIO(b"a\n" + b"1\n" * 5)
     blocks = list(read_table(data, "d.csv", ",", Problems(), 2))
     assert [list(block.lines) for block in blocks] == [[2, 3], [4, 5], [6]]
-    data = io.BytesIO(b"a\n" + (b"x" * 600_000 + b"\n") * 3)
+    data = io.BytesIO(b"a\n" + (b"x" * (BLOCK_BYTES * 6 // 10) + b"\n") * 3)
     assert [len(block.fields) for block in read_table(data, "d.csv", ",", Problems(), 9)] == [2, 1]
 
 
