@@ -209,9 +209,9 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
         _too_many_tokens(ctx, row, message)
     elif row["fenced_at"] is not None:
         reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
-    elif any("file" in code or "cannot find file" in text.lower() for code in codes) and not _named(
-        ctx, row, remote
-    ):
+    elif any(
+        "file" in code.split("_") or "cannot find file" in text.lower() for code in codes
+    ) and not _named(ctx, row, remote):
         _upload_again(ctx, row, message, most=FILE_RETRIES)
     elif codes == {"model_not_found"}:
         reject(ctx, row, message)  # true of every line, however many the validator names

@@ -6,6 +6,7 @@ CREATING, where only a complete sweep may say what happened (docs/guarantees.md)
 
 import json
 import logging
+import re
 import sqlite3
 from typing import Final
 
@@ -20,6 +21,7 @@ from batchrun.errors import (
     Transient,
 )
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -33,6 +35,12 @@ INPUT_FILE_EXPIRES_S: Final = 14 * 86_400  # the least that Azure takes; an orph
 _QUOTA_HOLD_S: Final = 3_600
 _QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+)
+# The service's words for a file that it does not see (yet); a profile or a file format is something else.
+_ABOUT_FILE: Final = re.compile(
+    r"\binput_file|\bfile_not_found|\b(?:no such|(?:can ?not|could not|can't) find) (?:the |input )*file\b"
+    r"|\bfile\b[^.]*\b(?:not found|(?:not|n't) exist|deleted|expired|no access|not ready|not (?:yet )?processed)\b",
+    re.IGNORECASE,
 )
 _FILE_LAG_S: Final = 30  # how long a new file may be invisible before it is uploaded again
 
@@ -134,10 +142,21 @@ def create(ctx: PassContext, batch: sqlite3.Row) -> None:
             raise Ambiguous(
                 f"the service answered with batch {remote.id!r} of another input file {remote.input_file_id!r}"
             )
+        if is_recorded_elsewhere(ctx.ledger, remote.id, batch["id"]):
+            raise Ambiguous(
+                f"the service answered with batch {remote.id!r}, which it had created for something else"
+            )
     except BackendError as exc:
         _not_created(ctx, batch, exc, refusals_final=backend.traits.refusals_final)
         return
     record_created(ctx, batch, remote, is_first=batch["creates"] == 0)
+
+
+def is_recorded_elsewhere(ledger: Ledger, remote_id: str, batch: int) -> bool:
+    """Whether another batch of ours has this id on the service (of any profile: ids are unique in the ledger)."""
+    return bool(
+        ledger.value("select 1 from batch_rows where remote_id = ? and id <> ?", (remote_id, batch))
+    )
 
 
 def record_created(
@@ -222,7 +241,9 @@ def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) 
         cut_smaller(ctx, row, f"the service found the batch too large: {exc}")
         return
     about_file = (
-        isinstance(exc, NotFound) or exc.param == "input_file_id" or "file" in str(exc).lower()
+        isinstance(exc, NotFound)
+        or exc.param == "input_file_id"
+        or _ABOUT_FILE.search(f"{exc.code or ''} {exc}") is not None
     )
     is_young = now - (batch["input_file_created_at"] or 0) < _FILE_LAG_S
     event = BatchEvent.DECLINED if about_file and is_young else BatchEvent.ABSENT

@@ -18,7 +18,7 @@ from batchrun.planning.policy import INTENT_MOST_S
 from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
 from batchrun.running.observe import observe
-from batchrun.running.send import hold, record_created
+from batchrun.running.send import hold, is_recorded_elsewhere, record_created
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,12 @@ def sweep(ctx: PassContext, profile: str) -> None:
 def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing) -> None:
     now = ctx.clock.now()
     hits = sorted(
-        (remote for remote in listing.batches if _is_of(remote, row)),
+        (
+            remote
+            for remote in listing.batches
+            if _is_of(ctx, remote, row)
+            and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"])
+        ),
         key=lambda r: (r.created_at, r.id),
     )
     if hits:
@@ -198,6 +203,10 @@ def _settle_then_redo(
         listing.server_time,
         row["fenced_server_at"],
     )
+    if row["fenced_server_at"] is None and listing.server_time is not None:
+        # The listing before the fence bore no Date: as with the intent, counting from here can only be longer.
+        with ctx.ledger.transaction():
+            update_batch(ctx.ledger, row["id"], fenced_server_at=listing.server_time)
     if wait > 0:
         _put_next(
             ctx,
@@ -242,7 +251,7 @@ def _audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -
             if remote.metadata.get("batchrun_ledger") == ledger_id:
                 _refuse_older_ledger(ctx, profile, remote)
             continue
-        if row["remote_id"] not in (None, remote.id) and not _is_known_dead(remote, row):
+        if row["remote_id"] not in (None, remote.id) and not _is_known_dead(ctx, remote, row):
             _cancel_duplicates(ctx, backend, row, [remote])
 
 
@@ -291,18 +300,26 @@ def _note_statuses(ctx: PassContext, profile: str, listing: Listing) -> None:
             observe(ctx, row, remote)
 
 
-def _is_of(remote: RemoteBatch, row: sqlite3.Row) -> bool:
+def _is_of(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
     if remote.metadata.get("batchrun") == row["token"]:
-        return not _is_known_dead(remote, row)
+        return not _is_known_dead(ctx, remote, row)
     return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
 
 
-def _is_known_dead(remote: RemoteBatch, row: sqlite3.Row) -> bool:
-    """An earlier create of this row, with another upload of its file, which the service refused: it says nothing about the present one."""
-    return (
-        remote.status == "failed"
-        and remote.input_file_id is not None
-        and remote.input_file_id != row["input_file_id"]
+def _is_known_dead(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
+    """An earlier create of this row, with another upload of its file, which the service refused: it says nothing about the present one.
+
+    Where the listing does not show input files, it is known by its id, which was recorded when it was created or found.
+    """
+    if remote.status != "failed":
+        return False
+    if remote.input_file_id is not None:
+        return bool(remote.input_file_id != row["input_file_id"])
+    return bool(
+        ctx.ledger.value(
+            "select 1 from events where batch = ? and event = ? and detail ->> '$.remote' = ?",
+            (row["id"], BatchEvent.CREATED, remote.id),
+        )
     )
 
 

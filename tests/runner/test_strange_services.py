@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from runnerkit import DAY_S, NewWorld, World, items
 
-from batchrun.backends.base import RemoteBatch
+from batchrun.backends.base import BatchPage, RemoteBatch
 from batchrun.backends.reading import read_batch
 from batchrun.errors import BackendError, NotFound, Refused, Transient
 from batchrun.model import Limits
@@ -182,3 +182,80 @@ def test_an_unknown_status_is_an_incident_at_once_and_a_problem_after_two_days(
     world.wire.edit = lambda b: b
     world.run()
     assert world.tally() == {"succeeded": 1}
+
+
+# -- creating -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_listing_without_a_date_before_the_fence_delays_the_new_create_and_loses_nothing(
+    new_world: NewWorld,
+) -> None:
+    world = new_world()
+    world.wire.delays = (None,)
+
+    def dateless(page: BatchPage) -> BatchPage:
+        (batch,) = world.batches()
+        return page if batch["fenced_at"] else replace(page, server_time=None)
+
+    world.wire.page = dateless
+    world.write(items(2))
+    world.submit()
+    begin = world.clock.now()
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    assert world.clock.now() - begin < DAY_S
+
+
+def test_an_answer_that_names_another_batch_of_ours_is_a_doubt(new_world: NewWorld) -> None:
+    world = new_world(limits=Limits(request_count=2))
+    create, first = world.wire.create, []
+
+    def same_id(**call: Any) -> RemoteBatch:
+        made = create(**call)
+        first.append(made)
+        return edited(made, id=first[0].id, input_file_id=None)
+
+    world.wire.create = same_id  # type: ignore[method-assign]
+    world.write(items(4))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 4}
+    assert set(world.executions().values()) == {1}
+    assert "doubt" in [event for event, _ in world.events]
+
+
+def test_refused_creates_are_no_duplicates_where_listings_show_no_input_files(
+    new_world: NewWorld,
+) -> None:
+    world = new_world()
+    refused: list[str] = []
+
+    def edit(batch: RemoteBatch) -> RemoteBatch:
+        if not refused:
+            refused.append(batch.id)
+            world.service.cancel_batch(batch.id)
+        if batch.id not in refused:
+            return batch
+        error = {"code": "invalid_request", "message": "Cannot find file file-1, or no access"}
+        return edited(batch, status="failed", errors={"data": [error]})
+
+    world.wire.edit = edit
+    world.wire.page = lambda page: replace(
+        page, batches=tuple(replace(b, input_file_id=None) for b in page.batches)
+    )
+    world.wire.delays = (0, None)
+    world.write(items(2))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    assert world.incidents() == []
+
+
+def test_a_refusal_that_speaks_of_a_profile_is_not_about_the_file(new_world: NewWorld) -> None:
+    refusal = Refused("your billing profile does not exist here", status=400, code="no_profile")
+    world = new_world(faults=[Fault(call="create", error=refusal, number=None)])
+    world.write(items(2))
+    world.submit()
+    world.run()
+    assert set(world.failures().values()) == {"rejected"}
+    assert world.backend.calls.count("create") == 2, "once more with a new upload, as any refusal"
