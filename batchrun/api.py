@@ -79,7 +79,8 @@ class Batchrun:
         """Queue the jobs of these files and send what is due; creates the home where there is none.
 
         A job with an error leaves no trace and does not stop the others: look at each `error`. `confirm` is asked once per job, before
-        anything of it becomes visible. Raises HomeLocked, LedgerError.
+        anything of it becomes visible, and while the home is locked: it must decide at once, and never wait for a person (return False, ask,
+        and submit again). Raises HomeLocked, LedgerError.
         """
         options = options or SubmitOptions()
         self.home.create()

@@ -148,7 +148,10 @@ def _take_items(
 ) -> None:
     settings = builder.settings
     twice: list[tuple[str, str, int]] = []
-    for block in _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit):
+    blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
+    if _may_pause(options.items or settings.items):
+        blocks = _committed(blocks, intake)
+    for block in blocks:
         note_bad, name_of = _reporters(settings, block, bad)
         if fields is None:
             plain = builder.build_plain(block.fields)
@@ -216,6 +219,18 @@ def _reporters(
 def _shown(settings: JobSettings, path: str) -> str:
     """A data file as it names items without id: relative to the job file, so that moving both changes nothing."""
     return os.path.relpath(path, Path(settings.path).parent) if Path(path).is_absolute() else path
+
+
+def _may_pause(source: str | None) -> bool:
+    """Whether the items come through a pipe: the program at its other end takes its time."""
+    return source == "-" or (source is not None and Path(source).is_fifo())
+
+
+def _committed(blocks: Iterator[ItemBlock], intake: Intake) -> Iterator[ItemBlock]:
+    """The blocks, each committed before the next is waited for: `cancel` and `retry` must be able to write meanwhile."""
+    for block in blocks:
+        yield block
+        intake.flush()
 
 
 def _first(blocks: Iterator[ItemBlock], limit: int | None) -> Iterator[ItemBlock]:

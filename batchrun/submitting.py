@@ -35,7 +35,7 @@ class Submitter:
     """Prepares jobs into one ledger, under the home's lock.
 
     `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
-    becomes visible; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
+    becomes visible, and must not wait for a person, since nothing else can use the home meanwhile; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
     """
 
     ledger: Ledger

@@ -1,8 +1,9 @@
 """What `check`, `submit` and `run` say of the jobs that they read."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -10,7 +11,7 @@ from batchrun.api import Batchrun, Prepared, worst_exit_code
 from batchrun.cli.errors import error_json, problem_json, show_error, show_warnings
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import ask, can_ask, counted, is_terminal
-from batchrun.errors import UsageError
+from batchrun.errors import GuardError, UsageError
 from batchrun.ledger.submissions import Tally
 from batchrun.prepare import SubmitOptions
 from batchrun.running.runner import PassResult
@@ -56,15 +57,23 @@ def submit_files(
         raise UsageError(
             "--fresh asks, and pays for, every item again. Nothing was changed. Add --yes if that is meant."
         )
-    return batchrun.submit(
+    questions = _Questions(is_asking=not yes and can_ask())
+    submit = partial(
+        batchrun.submit,
         files,
         submit_options(wishes, limit=limit),
         replace=wishes.replace,
         fresh=wishes.fresh,
-        confirm=_asking(yes=yes),
+        confirm=questions.confirm,
         stdin=stdin_for(wishes.items),
         send=send,
     )
+    first, result = submit()
+    if not questions.ask_all():
+        return first, result
+    second, later = submit()
+    done = {_key(job): job for job in first if job.tally is not None}
+    return tuple(done.get(_key(job), job) for job in second), later or result
 
 
 def submit_options(
@@ -93,18 +102,44 @@ def stdin_for(items: str | None) -> BinaryIO | None:
     return sys.stdin.buffer
 
 
-def _asking(*, yes: bool) -> Callable[[Prepared], bool]:
-    """The question before many items are sent: at a terminal only, where somebody can answer."""
+class _Questions:
+    """The questions before many items are sent: at a terminal only, where somebody can answer.
 
-    def agree(prepared: Prepared) -> bool:
-        tally = prepared.tally
+    Nobody is asked while the home is locked, since a question may stand overnight and every `tick` would wait for its answer: a job that
+    needs one is refused at first, asked about when the lock is free, and submitted again.
+    """
+
+    def __init__(self, *, is_asking: bool) -> None:
+        self._is_asking = is_asking
+        self._open: dict[tuple[str, str, str], int] = {}
+        self._agreed: dict[tuple[str, str, str], int] = {}
+
+    def confirm(self, prepared: Prepared) -> bool:
+        """Whether so many items may be sent without a question, or after one. Raises GuardError where they became more than agreed."""
+        tally, key = prepared.tally, _key(prepared)
         assert tally is not None
-        count = tally.new + tally.changed + tally.requeued
-        if yes or count <= ASK_ABOVE or not can_ask():
+        count, agreed = tally.new + tally.changed + tally.requeued, self._agreed.get(key)
+        if not self._is_asking or count <= max(ASK_ABOVE, agreed or 0):
             return True
-        return ask(f"{prepared.job}: send {count:,} items to {prepared.profile!r}?")
+        if agreed is not None:
+            raise GuardError(
+                f"{prepared.job}: {count:,} items would be sent now, and {agreed:,} were agreed to: the data grew meanwhile. "
+                "Nothing was sent. Submit again."
+            )
+        self._open[key] = count
+        return False
 
-    return agree
+    def ask_all(self) -> bool:
+        """Ask what is to be asked; whether anything was agreed to."""
+        for key, count in self._open.items():
+            _, job, profile = key
+            if ask(f"{job}: send {count:,} items to {profile!r}?"):
+                self._agreed[key] = count
+        return bool(self._agreed)
+
+
+def _key(prepared: Prepared) -> tuple[str, str, str]:
+    return prepared.path, prepared.job, prepared.profile
 
 
 def job_line(prepared: Prepared) -> str:
