@@ -241,8 +241,9 @@ class Batchrun:
     def _open(self, profile: str) -> Backend:
         if self.open_backend is not None:
             return self.open_backend(profile)
-        from batchrun.backends.opening import open_backend
+        from batchrun.backends.opening import check_installed, open_backend
 
+        check_installed(self.config.profile(profile))
         return open_backend(self.config.profile(profile), home=self.home.path, clock=self.clock)
 
     def _is_in_process(self, profile: str) -> bool:

@@ -30,6 +30,14 @@ def open_backend(profile: Profile, *, home: Path, clock: Clock) -> Backend:
     )
 
 
+def check_installed(profile: Profile) -> None:
+    """Raises BackendError naming what to install, where a local profile lacks its engine or its model. Starts nothing."""
+    if profile.kind is BackendKind.LOCAL:
+        from batchrun.service.responders.llama import find_model
+
+        find_model(profile.model_file)
+
+
 def _embedded(profile: Profile, home: Path, clock: Clock) -> Backend:
     from batchrun.backends.embedded import EmbeddedBackend
     from batchrun.service.responders.base import Responder

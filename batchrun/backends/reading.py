@@ -114,10 +114,15 @@ def read_date(header: str | None) -> int | None:
         return None
 
 
+_SECRET_LEAST = (
+    6  # characters; blotting out a shorter word would hide half the message, and it is no key
+)
+
+
 def printable(text: str, *, secrets: Iterable[str] = (), limit: int = FOREIGN_TEXT_LIMIT) -> str:
     """A server's own words, fit for a terminal and a log: keys blotted out, one line, controls escaped, at most `limit` characters."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SECRET_LEAST:
             text = text.replace(secret, "***")
     text = _KEY_LIKE.sub("***", text)
     text = " ".join(text.split())

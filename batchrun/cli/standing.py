@@ -7,8 +7,8 @@ from batchrun.cli.printing import counted
 from batchrun.clock import rfc3339
 from batchrun.looking import BatchStatus, JobStatus
 
-_HEADER: Final = ("JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "OPEN", "STATE")
-_NUMBERS: Final = frozenset({2, 3, 4, 5})
+_HEADER: Final = ("JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "CANCELLED", "OPEN", "STATE")
+_NUMBERS: Final = frozenset({2, 3, 4, 5, 6})
 _BATCHES_SHOWN: Final = 5
 
 
@@ -63,6 +63,7 @@ def _row(job: JobStatus) -> tuple[str, ...]:
         job.item_count,
         found["succeeded"],
         found["failed"],
+        found["cancelled"],
         found["pending"] + found["in_flight"],
     )
     return (job.name, job.profile, *(f"{number:,}" for number in numbers), _state(job))
@@ -72,7 +73,10 @@ def _state(job: JobStatus) -> str:
     if job.paused:
         return "paused"
     if job.is_open:
-        return f"{len(job.batches)} in flight" if job.batches else "waiting"
+        sent = sum(batch.remote_id is not None for batch in job.batches)
+        return (
+            f"{sent} batch{'' if sent == 1 else 'es'} in flight" if sent else "waiting to be sent"
+        )
     if job.counts["failed"]:
         return "finished, with failures"
     return "finished, some cancelled" if job.counts["cancelled"] else "done"

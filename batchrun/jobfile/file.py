@@ -188,6 +188,6 @@ def _raw(path: Path, number: int, first: JsonObject) -> JobFile:
         return _broken(path, Fault(what, f"This version has {', '.join(ENDPOINTS)}."), number)
     name = valid_name(path.stem)
     settings = JobSettings(
-        name=name, path=str(path.absolute()), line=0, endpoint=endpoint, is_raw=True
+        name=name, path=str(path.resolve()), line=0, endpoint=endpoint, is_raw=True
     )
     return JobFile(path=path, jobs=(JobEntry(name=name, settings=settings),), problems=())

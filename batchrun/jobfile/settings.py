@@ -62,7 +62,7 @@ class SettingsReader:
         self._check_metadata(metadata)
         return JobSettings(
             name=name,
-            path=str(self._path.absolute()),
+            path=str(self._path.resolve()),
             line=self._number,
             endpoint=endpoint,
             model=good.get("model"),

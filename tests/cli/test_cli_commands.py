@@ -169,8 +169,9 @@ def test_status_is_a_table_with_the_batches_in_flight(desk: Desk, service: Batch
     desk.call("submit", desk.job())
     called = desk.call("status")
     header, row, batch = called.out.splitlines()
-    assert header.split() == ["JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "OPEN", "STATE"]
-    assert row.split() == ["faq", "openai", "2", "0", "0", "2", "1", "in", "flight"]
+    columns = ["JOB", "BACKEND", "ITEMS", "DONE", "FAILED", "CANCELLED", "OPEN", "STATE"]
+    assert header.split() == columns
+    assert row.split() == ["faq", "openai", "2", "0", "0", "0", "2", "1", "batch", "in", "flight"]
     assert batch.strip().startswith("batch_")
     assert "next look 2026-" in batch
     assert (called.code, desk.call("status", "faq").code) == (0, 4)

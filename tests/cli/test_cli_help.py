@@ -93,7 +93,7 @@ def imported_by(words: list[str], cwd: Path) -> set[str]:
 
 def test_help_imports_no_command_and_nothing_heavy(desk: Desk) -> None:
     loaded = imported_by(["--help"], desk.folder)
-    assert loaded & (HEAVY | {"json", "sqlite3", "dataclasses", "pathlib"}) == set()
+    assert loaded & (HEAVY | {"json", "sqlite3", "dataclasses"}) == set()
     assert not any(name.startswith("batchrun.ledger") for name in loaded)
 
 

@@ -314,3 +314,15 @@ def test_any_bytes_load_as_jobs_or_problems_and_every_line_belongs_to_one_job(
             )
     assert len(seen) == len(set(seen))
     assert all(1 <= line <= data.count(b"\n") + 1 for line in seen)
+
+
+def test_a_job_file_is_the_same_by_whatever_path_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    plain = tmp_path / "jobs" / "a.jsonl"
+    plain.write_text('{"job": "a", "model": "m", "prompt": "{{ x }}"}\n{"x": "y"}\n')
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(plain)
+    paths = {plain, tmp_path / "jobs" / ".." / "jobs" / "a.jsonl", link}
+    settings = [load(path).jobs[0].settings for path in paths]
+    assert {s.path for s in settings if s is not None} == {str(plain.resolve())}
+    assert None not in settings

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from runnerkit import NewWorld, items
 
-from batchrun.api import PATIENCE_S
+from batchrun.api import PATIENCE_S, Batchrun
+from batchrun.config import load_config
 from batchrun.errors import Transient
-from batchrun.testing import START
+from batchrun.ledger.home import Home
+from batchrun.testing import START, ManualClock
 from batchrun.testing_backend import Fault, FaultyBackend
 
 
@@ -45,3 +47,20 @@ def test_the_command_line_runs_on_the_clock_of_a_file(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert clock.read_text() == str(START)
+
+
+def test_a_local_model_that_is_not_installed_is_told_before_anything_is_queued(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "batchrun.toml").write_text('[profile.local]\nmodel_file = "missing.gguf"\n')
+    job = tmp_path / "job.jsonl"
+    job.write_text('{"job": "a", "model": "m", "prompt": "{{ x }}"}\n{"id": "1", "x": "y"}\n')
+    home = Home(tmp_path / ".batchrun")
+    batchrun = Batchrun(
+        home=home, config=load_config(tmp_path, home.path, {}), clock=ManualClock(), backend="local"
+    )
+    (prepared,), result = batchrun.submit([job])
+    assert prepared.error is not None
+    assert prepared.error.exit_code == 6
+    assert result is None
+    assert batchrun.status() == ()
