@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from batchrun.backends.base import Traits
 from batchrun.backends.credentials import KeySource, base_url_problem, is_loopback, is_openai
@@ -26,6 +27,10 @@ _PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
 _TRAIT_KEYS = ("settle_s", "second_settle_s", "poll_s", "refusals_final", "listing_echoes")
 _SERVER_KEYS = ("base_url", "organization", "organisation", "project", *_KEY_KEYS, *_TRAIT_KEYS)
+_NO_HEADER: Final = (
+    "cannot be sent: it takes ASCII letters, digits and signs only. "
+    "Copy it from the settings page of the service"
+)
 _LOCAL_TRAITS = Traits(settle_s=0, second_settle_s=0, poll_s=0, executes_in_process=True)
 
 
@@ -167,9 +172,14 @@ def _profile(
     if not key and (is_built_in or is_openai(base_url) or is_loopback(base_url)):
         # A profile for a foreign server has no key by default: OpenAI's must not go there by accident.
         key = KeySource(variable="OPENAI_API_KEY", environ=environ)
-    organization = reader.text("organization")
-    organization = reader.text("organisation") or organization
-    project = reader.text("project")
+    organization = _header(reader, "organization")
+    organization = _header(reader, "organisation") or organization
+    project = _header(reader, "project")
+    problems += [
+        f"{variable}: {value!r} {_NO_HEADER}."
+        for variable in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+        if not _is_header(value := from_environ.get(variable, "").strip())
+    ]
     profile = Profile(
         name=name,
         kind=kind,
@@ -182,6 +192,18 @@ def _profile(
     )
     reader.end(meaningless=("model_file",))
     return profile
+
+
+def _header(reader: ConfigTable, key: str) -> str:
+    """A text that is sent as the value of an HTTP header."""
+    value = reader.text(key)
+    if not _is_header(value):
+        reader.problem(f"has {key} = {value!r}, which {_NO_HEADER}")
+    return value
+
+
+def _is_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _kind(reader: ConfigTable, name: str) -> BackendKind:

@@ -9,6 +9,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.states import BatchState, ItemState
+from batchrun.model import Json, JsonObject
 
 _EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
@@ -165,8 +166,8 @@ def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
                 remote_status=row["remote_status"],
                 model=row["model"],
                 requests=row["request_count"],
-                completed=int(tally.get("completed") or 0),
-                failed=int(tally.get("failed") or 0),
+                completed=_count(tally.get("completed")),
+                failed=_count(tally.get("failed")),
                 planned_at=row["planned_at"],
                 created_at=row["created_at"],
                 next_at=row["next_at"] or None,
@@ -176,11 +177,18 @@ def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
     return tuple(found)
 
 
-def _request_counts(remote: str | None) -> dict[str, int | None]:
-    """The service's own counts, from its object as last seen."""
+def _request_counts(remote: str | None) -> JsonObject:
+    """The service's own counts, from its object as last seen; foreign, so anything may stand there."""
     if remote is None:
         return {}
     import json
 
-    found: dict[str, int | None] = json.loads(remote).get("request_counts") or {}
-    return found
+    batch = json.loads(remote)
+    found = batch.get("request_counts") if isinstance(batch, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _count(value: Json) -> int:
+    """A count, or 0 where it is none: a display must not fail over it."""
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if is_whole and value > 0 else 0

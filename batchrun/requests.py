@@ -28,10 +28,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _STEERING: Final = frozenset(
     {"body", "model"}
 )  # fields of an item that change more than its prompt
-_NO_BODY: Final = (
-    None,
-    {},
-)  # an item that says nothing of its own asks the same as one that is silent
+# An item that says nothing of its own asks the same as one that is silent.
+_NO_BODY: Final[tuple[Json, ...]] = (None, {})
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )

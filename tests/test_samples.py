@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ COMMANDS = frozenset(
 )
 GOLD = {"positive", "neutral", "negative"}
 JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
+GUARD = 'test ! -e "$HOME/batchrun/.batchrun/batchrun.db"'
 CRON_FIELD = re.compile(r"(\*|\d+(-\d+)?)(/\d+)?(,(\d+(-\d+)?))*")
 
 
@@ -129,10 +131,45 @@ def test_the_crontab_submits_at_night_and_ticks_every_ten_minutes() -> None:
         assert len(fields) == 5
         assert all(CRON_FIELD.fullmatch(field) for field in fields), line
         assert "%" not in command, "cron takes a % for the end of the command"
-        words = _command(shlex.split(command), "$HOME/batchrun/.venv/bin/batchrun")
+        guard, _, guarded = command.rpartition(" || ")
+        words = _command(shlex.split(guarded), "$HOME/batchrun/.venv/bin/batchrun")
+        assert guard == (GUARD if words[0] == "tick" else "")
         found[words[0]] = " ".join(fields)
         assert words[words.index("--home") + 1] == "$HOME/batchrun/.batchrun"
     assert found == {"submit": "30 22 * * *", "tick": "*/10 * * * *"}
+
+
+def test_the_tick_of_the_crontab_is_silent_until_the_first_submit_has_made_the_home(
+    tmp_path: Path,
+) -> None:
+    (tick,) = [line.split(maxsplit=5)[5] for line in _cron_lines() if " tick " in line]
+    program = tmp_path / "batchrun" / ".venv" / "bin" / "batchrun"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "called: $*"\n')
+    program.chmod(0o700)
+
+    def run() -> tuple[int, str]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", tick],
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    assert run() == (0, "")
+    home = tmp_path / "batchrun" / ".batchrun"
+    home.mkdir()
+    assert run() == (0, ""), "a home without a ledger is none yet"
+    (home / "batchrun.db").touch()
+    assert run() == (0, f"called: tick --home {home}\n")
+
+
+def test_the_tick_of_systemd_is_skipped_until_the_first_submit_has_made_the_home() -> None:
+    assert _unit("batchrun.service")["ConditionPathExists"] == "%h/batchrun/.batchrun/batchrun.db"
+    assert "ConditionPathExists" not in _unit("batchrun-submit.service")
 
 
 def _unit(name: str) -> dict[str, str]:

@@ -19,7 +19,9 @@ LOCK_WAIT_S = 600.0
 
 def existing_home(home: str | None) -> Home:
     """The home of a command that starts none. Raises UsageError saying where it was looked for."""
-    return require_home(*find_home(explicit=home, environ=_environ("BATCHRUN_HOME"), near=None))
+    environ = _environ("BATCHRUN_HOME")
+    found, start = find_home(explicit=home, environ=environ, near=None)
+    return require_home(found, start, named=home or environ)
 
 
 def read_ledger(home: str | None) -> "Ledger":

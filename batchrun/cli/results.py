@@ -1,10 +1,12 @@
 """`batchrun results`: items and answers, finished or not."""
 
+import sys
+
 import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import put, put_bytes, put_json
+from batchrun.cli.printing import is_terminal, put, put_bytes, put_json
 from batchrun.cli.signals import LongRunning
 
 
@@ -39,9 +41,10 @@ def command(
     backend: str | None,
     lock_wait_s: float,
 ) -> int:
-    """Print the items and answers of JOB in input order, at any time: open items have no output yet.
+    r"""Print the items and answers of JOB in input order, at any time: open items have no output yet.
 
-    The output files are written by themselves when a job is done; `--format files` writes them earlier, or again.
+    The output files are written by themselves when a job is done; `--format files` writes them earlier, or again. At a terminal, control
+    characters in texts are shown as `\x1b` and the like; into a file or a pipe everything goes as it is.
     """
     from batchrun.cli.opening import open_batchrun
 
@@ -69,6 +72,13 @@ def command(
         defuse=not no_defuse,
         require_complete=complete,
     )
+    if is_terminal(sys.stdout):
+        from batchrun.cli.errors import safe
+
+        # Anyone may have written these texts, and a terminal obeys what it is sent. Files and pipes get the bytes as they are.
+        for block in blocks:
+            put(safe(block.decode("utf-8", "replace").removesuffix("\n")))
+        return 0
     for block in blocks:
         if not put_bytes(block):
             break  # nobody reads on: `| head`

@@ -123,8 +123,13 @@ def home_to_create(*, explicit: str | None, environ: str | None, job_file: Path)
     return (here if folder == here or here in folder.parents else folder) / HOME_NAME
 
 
-def require_home(path: Path | None, start: Path) -> Home:
-    """The home, or UsageError saying where it was looked for and how one comes to be."""
+def require_home(path: Path | None, start: Path, *, named: str | None = None) -> Home:
+    """The home, or UsageError saying where it was looked for and how one comes to be. `named`: the home that --home or BATCHRUN_HOME named."""
+    if path is None and named:
+        raise UsageError(
+            f"{named}: there is no batchrun home (no batchrun.db). Name another with --home or BATCHRUN_HOME, "
+            "or start this one with `batchrun submit FILE` or `batchrun run FILE`."
+        )
     if path is None:
         raise UsageError(
             f"no batchrun home here: looked for {HOME_NAME}/ in {start} and the folders above it. "

@@ -306,3 +306,16 @@ def test_the_example_of_the_documentation_is_read(load: Load) -> None:
     profiles = load(example).profiles
     assert set(profiles) == {"openai", "local", "groq", "azure", "bigger"}
     assert profiles["azure"].key.describe() == "the command 'az-key'"
+
+
+@pytest.mark.parametrize("key", ["organization", "organisation", "project"])
+def test_what_goes_into_a_header_is_ascii(load: Load, key: str) -> None:
+    told = mistakes(load, f'[profile.openai]\n{key} = "proj_日本"\n')
+    assert f"[profile.openai] has {key} = 'proj_日本', which cannot be sent" in told
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_what_the_environment_puts_into_a_header_is_ascii(load: Load, variable: str) -> None:
+    with pytest.raises(UsageError, match=f"^{variable}: 'é' cannot be sent") as caught:
+        load("", **{variable: "é"})
+    assert caught.value.exit_code == 2

@@ -272,3 +272,44 @@ def test_json_errors_of_job_files_hold_every_problem(desk: Desk) -> None:
         }
     ]
     assert json.loads(called.out)["jobs"][0]["error"]["code"] == 5
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.csv", "data.md"])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_data_that_is_a_pipe_is_refused_and_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-unused")
+    os.mkfifo(desk.folder / name)
+    called = desk.call(command, desk.write("faq.jsonl", {**JOB, "items": name}))
+    assert called.code == 5
+    assert f"{name}: a pipe or a device, not a file." in called.err
+    assert "--items -" in called.err
+
+
+def test_data_that_is_a_device_is_refused(desk: Desk) -> None:
+    called = desk.call("check", desk.write("faq.jsonl", {**JOB, "items": "/dev/zero"}))
+    assert called.code == 5
+    assert "/dev/zero: a pipe or a device, not a file." in called.err
+
+
+@pytest.mark.parametrize("command", [("tick",), ("status",), ("results", "faq")])
+@pytest.mark.parametrize("how", ["--home", "BATCHRUN_HOME"])
+def test_a_home_that_was_named_and_is_not_there_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], how: str
+) -> None:
+    if how == "--home":
+        called = desk.call(*command, "--home", "some/where")
+    else:
+        monkeypatch.setenv("BATCHRUN_HOME", "some/where")
+        called = desk.call(*command)
+    assert called.code == 2
+    assert called.err.startswith("batchrun: some/where: there is no batchrun home")
+    assert "looked for" not in called.err
+
+
+def test_an_organization_that_no_header_can_carry_is_a_mistake_of_the_settings(desk: Desk) -> None:
+    desk.write("batchrun.toml", '[profile.openai]\nproject = "proj_é"\n')
+    called = desk.call("run", desk.write("faq.jsonl", JOB, ITEM))
+    assert called.code == 2
+    assert "[profile.openai] has project = 'proj_é', which cannot be sent" in called.err

@@ -180,16 +180,16 @@ def test_a_full_disk_under_stdout_is_told(fast: Desk, tmp_path: Path) -> None:
 
 
 def at_a_terminal(
-    *words: str, cwd: Path, env: dict[str, str], answer: bytes = b""
+    *words: str, cwd: Path, env: dict[str, str], answer: bytes = b"", is_shown: bool = False
 ) -> tuple[int, str]:
-    """`batchrun WORDS` with a terminal for stdin and stderr: its exit code, and what the terminal showed."""
+    """`batchrun WORDS` with a terminal for stdin and stderr (`is_shown`: for stdout too): its exit code, and what the terminal showed."""
     mine, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "batchrun", *words],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **env},
         stdin=theirs,
-        stdout=subprocess.DEVNULL,
+        stdout=theirs if is_shown else subprocess.DEVNULL,
         stderr=theirs,
         # A session of its own, with this terminal: a ^C that is typed there becomes a signal.
         start_new_session=True,
@@ -262,3 +262,40 @@ def test_submit_finds_its_home_from_anywhere(fast: Desk, tmp_path: Path) -> None
         assert program("wait", "--home", home, cwd=elsewhere, env=env).code == 0
         assert program("wait", cwd=elsewhere, env={**env, "BATCHRUN_HOME": home}).code == 0
     assert len(fast.outputs()) == 2
+
+
+NASTY = "\x1b]0;owned\x07 \u202e\x85 é\tx\nsecond"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_results_at_a_terminal_are_shown_and_not_obeyed_and_go_into_a_pipe_as_they_are(
+    fast: Desk, tmp_path: Path, form: str
+) -> None:
+    path = fast.job("faq", NASTY, output={"csv": True})
+    with served(tmp_path / "server") as env:
+        assert program("run", path, cwd=fast.folder, env=env).code == 0
+        words = ("results", "faq", "--format", form)
+        code, shown = at_a_terminal(*words, cwd=fast.folder, env=env, is_shown=True)
+        piped = program(*words, cwd=fast.folder, env=env).out
+    assert code == 0
+    assert "\\u202e\\x85 é" in shown
+    assert not set("\x1b\x07\u202e\x85") & set(shown)
+    assert "\u202e\x85 é" in piped
+    if form == "csv":
+        assert "\x1b]0;owned\x07" in piped
+
+
+def test_results_into_a_file_are_the_bytes_of_the_output_file(fast: Desk, tmp_path: Path) -> None:
+    path = fast.job("faq", NASTY)
+    with served(tmp_path / "server") as env:
+        assert program("run", path, cwd=fast.folder, env=env).code == 0
+        with (tmp_path / "out").open("wb") as file:
+            subprocess.run(
+                [sys.executable, "-m", "batchrun", "results", "faq"],
+                cwd=fast.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=file,
+                check=True,
+            )
+    written = fast.folder / "outputs" / "faq" / "results.jsonl"
+    assert (tmp_path / "out").read_bytes() == written.read_bytes()

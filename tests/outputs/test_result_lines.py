@@ -267,3 +267,12 @@ def test_a_read_only_connection_can_stream_everything(world: World) -> None:
             "b",
         ]
         assert b"".join(stream_results(ledger, job, format="csv")).startswith(b"id,status,output")
+
+
+def test_an_answer_with_a_nul_is_whole(world: World) -> None:
+    job = world.job()
+    world.answered(job, "a1", "before\x00after")
+
+    (raw,) = b"".join(stream_results(world.ledger, job, format="jsonl")).splitlines()
+    assert json.loads(raw)["output"] == "before\x00after"
+    assert b"before\\u0000after" in raw

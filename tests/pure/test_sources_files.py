@@ -331,5 +331,15 @@ def test_an_error_while_reading_is_a_problem(
 
     monkeypatch.setattr("builtins.open", lambda *_: Torn())
     for name in ("d.csv", "d.jsonl", "d.txt"):
+        (tmp_path / name).touch()
         _, problems = read_data(tmp_path, name)
         assert problems == [f"{tmp_path / name}: not readable: Input/output error."]
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.jsonl", "d.txt"])
+def test_a_pipe_is_a_problem_and_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    _, problems = read_data(tmp_path, name)
+    (told,) = problems
+    assert told.startswith(f"{tmp_path / name}: a pipe or a device, not a file. Save")
+    assert told.endswith("or pipe it in as JSON Lines with `--items -`.")
