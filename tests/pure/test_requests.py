@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.model import JobSettings, JsonObject
-from batchrun.requests import BadItem, Request, RequestBuilder, custom_id, line_prefix
+from batchrun import requests
+from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, JsonObject
+from batchrun.requests import (
+    BadItem,
+    Request,
+    RequestBuilder,
+    custom_id,
+    custom_ids,
+    line_prefix,
+)
 
 
 def settings(**changes: Any) -> JobSettings:
@@ -184,3 +192,161 @@ def test_an_item_that_says_nothing_of_its_own_asks_the_same_as_one_that_is_silen
     builder = RequestBuilder(settings())
     silent, spoken = builder.build(ITEM), builder.build({**ITEM, **extra})
     assert (spoken.tail, spoken.hash) == (silent.tail, silent.hash)
+
+
+def refused(builder: RequestBuilder, fields: JsonObject) -> BadItem:
+    """Why this item cannot become a request; alone and in a block it is the same."""
+    with pytest.raises(BadItem) as caught:
+        builder.build(fields)
+    bad: list[tuple[int, str]] = []
+    good = list(builder.build_all([fields], lambda index, exc: bad.append((index, str(exc)))))
+    assert (good, bad) == ([], [(0, str(caught.value))])
+    return caught.value
+
+
+def test_custom_ids_of_many_are_those_of_each() -> None:
+    rows = [(17, 2, "a1"), (18, 1, None), (19, 3, "日本")]
+    assert custom_ids(*zip(*rows, strict=True)) == [custom_id(*row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, None),
+        ({"is_raw": True, "prompt": None, "model": None}, None),
+        ({"body": {"temprature": 0}}, "temprature"),
+        ({"body": {"temprature": 0}, "body_unchecked": True}, None),
+    ],
+    ids=["good", "raw", "a parameter that is none", "unchecked"],
+)
+def test_the_job_line_is_checked_before_any_item(changes: JsonObject, told: str | None) -> None:
+    problems = RequestBuilder(settings(**changes)).check()
+    assert bool(problems) == (told is not None)
+    assert told is None or told in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("job", "fields"),
+    [
+        (settings(), {"id": "a", "product": "p"}),
+        (settings(), {"id": "x" * 600, "product": "p", "text": "t"}),
+        (settings(instructions="{{ gone }}"), {**ITEM}),
+    ],
+    ids=["a field that is missing", "an id that is too long", "a field of the instructions"],
+)
+def test_an_item_that_cannot_be_asked_is_told_in_the_same_words_alone_and_in_a_block(
+    job: JobSettings, fields: JsonObject
+) -> None:
+    assert refused(RequestBuilder(job), fields).cause in {"template_error", "bad_item"}
+
+
+def test_a_block_goes_on_behind_a_bad_item() -> None:
+    builder = RequestBuilder(settings())
+    rows = [ITEM, {"id": "a2", "text": "no product"}, {**ITEM, "id": "a3"}]
+    bad: list[int] = []
+    good = [(i, r.key) for i, r in builder.build_all(rows, lambda i, _: bad.append(i))]
+    assert (good, bad) == ([(0, "a1"), (2, "a3")], [1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"prompt": None}, {"id": "a", "input": "x"}),
+        ({"instructions": "About {{ text }}"}, ITEM),
+        ({"id": "{{ product }}"}, ITEM),
+        ({"model": None}, {**ITEM, "model": "gpt-5"}),
+        ({}, {**ITEM, "body": {"temperature": 0}}),
+        ({}, {**ITEM, "model": "gpt-5"}),
+        ({}, {**ITEM, "id": 7}),
+        ({}, {**ITEM, "id": "日本"}),
+        ({}, {**ITEM, "id": ""}),
+        ({}, {"product": "p", "text": "no id"}),
+        ({}, {"id": "a", "product": "p"}),
+        ({"prompt": "{{ text }}"}, {"id": "a", "text": "x" * ITEM_LINE_LIMIT_BYTES}),
+        ({"prompt": "{{ text }}"}, {"id": "a", "text": "\x01" * (ITEM_LINE_LIMIT_BYTES // 4)}),
+    ],
+    ids=[
+        "no prompt", "instructions vary", "an id template", "no model", "own body", "own model", "a number for an id",
+        "no ASCII", "an empty id", "no id", "a missing field", "too large", "too large once it is JSON",
+    ],
+)  # fmt: skip
+def test_a_block_that_is_not_plain_is_left_to_the_careful_path(
+    changes: JsonObject, fields: JsonObject
+) -> None:
+    assert RequestBuilder(settings(**changes)).build_plain([ITEM, fields]) is None
+
+
+def test_an_item_without_prompt_and_input_has_nothing_to_ask() -> None:
+    job = settings(prompt=None)
+    assert "nothing to ask" in refused(RequestBuilder(job), {"id": "a", "body": {}}).message
+
+
+def test_an_item_with_a_key_that_means_nothing_is_refused() -> None:
+    told = refused(RequestBuilder(settings()), {**ITEM, "body": 7})
+    assert (told.cause, "body" in told.message) == ("bad_item", True)
+
+
+def test_the_body_of_an_item_is_checked_unless_the_job_says_otherwise() -> None:
+    fields = {**ITEM, "body": {"temprature": 0}}
+    assert "temprature" in refused(RequestBuilder(settings()), fields).message
+    unchecked = RequestBuilder(settings(body_unchecked=True)).build(fields)
+    assert json.loads(b"{" + unchecked.tail)["body"]["temprature"] == 0
+
+
+def test_bodies_beyond_those_that_are_remembered_are_checked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "_CHECKED_BODIES_MAX", 1)
+    builder = RequestBuilder(settings())
+    for temperature in (0, 1, 0, 1):
+        fields = {**ITEM, "body": {"temperature": temperature}}
+        body = json.loads(b"{" + builder.build(fields).tail)["body"]
+        assert body["temperature"] == temperature
+    refused(builder, {**ITEM, "body": {"temprature": 0}})
+
+
+def test_a_whole_request_over_sixteen_megabytes_is_refused() -> None:
+    builder = RequestBuilder(settings(prompt=None))
+    told = refused(builder, {"id": "a", "input": "x" * ITEM_LINE_LIMIT_BYTES})
+    assert told.cause == "too_large"
+
+
+RAW = {
+    "custom_id": "r1",
+    "method": "POST",
+    "url": "/v1/responses",
+    "body": {"model": "gpt-5-mini", "input": "Hello"},
+}
+
+
+def raw_builder() -> RequestBuilder:
+    return RequestBuilder(settings(is_raw=True, prompt=None, model=None))
+
+
+def test_a_raw_line_is_sent_as_it_is_but_for_its_custom_id() -> None:
+    request = raw_builder().build(RAW)
+    assert (request.key, request.model, request.inputs) == ("r1", "gpt-5-mini", 1)
+    assert json.loads(b"{" + request.tail) == {k: RAW[k] for k in ("method", "url", "body")}
+    assert raw_builder().build_plain([RAW]) is None
+    assert [r for _, r in raw_builder().build_all([RAW], lambda *_: None)] == [request]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"url": "/v1/elsewhere"}, "url"),
+        ({"body": {"model": "m", "input": "x", "temprature": 0}}, "temprature"),
+        ({"body": {"model": "m", "input": "x", "stream": 1}}, "stream"),
+    ],
+    ids=["another endpoint", "a parameter that is none", "a body that no batch may have"],
+)
+def test_a_raw_line_that_cannot_be_sent_is_refused(changes: JsonObject, told: str) -> None:
+    assert told in refused(raw_builder(), {**RAW, **changes}).message
+
+
+def test_the_whole_path_and_the_raw_path_hash_the_same_bytes_the_same() -> None:
+    whole = RequestBuilder(settings(prompt=None, model="gpt-5-mini")).build(
+        {"id": "a", "input": [{"role": "user", "content": "Hello"}]}
+    )
+    raw = raw_builder().build({**RAW, "body": json.loads(b"{" + whole.tail)["body"]})
+    assert (raw.tail, raw.hash) == (whole.tail, whole.hash)
