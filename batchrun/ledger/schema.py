@@ -59,7 +59,7 @@ create table request_files (
   job integer not null references jobs,
   submission integer references submissions,
   kind integer not null,             -- 0 rendered and sendable as it is, 1 rendered for items in flight, 2 cut from others
-  state integer not null,            -- 0 writing, 1 fresh (its items wait for a batch), 2 used
+  state integer not null,            -- 0 writing, 1 fresh (its items wait for a batch), 2 used, 3 removed
   endpoint text not null,
   model text not null,
   request_count integer not null default 0,

@@ -3,10 +3,15 @@
 Costs rows of jobs and open batches, never of items: the queue is counted no further than planning cares.
 """
 
+from typing import Final
+
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import BatchState
 from batchrun.planning.plan import RETRY_GATHER_COUNT, BatchFacts, JobFacts, Snapshot
+
+# Statuses in which it is not known yet whether the service's queue has room for the batch; None: not created.
+NOT_ADMITTED: Final = frozenset({None, "validating", "failed"})
 
 
 def take_snapshot(
@@ -43,12 +48,13 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
             state=BatchState(row["state"]),
             next_at=row["next_at"],
             audit_until=row["audit_until"],
+            is_admitted=row["remote_status"] not in NOT_ADMITTED,
             cancel_requested=bool(row["cancel_requested"]),
             cancel_sent=row["cancel_sent_at"] is not None,
         )
         for row in ledger.rows(
-            "select id, job, profile, model, state, next_at, audit_until, cancel_requested, cancel_sent_at from batch_rows "
-            "where state < 5 union all select id, job, profile, model, state, next_at, audit_until, cancel_requested, "
+            "select id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, cancel_sent_at from batch_rows "
+            "where state < 5 union all select id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, "
             "cancel_sent_at from batch_rows where state >= 5 and audit_until > ? order by id",
             (now,),
         )

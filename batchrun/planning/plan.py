@@ -27,6 +27,7 @@ class BatchFacts:
     state: BatchState
     next_at: int = 0
     audit_until: int | None = None
+    is_admitted: bool = False  # the service took it into its queue: it runs, or has run
     cancel_requested: bool = False
     cancel_sent: bool = False
 
@@ -52,7 +53,8 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile.
+    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile. The hold of a
+    model outlives its moment while batches of the model wait: until then they are sent one by one.
 
     `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
     `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next.
@@ -228,8 +230,9 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
         if _held_until(snapshot, job.profile, "") <= now and _is_cut_due(job, job.id in live, now):
             actions.append(Cut(job.id))
     paused = {j.id for j in snapshot.jobs if j.is_paused}
+    blocked = _blocked(snapshot, paused)
     for b in batches:
-        if b.cancel_requested or b.job in paused:
+        if b.cancel_requested or b.job in paused or b.id in blocked:
             continue
         if b.next_at <= now and _held_until(snapshot, b.profile, b.model) <= now:
             if b.state == BatchState.PLANNED:
@@ -237,6 +240,28 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
             elif b.state == BatchState.UPLOADED:
                 actions.append(Create(b.id))
     return actions
+
+
+def _blocked(snapshot: Snapshot, paused: set[int]) -> set[int]:
+    """Batches that wait for another of their model, because the service's queue had no room for one: of each such model only one is on its
+    way at a time, until the service runs it or refuses it. Sent all at once, all but one would be uploaded in vain, again and again.
+    """
+    blocked: set[int] = set()
+    for profile, model, _ in snapshot.holds:
+        # What is further on its way goes first. A batch that was created cannot be held back; it is waited for.
+        waiting = sorted(
+            (
+                b
+                for b in snapshot.batches
+                if (b.profile, b.model) == (profile, model)
+                and b.state not in FINAL_BATCH_STATES
+                and not b.is_admitted
+                and not (b.state in _NOT_CREATED and (b.cancel_requested or b.job in paused))
+            ),
+            key=lambda b: (b.state in _NOT_CREATED, -b.state, b.next_at, b.id),
+        )
+        blocked |= {b.id for b in waiting[1:] if b.state in _NOT_CREATED}
+    return blocked
 
 
 def _is_cut_due(job: JobFacts, is_live: bool, now: int) -> bool:
@@ -261,16 +286,16 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    blocked = _blocked(snapshot, paused)
     for b in snapshot.batches:
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
-        if b.state in FINAL_BATCH_STATES:
+        if b.state in FINAL_BATCH_STATES or b.job in paused or b.id in blocked:
             if b.audit_until is not None and b.audit_until > now:
                 yield max(b.next_at, later)
-            continue
+            if b.state in FINAL_BATCH_STATES or b.state in _NOT_CREATED:
+                continue
         held = 0
         if b.state in _NOT_CREATED:
-            if b.job in paused:
-                continue
             held = _held_until(snapshot, b.profile, b.model)
         yield max(b.next_at, held, later)
     for job in snapshot.jobs:

@@ -27,7 +27,7 @@ from batchrun.planning.policy import (
 )
 from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
-from batchrun.running.send import hold, put_off, reject
+from batchrun.running.send import cut_smaller, hold, put_off, reject, remove_cut_file
 
 _OUTPUT, _ERROR = 0, 1
 _LINE_DIGITS: Final = 10
@@ -226,67 +226,110 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
 
 
 def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
-    """The service's queue for this model is full: wait without spending an attempt; if nothing of ours is in it, cut smaller."""
+    """The service's queue for this model is full: wait without spending an attempt; if nothing of ours is in it, cut smaller.
+
+    The batch keeps its items and its request file: only the upload is made again.
+    """
     ledger, now = ctx.ledger, ctx.clock.now()
-    reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+    of_model = (row["profile"], row["model"])
     with ledger.transaction():
-        refusals = hold(ctx, row["profile"], row["model"], now, message)
-        ledger.execute(
-            "update holds set until = ? where profile = ? and model = ?",
-            (now + token_hold_s(refusals), row["profile"], row["model"]),
-        )
-        others = ledger.value(
-            "select count(*) from batch_rows where profile = ? and model = ? and state in (2, 3)",
-            (row["profile"], row["model"]),
-        )
-        shrinks = refusals >= SHRINK_AFTER_REFUSALS and not others and row["request_count"] > 1
-        if shrinks:
+        known = ledger.row("select * from holds where profile = ? and model = ?", of_model)
+        if known is not None and known["until"] > now:
+            refusals = int(known["refusals"])  # sent together with one that was refused: no news
+        else:
+            refusals = hold(ctx, *of_model, now, message)
             ledger.execute(
-                "update jobs set request_cap = ?, releases = 0 where id = ?",
-                (row["request_count"] // 2, row["job"]),
+                "update holds set until = ? where profile = ? and model = ?",
+                (now + token_hold_s(refusals), *of_model),
             )
+    others = ledger.value(
+        "select count(*) from batch_rows where profile = ? and model = ? and state in (?, ?)",
+        (*of_model, BatchState.CREATING, BatchState.CREATED),
+    )
+    # While batches of ours fill the queue, waiting helps; what does not fit into an empty one, never will.
+    if not others and row["request_count"] > 1 and refusals >= SHRINK_AFTER_REFUSALS:
+        _shrink(ctx, row, message)
+    elif not others and row["request_count"] == 1 and refusals >= PAUSE_AFTER_RELEASES:
+        reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+        remove_cut_file(ctx, row)
+        with ledger.transaction():
+            _forget_refusals(ctx, row)
             ledger.execute(
-                "update holds set refusals = 0 where profile = ? and model = ?",
-                (row["profile"], row["model"]),
+                "update jobs set paused = ? where id = ? and paused is null",
+                (_hopeless(message), row["job"]),
             )
-    # While batches of ours fill the queue, waiting helps; a single request that does not fit into an empty one never will.
-    if not others and row["request_count"] == 1:
-        _pause_if_hopeless(ctx, row, message)
+    else:
+        # That the service counted its tokens proves that it could read the file: troubles with files begin anew.
+        _plan_again(ctx, row, message, next_at=now, uploads=0)
+
+
+def _shrink(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
+    """Cut the job's batches of this model that are not on their way in two; they are all as large as the one that did not fit."""
+    cut_smaller(ctx, row, message)
+    with ctx.ledger.transaction():
+        _forget_refusals(ctx, row)
+        ctx.ledger.execute("update jobs set releases = 0 where id = ?", (row["job"],))
+    for waiting in list(
+        ctx.ledger.rows(
+            "select b.* from batch_rows b join jobs j on j.id = b.job where b.job = ? and b.model = ? and b.state = ? "
+            "and b.request_count > j.request_cap",
+            (row["job"], row["model"], BatchState.PLANNED),
+        )
+    ):
+        cut_smaller(ctx, waiting, message)
+
+
+def _forget_refusals(ctx: PassContext, row: sqlite3.Row) -> None:
+    ctx.ledger.execute(
+        "update holds set refusals = 0 where profile = ? and model = ?",
+        (row["profile"], row["model"]),
+    )
 
 
 def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int) -> None:
     if row["uploads"] >= most:
         reject(ctx, row, message)
         return
-    now = ctx.clock.now()
+    delay = error_delay_s(row["uploads"] + 1, None)
+    _plan_again(ctx, row, message, next_at=ctx.clock.now() + delay)
+
+
+def _plan_again(
+    ctx: PassContext, row: sqlite3.Row, message: str, *, next_at: int, **columns: int
+) -> None:
+    """Nothing of the batch ran: upload its file anew and create it again, with the items it has."""
     with ctx.ledger.transaction():
         move_batch(
             ctx.ledger,
             row["id"],
             before=BatchState.ENDED,
             event=BatchEvent.UPLOAD_LOST,
-            at=now,
+            at=ctx.clock.now(),
             detail={"reason": message},
             remote_id=None,
             remote_status=None,
             cancel_sent_at=None,
             input_file_id=None,
-            next_at=now + error_delay_s(row["uploads"] + 1, None),
+            next_at=next_at,
             reason=message,
+            **columns,
         )
 
 
 def _pause_if_hopeless(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
     """Batches that end again and again without settling anything would circle for ever."""
-    paused = (
-        f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
-        "Submit the job again when the cause is mended."
-    )
     with ctx.ledger.transaction():
         ctx.ledger.execute(
             "update jobs set paused = ? where id = ? and releases >= ? and paused is null",
-            (paused, row["job"], PAUSE_AFTER_RELEASES),
+            (_hopeless(message), row["job"], PAUSE_AFTER_RELEASES),
         )
+
+
+def _hopeless(message: str) -> str:
+    return (
+        f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
+        "Submit the job again when the cause is mended."
+    )
 
 
 def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int, str]:

@@ -8,6 +8,7 @@ from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import printable
 from batchrun.errors import BackendError, NotFound, Refused
 from batchrun.ledger.batches import add_incident, move_batch, remote_columns, update_batch
+from batchrun.ledger.snapshot import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -36,12 +37,8 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     """Store what the service says of a CREATED batch; an end moves it on."""
     now, ledger = ctx.clock.now(), ctx.ledger
     with ledger.transaction():
-        if remote.status in _RUNNING:
-            # It fits into the service's queue: refusals of this model are no longer in a row.
-            ledger.execute(
-                "delete from holds where profile = ? and model = ? and until <= ?",
-                (row["profile"], row["model"], now),
-            )
+        if remote.status in _RUNNING and row["remote_status"] in NOT_ADMITTED:
+            _admitted(ctx, row)
         if remote.status in TERMINAL_STATUSES:
             move_batch(
                 ledger,
@@ -84,6 +81,20 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
         completed=remote.completed_count,
         failed=remote.failed_count,
         total=remote.total_count,
+    )
+
+
+def _admitted(ctx: PassContext, row: sqlite3.Row) -> None:
+    """The service's queue had room for a batch: refusals of its model are no longer in a row. Others that wait still go one by one."""
+    of_model = (row["profile"], row["model"])
+    ctx.ledger.execute(
+        "update holds set refusals = 0 where profile = ? and model = ? and until <= ?",
+        (*of_model, ctx.clock.now()),
+    )
+    ctx.ledger.execute(
+        "delete from holds where profile = ?1 and model = ?2 and until <= ?3 and not exists (select 1 from batch_rows b "
+        "where b.profile = ?1 and b.model = ?2 and b.state < ?4 and b.id <> ?5)",
+        (*of_model, ctx.clock.now(), BatchState.CREATED, row["id"]),
     )
 
 

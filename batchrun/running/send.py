@@ -22,6 +22,7 @@ from batchrun.errors import (
 )
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.requestfiles import FileKind, FileState
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -273,10 +274,22 @@ def cut_smaller(ctx: PassContext, batch: sqlite3.Row, message: str) -> None:
     """Release the items of a batch that the service refused for its size; from now on the job's batches are half as large."""
     with ctx.ledger.transaction():
         ctx.ledger.execute(
-            "update jobs set request_cap = ? where id = ?",
-            (batch["request_count"] // 2, batch["job"]),
+            "update jobs set request_cap = min(coalesce(request_cap, ?1), ?1) where id = ?2",
+            (max(batch["request_count"] // 2, 1), batch["job"]),
         )
     reject(ctx, batch, message, outcome=Outcome.RELEASED)
+    remove_cut_file(ctx, batch)
+
+
+def remove_cut_file(ctx: PassContext, batch: sqlite3.Row) -> None:
+    """Remove the request file of a batch that was refused, where it was only a copy; what the items point into stays."""
+    with ctx.ledger.transaction():
+        removed = ctx.ledger.execute(
+            "update request_files set state = ? where id = ? and kind = ?",
+            (FileState.REMOVED, batch["request_file"], FileKind.CUT),
+        ).rowcount
+    if removed:
+        ctx.ledger.home.request_file(batch["request_file"]).unlink(missing_ok=True)
 
 
 def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:

@@ -505,6 +505,9 @@ def _check_files(ledger: Ledger) -> None:
         assert not temps, f"temp files are swept: {temps}"
     for row in ledger.rows("select id, bytes, state from request_files where state <> 0"):
         path = ledger.home.request_file(row["id"])
+        if row["state"] == FileState.REMOVED:
+            assert not path.exists(), f"request file {row['id']} is removed"
+            continue
         assert path.stat().st_size == row["bytes"], f"request file {row['id']} is whole"
         assert path.stat().st_mode & 0o777 == 0o600
 

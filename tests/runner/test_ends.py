@@ -234,9 +234,17 @@ def test_a_full_token_queue_costs_no_attempt_and_backs_off(new_world: NewWorld) 
     ran(world)
     assert world.tally() == {"succeeded": 3}
     assert {row["attempts"] for row in world.rows("select attempts from results")} == {1}
-    planned = [b["created_at"] for b in world.batches()]
-    assert planned[1] - world.batches()[0]["collected_at"] >= 60
-    assert planned[2] - world.batches()[1]["collected_at"] >= 180
+    assert len(world.batches()) == 1, "it kept its request file"
+    created, refused = (
+        [e["at"] for e in world.rows("select at from events where event = ? order by id", event)]
+        for event in ("created", "upload_lost")
+    )
+    assert [
+        b - a >= least for a, b, least in zip(refused, created[1:], (60, 180), strict=True)
+    ] == [
+        True,
+        True,
+    ]
     assert world.rows("select * from holds") == [], "the queue has room again"
 
 
@@ -272,8 +280,9 @@ def test_token_refusals_never_fail_an_item_however_many(new_world: NewWorld) -> 
         else replace(b, status="in_progress", raw={**b.raw, "status": "in_progress"})
     )
     world.run_until(lambda: world.tally().get("succeeded") == 8)
-    assert len(world.batches()) == 16, (
-        "nothing was cut smaller while another batch filled the queue"
+    assert len(world.remotes()) == 16
+    assert len(world.batches()) == 2, (
+        "nothing was cut smaller, or anew, while another batch filled the queue"
     )
 
 

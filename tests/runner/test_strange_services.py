@@ -259,3 +259,48 @@ def test_a_refusal_that_speaks_of_a_profile_is_not_about_the_file(new_world: New
     world.run()
     assert set(world.failures().values()) == {"rejected"}
     assert world.backend.calls.count("create") == 2, "once more with a new upload, as any refusal"
+
+
+# -- a full queue -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_of_tokens_costs_a_few_uploads_a_batch_and_no_copies(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(limits=Limits(request_count=10), options=Options(queue_tokens=900, line_s=60))
+    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(120)])
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 120}
+    assert len(world.batches()) == 12, "each kept its request file"
+    assert world.rows("select * from holds") == []
+    # All at once in the beginning, then each a few times while the one before it runs; never all for each one that had room.
+    assert world.backend.calls.count("upload") <= 12 * 5
+
+
+def test_a_batch_that_is_too_large_for_an_empty_queue_leaves_no_copies_behind(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(limits=Limits(request_count=64), options=Options(queue_tokens=400))
+    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(128)])
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 128}
+    assert {row["attempts"] for row in world.rows("select attempts from results")} == {1}
+    sizes = [b["request_count"] for b in world.batches() if b["name"] == "collected"]
+    assert len(world.rows("select id from request_files where state = 2")) == 2 + len(sizes)
+    assert world.rows("select id from request_files where state = 3")
+
+
+def test_a_new_submission_starts_with_batches_of_full_size_again(new_world: NewWorld) -> None:
+    world = new_world(limits=Limits(request_count=4))
+    too_large = Refused("too large", status=413)
+    world.backend.add(Fault(call="create", error=too_large))
+    world.write(items(4))
+    world.submit()
+    world.run()
+    assert [b["request_count"] for b in world.batches()] == [4, 2, 2]
+    world.write([{"id": f"n{n}", "text": f"new {n}"} for n in range(4)], missing="keep")
+    world.submit(allow_missing=True)
+    world.run()
+    assert [b["request_count"] for b in world.batches()] == [4, 2, 2, 4]
