@@ -7,7 +7,7 @@ Nothing is sent from here. Every bad line is reported in one go; a job with an e
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,10 +17,10 @@ import msgspec
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.intake import Intake
+from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
 from batchrun.ledger.spool import written
-from batchrun.ledger.submissions import Submission, Tally
+from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings, Limits
 from batchrun.requests import BadItem, RequestBuilder
@@ -96,6 +96,7 @@ def prepare(
         problems.add(Problem(path=settings.path, line=settings.line, what=what))
     if problems.count:
         raise problems.error()
+    former = _former_builder(ledger, settings, profile) if options.new_only else None
     submission = Submission(
         ledger,
         settings,
@@ -114,7 +115,9 @@ def prepare(
             without_cycle_collection(),
             _fields_file(ledger, submission, settings, keep_missing=keep_missing) as fields,
         ):
-            _take_items(submission.intake, builder, bad, options, stdin=stdin, fields=fields)
+            _take_items(
+                submission.intake, builder, bad, options, former=former, stdin=stdin, fields=fields
+            )
         if bad.count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
@@ -123,18 +126,34 @@ def prepare(
         submission.find_vanished()
         if keep_missing:
             submission.intake.tally.vanished = 0
-        if not options.is_dry_run:
-            _guard(settings, submission.intake.tally, options)
+        _guard(settings, submission.intake.tally, options)
         if options.is_dry_run or not is_kept:
             submission.abandon()
         elif not agree(submission.intake.tally):
             raise GuardError(f"{settings.name}: not confirmed; nothing was sent.")
         else:
-            submission.ready(new_only=options.new_only, keep_missing=keep_missing)
+            submission.ready(keep_missing=keep_missing)
     except BaseException:
         submission.abandon()
         raise
     return submission.intake.tally
+
+
+def _former_builder(ledger: Ledger, settings: JobSettings, profile: str) -> RequestBuilder | None:
+    """Builds requests as the job line of the submission before did: so a changed job line can be told from changed data."""
+    stored = ledger.value(
+        "select settings from jobs where name = ? and profile = ?", (settings.name, profile)
+    )
+    return None if stored is None else RequestBuilder(settings_from_json(stored))
+
+
+def _former_hashes(former: RequestBuilder | None, block: ItemBlock) -> Mapping[int, bytes]:
+    if former is None:
+        return NO_FORMER
+    return {
+        index: request.hash
+        for index, request in former.build_all(block.fields, lambda _index, _fault: None)
+    }
 
 
 def _take_items(
@@ -143,6 +162,7 @@ def _take_items(
     bad: ProblemList,
     options: SubmitOptions,
     *,
+    former: RequestBuilder | None,
     stdin: BinaryIO | None,
     fields: BinaryIO | None,
 ) -> None:
@@ -159,7 +179,7 @@ def _take_items(
                 continue
         seen, seen_large = len(intake.duplicates), len(intake.oversized)
         requests = list(builder.build_all(block.fields, note_bad))
-        items = intake.add(requests, name_of)
+        items = intake.add(requests, name_of, _former_hashes(former, block))
         if fields is not None:
             fields.write(
                 b"".join(
@@ -295,8 +315,6 @@ def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
 def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
     """Stop what looks like a mistake before it costs anything."""
     queued = tally.new + tally.changed + tally.requeued
-    if options.new_only:
-        queued -= tally.reasked
     if settings.max_new is not None and queued > settings.max_new:
         raise GuardError(
             f"{settings.name}: {queued:,} items would be queued, and 'max_new' allows {settings.max_new:,}. "
@@ -304,7 +322,6 @@ def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
         )
     if (
         not options.reask
-        and not options.new_only
         and tally.reasked > _REASK_FLOOR
         and tally.reasked > _REASK_SHARE * tally.answered
     ):

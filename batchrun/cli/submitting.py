@@ -20,6 +20,8 @@ ASK_ABOVE: Final = 1_000  # items sent without a question
 _WORDS: Final = (
     ("new", "{} new"),
     ("changed", "{} changed"),
+    ("reasked", "{} of them answered before and paid again"),
+    ("kept", "{} keep their answers"),
     ("requeued", "{} queued again"),
     ("returned", "{} back"),
     ("unchanged", "{} unchanged"),

@@ -5,10 +5,11 @@ submissions, repeated ids or odd items are to be looked at. Duplicates are found
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
 from operator import add, sub
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import xxhash
@@ -26,12 +27,15 @@ _INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?,
 _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
 _ROWS_A_STATEMENT: Final = 100
 _OPEN_WRITERS_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
+NO_FORMER: Final[Mapping[int, bytes]] = MappingProxyType({})
 _Indexed: TypeAlias = tuple[int, Request]
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a submission found, in items. `reasked` are changed ones that already had an answer; `answered` all that had one before."""
+    """What a submission found, in items. `reasked` are changed ones that already had an answer; `answered` all that had one before;
+    `kept` those whose answer stands although the job line changed (--new-only).
+    """
 
     items: int = 0
     new: int = 0
@@ -44,6 +48,7 @@ class Tally:
     bad: int = 0
     reasked: int = 0
     answered: int = 0
+    kept: int = 0
     known: int = 0
 
 
@@ -75,9 +80,15 @@ class Intake:
         self.oversized: list[tuple[str, int]] = []
 
     def add(
-        self, block: Sequence[tuple[int, Request]], name_of: Callable[[int], str]
+        self,
+        block: Sequence[_Indexed],
+        name_of: Callable[[int], str],
+        former: Mapping[int, bytes] = NO_FORMER,
     ) -> Iterable[int | None]:
         """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
+
+        Returns the item of each, None for those not added. `former`: by index, the hash that the same data have under the job line of the
+        submission before; given where answers are to stand if only the job line changed.
 
         Not added are duplicate ids, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
         kept in `oversized` as (what is too large, index).
@@ -88,7 +99,7 @@ class Intake:
         taken = 0 if not self.known.is_empty else self._add_new(block, name_of)
         items: Iterable[int | None] = range(first, first + taken)
         if taken < len(block):
-            items = [*items, *self._add_matched(block[taken:], name_of)]
+            items = [*items, *self._add_matched(block[taken:], name_of, former)]
         self._uncommitted += len(block)
         if self._uncommitted >= _GROUP:
             self.flush()
@@ -249,7 +260,10 @@ class Intake:
         return len(rows)
 
     def _add_matched(
-        self, block: Sequence[_Indexed], name_of: Callable[[int], str]
+        self,
+        block: Sequence[_Indexed],
+        name_of: Callable[[int], str],
+        former: Mapping[int, bytes],
     ) -> list[int | None]:
         """The careful path: look every item up, and decide whether it is new, known, changed, or named twice."""
         requests = [request for _, request in block]
@@ -287,7 +301,7 @@ class Intake:
                 items.append(None)
                 continue
             else:
-                self._meet(known, request, hashed, name_of, index)
+                self._meet(known, request, hashed, name_of, index=index, former=former.get(index))
                 item = known.id
             self.is_in_order = self.is_in_order and item > self._last_item
             self._last_item = item
@@ -304,9 +318,11 @@ class Intake:
         request: Request,
         hashed: bytes,
         name_of: Callable[[int], str],
+        *,
         index: int,
+        former: bytes | None,
     ) -> None:
-        """A known item, with the same request as before or another."""
+        """A known item, with the same request as before or another; `former`: the hash that its data have under the job line before."""
         self.known.see(known.id)
         tally = self.tally
         tally.known += 1
@@ -332,6 +348,13 @@ class Intake:
             else:
                 self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
             return
+        if (
+            former is not None
+            and former == (known.deferred or known.hash)
+            and (in_flight or known.state == ItemState.SUCCEEDED)
+        ):
+            self._keep_answer(known, request, hashed)
+            return
         tally.changed += 1
         tally.reasked += known.state == ItemState.SUCCEEDED
         kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
@@ -340,6 +363,17 @@ class Intake:
             "insert into revisions (item, submission, hash, file, offset, deferred) values (?, ?, ?, ?, ?, ?)",
             (known.id, self._submission, hashed, file, offset, int(in_flight)),
         )
+
+    def _keep_answer(self, known: KnownItem, request: Request, hashed: bytes) -> None:
+        """Only the job line changed for this item, and the user wants that for new items only: its answer stands, also for later submits."""
+        self.tally.kept += 1
+        if known.state == ItemState.SUCCEEDED:
+            file, offset = self._append(
+                request, FileKind.DEFERRED, item=known.id, send=known.sends + 1
+            )
+            self._ledger.execute(
+                "insert or ignore into kept values (?, ?, ?, ?)", (known.id, hashed, file, offset)
+            )
 
     def _want_again(self, known: KnownItem) -> None:
         """Its job was cancelled and is submitted again while its batch ends: what that leaves unanswered is asked again.

@@ -34,6 +34,10 @@ def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> No
         "from revisions r where r.item = item_rows.id and r.submission = ? and r.deferred = 0",
         mine,
     )
+    # Their answers stand; what they would be asked now is what later submissions compare with.
+    ledger.execute(
+        "update item_rows set hash = k.hash, file = k.file, offset = k.offset from kept k where k.item = item_rows.id"
+    )
     # Older waiting revisions are overtaken by this submission's, and by a change back to what is in flight.
     ledger.execute(
         "delete from revisions where submission <> ? and item in (select item from revisions where submission = ?)",

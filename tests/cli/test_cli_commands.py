@@ -97,7 +97,7 @@ def test_submit_again_sends_only_what_is_new_or_changed(desk: Desk, service: Bat
     desk.call("run", desk.job("faq", "one", "two"))
     path = desk.job("faq", "one", "two changed", "three")
     assert desk.call("submit", path).out.startswith(
-        "faq (openai): 3 items: 1 new, 1 changed, 1 unchanged."
+        "faq (openai): 3 items: 1 new, 1 changed, 1 of them answered before and paid again, 1 unchanged."
     )
     assert desk.call("wait").code == 0
     assert sorted(dict(service.charges()).values()) == [1, 1, 1, 1]
@@ -110,7 +110,10 @@ def test_a_dry_run_counts_and_changes_nothing(desk: Desk, service: BatchService)
     assert not (desk.folder / ".batchrun").exists()
     desk.call("run", path)
     desk.job("faq", "one", "changed")
-    assert "1 changed, 1 unchanged" in desk.call("submit", "--dry-run", path).out
+    assert (
+        "1 changed, 1 of them answered before and paid again, 1 unchanged"
+        in desk.call("submit", "--dry-run", path).out
+    )
     assert len(service.list_batches()["data"]) == 1
     assert desk.call("status", "faq").code == 0
 
@@ -129,6 +132,17 @@ def test_the_guard_on_asking_again_says_both_ways_out(desk: Desk, service: Batch
     assert "--new-only" in called.err
     assert desk.call("run", "--new-only", path).code == 0
     assert [line["output"] for line in desk.outputs()][-2:] == ["Q: text 100", "Changed: new"]
+    assert "102 unchanged" in desk.call("submit", path).out  # the choice is remembered
+    assert desk.call("retry", "faq", "--redo", "--yes").code == 0
+    assert desk.call("wait").code == 0
+    assert {line["output"].split(":")[0] for line in desk.outputs()} == {"Changed"}
+
+
+def test_reask_asks_all_that_the_guard_had_stopped(desk: Desk, service: BatchService) -> None:
+    texts = [f"text {n}" for n in range(101)]
+    desk.call("run", desk.job("faq", *texts))
+    path = desk.job("faq", *texts, prompt="Changed: {{ text }}")
+    assert desk.call("submit", "--dry-run", path).code == 8
     assert desk.call("run", "--reask", path).code == 0
     assert {line["output"].split(":")[0] for line in desk.outputs()} == {"Changed"}
 

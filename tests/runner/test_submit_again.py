@@ -361,6 +361,28 @@ def test_new_only_uses_the_new_prompt_for_new_items_only(world: World) -> None:
     assert set(world.executions().values()) == {1}
 
 
+def test_new_only_asks_those_whose_data_changed_and_is_remembered(world: World) -> None:
+    done(world, 120)
+    world.write([{"id": "i0", "text": "new"}, *items(120)[1:]], prompt="Other: {{ text }}")
+    tally = world.submit(new_only=True).tally
+    assert tally is not None
+    assert (tally.changed, tally.kept) == (1, 119)
+    world.run()
+    answers = world.answers()
+    assert (answers["i0"], answers["i1"]) == ("Other: new", "Review: text 1")
+    later = world.submit().tally
+    assert later is not None
+    assert (later.unchanged, later.changed) == (120, 0)
+
+
+def test_a_dry_run_is_refused_as_the_submit_would_be(world: World) -> None:
+    done(world, 200)
+    world.write(items(200), prompt="Other: {{ text }}")
+    assert isinstance(world.submit(is_dry_run=True).error, GuardError)
+    world.write(items(200), max_new=9, prompt="Other: {{ text }}")
+    assert isinstance(world.submit(is_dry_run=True, reask=True).error, GuardError)
+
+
 def test_new_only_leaves_what_is_in_flight_alone(world: World) -> None:
     world.write(items(3))
     world.submit()
