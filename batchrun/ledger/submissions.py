@@ -23,7 +23,7 @@ from batchrun.ledger.publishing import (
     record_order,
     requeue_cancelled,
 )
-from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.ledger.states import ItemEvent
 from batchrun.model import JobSettings, Limits
 
 __all__ = ["Submission", "SubmissionState", "Tally", "settings_from_json", "sweep_preparing"]
@@ -100,9 +100,10 @@ class Submission:
             self._ledger.connection.executescript(
                 "create temp table if not exists positions (item integer primary key, position integer) strict;"
                 "create temp table if not exists again (item integer primary key) strict;"
+                "create temp table if not exists kept (item integer primary key, hash blob, file integer, offset integer) strict;"
                 "create temp table if not exists dropped (item integer primary key) strict;"
                 "create temp table if not exists renamed (item integer primary key, name text) strict;"
-                "delete from positions; delete from again; delete from dropped; delete from renamed;"
+                "delete from positions; delete from kept; delete from again; delete from dropped; delete from renamed;"
             )
 
     def add_bad(self, rows: Sequence[tuple[str, str, str]]) -> None:
@@ -114,7 +115,7 @@ class Submission:
         """Count the known items that this submission did not bring (after the last one is taken)."""
         self.intake.tally.vanished = sum(1 for _ in self.intake.known.vanished())
 
-    def ready(self, *, new_only: bool, keep_missing: bool) -> None:
+    def ready(self, *, keep_missing: bool) -> None:
         """Make the submission visible, in one transaction."""
         self.intake.close_files()
         ledger, at, job = self._ledger, self._at, self.job
@@ -123,13 +124,6 @@ class Submission:
                 archive_job(ledger, self._settings.name, self._profile, at)
                 ledger.execute("update jobs set name = ? where id = ?", (self._settings.name, job))
             self.intake.finish_files()
-            if new_only:
-                # What is answered, or is about to be, is not asked again.
-                ledger.execute(
-                    "delete from revisions where submission = ? and item in (select i.id from item_rows i where i.job = ? "
-                    "and i.state in (?, ?) and i.hash is not revisions.hash)",
-                    (self.id, job, ItemState.SUCCEEDED, ItemState.IN_FLIGHT),
-                )
             known, tally = self.intake.known, self.intake.tally
             if not known.is_empty:
                 apply_revisions(ledger, job=job, submission=self.id, at=at)
@@ -146,7 +140,7 @@ class Submission:
             record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
             ledger.execute(
                 "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, reported_at = null, "
-                "paused = null, releases = 0 where id = ?",
+                "paused = null, releases = 0, request_cap = null where id = ?",
                 (_settings_json(self._settings), self.id, self._settings.path, self._outputs, job),
             )
             ledger.execute(
