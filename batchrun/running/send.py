@@ -22,7 +22,7 @@ from batchrun.errors import (
 )
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileKind, FileState
+from batchrun.ledger.requestfiles import FileKind, FileState, verify
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -43,6 +43,7 @@ _ABOUT_FILE: Final = re.compile(
     r"|\bfile\b[^.]*\b(?:not found|(?:not|n't) exist|deleted|expired|no access|not ready|not (?:yet )?processed)\b",
     re.IGNORECASE,
 )
+_REPAIR_S: Final = 600  # until a damaged request file is looked at again
 _FILE_LAG_S: Final = 30  # how long a new file may be invisible before it is uploaded again
 
 
@@ -51,16 +52,12 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
     backend = ctx.backend(batch["profile"])
     path = ctx.ledger.home.request_file(batch["request_file"])
     try:
-        size = path.stat().st_size
-    except OSError as exc:
-        raise LedgerError(
-            f"{path}: cannot be read: {exc.strerror}. It holds batch {batch['id']}: restore it from a backup."
-        ) from exc
-    if size != batch["input_bytes"]:
-        raise LedgerError(
-            f"{path}: {size:,} bytes, but {batch['input_bytes']:,} were written. Someone changed it: restore it from a backup. "
-            "Nothing was sent."
-        )
+        verify(path, batch["checksum"])
+    except LedgerError as exc:
+        # What was written is not what is there: this batch waits for a person, the others need not.
+        _wait_for_repair(ctx, batch, exc)
+        return
+    size = batch["input_bytes"]
     try:
         file = backend.upload(
             path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S
@@ -111,6 +108,17 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
             reason=None,
         )
     _log(batch, BatchState.PLANNED, BatchState.UPLOADED, file.id)
+
+
+def _wait_for_repair(ctx: PassContext, batch: sqlite3.Row, exc: LedgerError) -> None:
+    ctx.problems.append(exc)
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger,
+            batch["id"],
+            next_at=ctx.clock.now() + _REPAIR_S,
+            reason=str(exc),
+        )
 
 
 def create(ctx: PassContext, batch: sqlite3.Row) -> None:
