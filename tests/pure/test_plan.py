@@ -271,3 +271,13 @@ def test_an_unreachable_profile_is_left_alone_for_a_while() -> None:
         jobs=(job(),), batches=(batch(BatchState.CREATED),), unreachable=frozenset({"openai"})
     )
     assert plan(snapshot, NOW) == (Wait(NOW + 10),)
+
+
+def test_a_batch_whose_next_try_is_later_than_its_hold_is_waited_for() -> None:
+    planned = batch(BatchState.PLANNED, next_at=NOW + 90)
+    snapshot = Snapshot(jobs=(job(is_stale=False),), batches=(planned,))
+    assert plan(snapshot, NOW) == (Wait(NOW + 90),)
+    held = Snapshot(
+        jobs=(job(is_stale=False),), batches=(planned,), holds=(("openai", "", NOW + 200),)
+    )
+    assert plan(held, NOW) == (Wait(NOW + 200),)
