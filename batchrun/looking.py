@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.states import BatchState, ItemState
-from batchrun.model import Json, JsonObject
+
+if TYPE_CHECKING:
+    from batchrun.model import Json, JsonObject
 
 _EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
@@ -177,7 +179,7 @@ def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
     return tuple(found)
 
 
-def _request_counts(remote: str | None) -> JsonObject:
+def _request_counts(remote: str | None) -> "JsonObject":
     """The service's own counts, from its object as last seen; foreign, so anything may stand there."""
     if remote is None:
         return {}
@@ -188,7 +190,7 @@ def _request_counts(remote: str | None) -> JsonObject:
     return found if isinstance(found, dict) else {}
 
 
-def _count(value: Json) -> int:
+def _count(value: "Json") -> int:
     """A count, or 0 where it is none: a display must not fail over it."""
     is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     return int(value) if is_whole and value > 0 else 0
