@@ -50,6 +50,11 @@ def put_bytes(block: bytes) -> bool:
     except BrokenPipeError:
         _discard(stream)
         return False
+    except OSError:
+        _discard(
+            stream
+        )  # what is still buffered would fail once more when the interpreter ends, and change the exit code
+        raise
     return True
 
 
@@ -80,6 +85,9 @@ def _write(stream: TextIO | None, text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         _discard(stream)
+    except OSError:
+        _discard(stream)
+        raise
 
 
 def _discard(stream: TextIO) -> None:

@@ -63,6 +63,12 @@ def read_tail(descriptor: int, offset: int) -> bytes | None:
     return None
 
 
+def remove(path: Path) -> None:
+    """Drop a request file that nothing points into any more; one that is gone already, or cannot be removed, does no harm."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def verify(path: Path, checksum: str) -> None:
     """Raises LedgerError where the file at `path` is not, byte for byte, the one that was recorded with this `checksum` (xxh3-128, hex)."""
     found = xxhash.xxh3_128()

@@ -22,7 +22,7 @@ from batchrun.errors import (
 )
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileKind, FileState, verify
+from batchrun.ledger.requestfiles import FileKind, FileState, remove, verify
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
@@ -297,7 +297,7 @@ def remove_cut_file(ctx: PassContext, batch: sqlite3.Row) -> None:
             (FileState.REMOVED, batch["request_file"], FileKind.CUT),
         ).rowcount
     if removed:
-        ctx.ledger.home.request_file(batch["request_file"]).unlink(missing_ok=True)
+        remove(ctx.ledger.home.request_file(batch["request_file"]))
 
 
 def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
