@@ -44,7 +44,7 @@ def command(
     """Submit job files, wait with progress, write the outputs and report: the whole way.
 
     Stopped half-way, by Ctrl-C or anything worse, the same command goes on where it was. On a finished job it does nothing and
-    ends with the same exit code: 0, or 3 where items failed.
+    ends with the same exit code: 0, or 3 where items failed or were cancelled.
     """
     from batchrun.api import worst_exit_code
     from batchrun.cli.finishing import pass_json

@@ -10,6 +10,7 @@ from batchrun.cli.errors import safe
 from batchrun.cli.finishing import pass_json, show_jobs, show_problems
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import is_terminal, put_json, tell
+from batchrun.clock import rfc3339
 from batchrun.errors import NotFinished
 
 
@@ -19,13 +20,18 @@ class _Notes:
     def __init__(self, *, is_silent: bool) -> None:
         self.told: set[str] = set()
         self._is_silent = is_silent
+        self._is_news = False
 
     def __call__(self, event: str, **facts: object) -> None:
         """Take note of an event of the runner."""
         message = str(facts.get("message", ""))
         if event == "unreachable" and not self._is_silent and message not in self.told:
             self.told.add(message)
+            self._is_news = True
             tell(f"batchrun: {safe(message)}")
+        elif event == "sleeping" and self._is_news and isinstance(until := facts.get("until"), int):
+            self._is_news = False
+            tell(f"batchrun: all is kept; trying again from {rfc3339(until)} on")
 
 
 def wait_for(

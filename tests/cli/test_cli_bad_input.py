@@ -122,6 +122,9 @@ def test_an_unreachable_server_is_told_and_nothing_is_lost(
     status = desk.call("status", "faq")
     assert status.code == 4
     assert "2" in status.out
+    patient = desk.call("wait")
+    assert patient.code == 6
+    assert patient.err.count("all is kept; trying again from 2026-") == 1
 
 
 def test_an_unknown_backend_names_the_nearest(desk: Desk) -> None:
