@@ -208,19 +208,16 @@ def collect_ours(folder: Path, count: int) -> dict[str, object]:
     from batchrun.ledger.home import Home
     from batchrun.ledger.spool import written
     from batchrun.ledger.states import BatchEvent
-    from batchrun.ledger.submissions import settings_from_json
     from batchrun.outputs.results import stream_results
     from batchrun.planning.classify import Outcome
     from batchrun.running.collect import collect
 
     home, settled = Home(folder / ".batchrun"), 0
     with open_ledger(home) as ledger:
-        settings = settings_from_json(ledger.value("select settings from jobs"))
         for row in list(ledger.rows("select * from batch_rows order by id")):
             done = collect(
                 ledger,
                 row,
-                settings,
                 [(0, home.result_file(row["id"], 0))],
                 missing=(Outcome.FAILED, "missing_result", "no result"),
                 event=BatchEvent.COLLECTED,

@@ -19,6 +19,7 @@ from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
+from batchrun.ledger.submissions import settings_from_json
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
@@ -51,7 +52,6 @@ class Settled(NamedTuple):
 def collect(
     ledger: Ledger,
     batch: sqlite3.Row,
-    settings: JobSettings,
     files: list[tuple[int, Path]],
     *,
     missing: tuple[Outcome, str, str],
@@ -66,6 +66,9 @@ def collect(
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
     Raises LedgerError; then nothing has changed, and the same call can be made again.
     """
+    settings = settings_from_json(
+        ledger.value("select settings from jobs where id = ?", (batch["job"],))
+    )
     with without_cycle_collection(), ledger.transaction():
         settling = Settling(ledger, batch, at)
         # A batch that was rejected never ran: being sent in it does not count against its items.

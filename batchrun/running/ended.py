@@ -15,7 +15,6 @@ from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.spool import publish, temp_beside
 from batchrun.ledger.states import BatchEvent, BatchState
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
     FILE_RETRIES,
@@ -108,13 +107,9 @@ def _collect(
     files: list[tuple[int, Path]],
     missing: tuple[Outcome, str, str],
 ) -> None:
-    settings = settings_from_json(
-        ctx.ledger.value("select settings from jobs where id = ?", (row["job"],))
-    )
     settled = collect(
         ctx.ledger,
         row,
-        settings,
         files,
         missing=missing,
         event=BatchEvent.COLLECTED,

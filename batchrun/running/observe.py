@@ -10,7 +10,6 @@ from batchrun.errors import BackendError, NotFound, Refused
 from batchrun.ledger.batches import add_incident, move_batch, remote_columns, update_batch
 from batchrun.ledger.snapshot import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import error_delay_s, poll_delay_s
 from batchrun.running.collect import collect
@@ -217,14 +216,10 @@ def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:
                 reason=str(exc),
             )
         return
-    settings = settings_from_json(
-        ctx.ledger.value("select settings from jobs where id = ?", (row["job"],))
-    )
     message = f"the service no longer knows batch {row['remote_id']}"
     collect(
         ctx.ledger,
         row,
-        settings,
         [],
         missing=(Outcome.FAILED, "lost_result", message),
         event=BatchEvent.LOST,

@@ -24,7 +24,6 @@ from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind, FileState, remove, verify
 from batchrun.ledger.states import BatchEvent, BatchState
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import FILE_RETRIES, error_delay_s, poll_delay_s
 from batchrun.running.collect import collect
@@ -316,13 +315,9 @@ def reject(
     failed: dict[int, str] | None = None,
 ) -> None:
     """The service will not run this batch and did not bill it: its items fail with the reason, or are released."""
-    settings = settings_from_json(
-        ctx.ledger.value("select settings from jobs where id = ?", (batch["job"],))
-    )
     collect(
         ctx.ledger,
         batch,
-        settings,
         [],
         missing=(outcome, cause, message),
         event=BatchEvent.REJECTED,

@@ -12,7 +12,6 @@ from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import add_incident, move_batch, update_batch
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import INTENT_MOST_S
 from batchrun.running.collect import collect
@@ -324,13 +323,9 @@ def _is_known_dead(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> b
 
 
 def _lose(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
-    settings = settings_from_json(
-        ctx.ledger.value("select settings from jobs where id = ?", (row["job"],))
-    )
     collect(
         ctx.ledger,
         row,
-        settings,
         [],
         missing=(Outcome.FAILED, "lost_result", message),
         event=BatchEvent.LOST,
