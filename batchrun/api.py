@@ -122,7 +122,7 @@ class Batchrun:
             with open_ledger(home, create=True) as ledger:
                 submitter = Submitter(
                     ledger=ledger,
-                    home=home,
+                    home=self.home,
                     config=self.config,
                     now=self.clock.now(),
                     open_backend=self._open,

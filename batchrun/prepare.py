@@ -16,6 +16,7 @@ import msgspec
 
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
+from batchrun.jobfile.sources import STDIN, STDIN_SHOWN
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
@@ -169,7 +170,7 @@ def _take_items(
     settings = builder.settings
     twice: list[tuple[str, str, int]] = []
     blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
-    if _may_pause(options.items or settings.items):
+    if options.items == STDIN:
         blocks = _committed(blocks, intake)
     for block in blocks:
         note_bad, name_of = _reporters(settings, block, bad)
@@ -237,17 +238,14 @@ def _reporters(
 
 
 def _shown(settings: JobSettings, path: str) -> str:
-    """A data file as it names items without id: relative to the job file, so that moving both changes nothing."""
-    return os.path.relpath(path, Path(settings.path).parent) if Path(path).is_absolute() else path
-
-
-def _may_pause(source: str | None) -> bool:
-    """Whether the items come through a pipe: the program at its other end takes its time."""
-    return source == "-" or (source is not None and Path(source).is_fifo())
+    """A data file as it names items without id: relative to the job file, whatever the current folder, so that moving both changes nothing."""
+    if path == STDIN_SHOWN:
+        return path
+    return os.path.relpath(Path(path).resolve(), Path(settings.path).parent)
 
 
 def _committed(blocks: Iterator[ItemBlock], intake: Intake) -> Iterator[ItemBlock]:
-    """The blocks, each committed before the next is waited for: `cancel` and `retry` must be able to write meanwhile."""
+    """The blocks of a pipe, whose writer takes its time, each committed before the next is waited for: `cancel` and `retry` must be able to write meanwhile."""
     for block in blocks:
         yield block
         intake.flush()
@@ -271,7 +269,7 @@ def _duplicate_problems(
     """One problem per repeated id. Where it stood first is found by reading once more: no id is held in memory for the good case."""
     wanted = {key for key, _, _ in twice}
     first: dict[str, tuple[str, int]] = {}
-    if wanted and options.items != "-":
+    if wanted and options.items != STDIN:
         id_of = builder.id_of
         for block in read_items(builder.settings, ProblemList(), items=options.items):
             for fields, line in zip(block.fields, block.lines, strict=True):

@@ -406,3 +406,8 @@ def test_the_local_backend_needs_no_key(desk: Desk) -> None:
     called = desk.call("run", "--backend", "local", desk.job("faq", "Say yes."))
     assert called.code == 0
     assert (desk.folder / "outputs" / "faq@local").is_dir()
+
+
+def test_check_says_where_the_outputs_will_be(desk: Desk) -> None:
+    (job,) = desk.call("check", "--json", desk.job()).json["jobs"]
+    assert job["outputs"] == str(desk.folder / "outputs" / "faq")

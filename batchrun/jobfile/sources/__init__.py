@@ -19,7 +19,8 @@ from batchrun.model import JobSettings
 
 __all__ = ["BLOCK_COUNT", "ItemBlock", "read_items", "unsupported_source"]
 
-STDIN = "-"
+STDIN = "-"  # as `items` names it
+STDIN_SHOWN = "<stdin>"  # as messages show it
 _ESCAPED = re.compile(r"\[([*?\[])\]")  # what glob.escape makes of the three characters
 _JSONL_ENDINGS = frozenset({".jsonl", ".ndjson"})
 _NOT_YET = {
@@ -51,9 +52,9 @@ def read_items(
         yield from _read_own_lines(settings, problems, block_count)
     elif source == STDIN and stdin is not None:
         try:
-            yield from read_jsonl(stdin, "<stdin>", problems, block_count)
+            yield from read_jsonl(stdin, STDIN_SHOWN, problems, block_count)
         except Fault as fault:
-            problems.add(fault.at("<stdin>"))
+            problems.add(fault.at(STDIN_SHOWN))
     else:
         yield from _read_files(os.path.abspath(source), problems, block_count)  # noqa: PTH100 - resolve() would follow links
 
