@@ -35,8 +35,6 @@ _HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
 _ID_DIGITS: Final = 19  # a longer number is no row id
 _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
-
-
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
 )
@@ -58,12 +56,14 @@ def collect(
     event: BatchEvent,
     at: int,
     failed: Mapping[int, str] | None = None,
+    retries_at_once: bool = False,
     **columns: object,
 ) -> Settled:
     """Settle every attempt of `batch` and move it by `event` (COLLECTED, LOST or REJECTED), in one transaction.
 
     `files`: (kind, spool path) of those that exist, output first. `missing`: outcome, cause and message for items without any line;
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
+    `retries_at_once`: the service runs in this process, and waiting for it to recover would be waiting for ourselves.
     Raises LedgerError; then nothing has changed, and the same call can be made again.
     """
     settings = settings_from_json(
@@ -71,8 +71,16 @@ def collect(
     )
     with without_cycle_collection(), ledger.transaction():
         settling = Settling(ledger, batch, at)
-        # A batch that was rejected never ran: being sent in it does not count against its items.
-        lines = _Lines(ledger, settling, batch, settings, at, has_run=event != BatchEvent.REJECTED)
+        lines = _Lines(
+            ledger,
+            settling,
+            batch,
+            settings,
+            at,
+            # A batch that was rejected never ran: being sent in it does not count against its items.
+            has_run=event != BatchEvent.REJECTED,
+            retries_at_once=retries_at_once,
+        )
         for kind, path in files:
             lines.take(kind, path)
         lines.settle_named(failed or {})
@@ -109,13 +117,13 @@ class _Lines:
         at: int,
         *,
         has_run: bool,
+        retries_at_once: bool,
     ) -> None:
         self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
-        self._has_run = has_run
+        self._has_run, self._retries_at_once = has_run, retries_at_once
         # The job may have moved to another endpoint since this batch was made.
         self._read = make_reader(replace(settings, endpoint=batch["endpoint"]))
         self._attempts_limit = settings.attempts
-        self._no_delay = batch["profile"] == "local"
         self._is_cancelled = bool(batch["cancel_requested"])
         self._expected = settling.open_attempts()
         self._prior: Prior = settling.prior(runs_from=RUNS_PER_ATTEMPT * settings.attempts)
@@ -231,7 +239,7 @@ class _Lines:
         )  # fmt: skip
         self._held += len(text or "") + len(reading.message or "") + _ROW_BYTES
         if event != ItemEvent.SUCCEEDED:
-            is_delayed = event == ItemEvent.RETRY and not self._no_delay
+            is_delayed = event == ItemEvent.RETRY and not self._retries_at_once
             not_before = self._at + (retry_delay_s(attempts) if is_delayed else 0)
             self._settling.except_for(((item, event, not_before),))
 

@@ -35,6 +35,7 @@ class PassContext:
     ledger: Ledger
     clock: Clock
     open_backend: OpenBackend
+    is_in_process: Callable[[str], bool]
     observer: Observer = silent
     work_s: float = 300.0
     backends: dict[str, Backend] = field(default_factory=dict)

@@ -114,6 +114,7 @@ def _collect(
         missing=missing,
         event=BatchEvent.COLLECTED,
         at=ctx.clock.now(),
+        retries_at_once=ctx.is_in_process(row["profile"]),
         reason=None if remote.status == "completed" else remote.status,
     )
     _pause_if_hopeless(ctx, row, f"batch ended {remote.status}")

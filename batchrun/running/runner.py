@@ -86,6 +86,7 @@ class Runner:
             ledger=ledger,
             clock=self.clock,
             open_backend=self.open_backend,
+            is_in_process=self.is_in_process,
             observer=self.observer,
             work_s=work_s,
         )
