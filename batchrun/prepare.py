@@ -7,7 +7,7 @@ Nothing is sent from here. Every bad line is reported in one go; a job with an e
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -23,7 +23,7 @@ from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
-from batchrun.model import JobSettings, Limits
+from batchrun.model import JobSettings, Json, Limits
 from batchrun.requests import BadItem, RequestBuilder
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -174,21 +174,15 @@ def _take_items(
         blocks = _committed(blocks, intake)
     for block in blocks:
         note_bad, name_of = _reporters(settings, block, bad)
-        if fields is None:
-            plain = builder.build_plain(block.fields)
-            if plain is not None and intake.add_plain(plain) is not None:
-                continue
+        plain = builder.build_plain(block.fields)
+        if plain is not None and (taken := intake.add_plain(plain)) is not None:
+            _write_fields(fields, zip(taken, block.fields, strict=True))
+            continue
         seen, seen_large = len(intake.duplicates), len(intake.oversized)
         requests = list(builder.build_all(block.fields, note_bad))
         items = intake.add(requests, name_of, _former_hashes(former, block))
-        if fields is not None:
-            fields.write(
-                b"".join(
-                    b"[%d,%b]\n" % (item, _encode(block.fields[index]))
-                    for item, (index, _) in zip(items, requests, strict=True)
-                    if item is not None
-                )
-            )
+        mine = (block.fields[index] for index, _ in requests)
+        _write_fields(fields, zip(items, mine, strict=True))
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
         for what, i in intake.oversized[seen_large:]:
             bad.add(Problem(path=block.path, line=block.lines[i], what=what, fix=_SPLIT))
@@ -197,6 +191,18 @@ def _take_items(
     intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
+
+
+def _write_fields(
+    file: BinaryIO | None, items: Iterable[tuple[int | None, Mapping[str, Json]]]
+) -> None:
+    """Keep the items' own fields, where the outputs want them; None stands for an item that was not added."""
+    if file is not None:
+        file.write(
+            b"".join(
+                b"[%d,%b]\n" % (item, _encode(fields)) for item, fields in items if item is not None
+            )
+        )
 
 
 @contextlib.contextmanager

@@ -110,6 +110,15 @@ def custom_ids(items: Iterable[int], sends: Iterable[int], keys: Iterable[str | 
     ]
 
 
+def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:
+    """`line_prefix(custom_id(item, 1, key))` of items numbered from `first`, as fast as can be: it is made for every item of a job."""
+    hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
+    return [
+        b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
+        for item, hashed in enumerate(hashes, first)
+    ]
+
+
 def line_prefix(identifier: str) -> bytes:
     """The start of a request line; with a tail and a newline it is whole. Our custom_ids need no escaping."""
     return b'{"custom_id":"%b",' % identifier.encode("ascii")

@@ -1,7 +1,7 @@
 """Taking items into a submission: matched with what the job had, given a number, written to a request file, and put into rows.
 
-Three paths, each as fast as its blocks allow: blocks in columns of a job that is new; runs of new items; and item by item, where earlier
-submissions, repeated ids or odd items are to be looked at. Duplicates are found by the unique index; no id is held in memory.
+Two paths: blocks in columns, for the plain items of a new job; and item by item, where earlier submissions, repeated ids or odd items are to
+be looked at. Duplicates are found by the unique index; no id is held in memory.
 """
 
 import sqlite3
@@ -16,17 +16,17 @@ import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.known import KnownItem, KnownItems
-from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.ledger.openfiles import OpenFiles
+from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
 from batchrun.model import Limits
-from batchrun.requests import PlainRequests, Request, custom_id, line_prefix
+from batchrun.requests import PlainRequests, Request, custom_id, first_prefixes, line_prefix
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"
 _INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?, ?, ?)"
 _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
 _ROWS_A_STATEMENT: Final = 100
-_OPEN_WRITERS_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
 NO_FORMER: Final[Mapping[int, bytes]] = MappingProxyType({})
 _Indexed: TypeAlias = tuple[int, Request]
 
@@ -67,11 +67,12 @@ class Intake:
         first: int,
     ) -> None:
         self._ledger, self._job, self._submission = ledger, job, submission
-        self._endpoint, self._limits = endpoint, limits
+        self._limits = limits
+        self.files = OpenFiles(
+            ledger, job=job, submission=submission, endpoint=endpoint, limits=limits
+        )
         self.known = known
         self._first = self.next_item = first
-        self._writers: dict[tuple[str, FileKind], RequestFileWriter] = {}
-        self._closed: list[tuple[FileKind, RequestFileWriter]] = []
         self._uncommitted = 0
         self._last_item = 0
         self.is_in_order = True
@@ -84,7 +85,7 @@ class Intake:
         block: Sequence[_Indexed],
         name_of: Callable[[int], str],
         former: Mapping[int, bytes] = NO_FORMER,
-    ) -> Iterable[int | None]:
+    ) -> Sequence[int | None]:
         """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
 
         Returns the item of each, None for those not added. `former`: by index, the hash that the same data have under the job line of the
@@ -95,17 +96,13 @@ class Intake:
         """
         if not self._ledger.connection.in_transaction:
             self._ledger.connection.execute("begin immediate")
-        first = self.next_item
-        taken = 0 if not self.known.is_empty else self._add_new(block, name_of)
-        items: Iterable[int | None] = range(first, first + taken)
-        if taken < len(block):
-            items = [*items, *self._add_matched(block[taken:], name_of, former)]
+        items = self._add_matched(block, name_of, former)
         self._uncommitted += len(block)
         if self._uncommitted >= _GROUP:
             self.flush()
         return items
 
-    def add_plain(self, block: PlainRequests) -> Iterable[int] | None:
+    def add_plain(self, block: PlainRequests) -> Sequence[int] | None:
         """The same for a block in columns, of a job that has no items yet; None, with nothing done, where it needs `add`.
 
         It needs that where earlier submissions brought items, where the block does not fit the open file, or where an id is taken.
@@ -117,14 +114,10 @@ class Intake:
         keys, before, prompts, after, model, seed = block
         count, first = len(keys), self.next_item
         around = len(before) + len(after)
-        writer = self._writer(
+        writer = self.files.writer(
             model, FileKind.RENDERED, size=around + len(prompts[0]) + _PREFIX_MOST, inputs=1
         )
-        hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
-        prefixes = [
-            b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
-            for item, hashed in zip(range(first, first + count), hashes, strict=False)
-        ]
+        prefixes = first_prefixes(first, keys)
         pieces = zip(prefixes, repeat(before), prompts, repeat(after + b"\n"))
         lines = b"".join(chain.from_iterable(pieces))
         if not writer.has_room_for(len(lines), count, self._limits):
@@ -190,74 +183,6 @@ class Intake:
         self._uncommitted += count
         if self._uncommitted >= _GROUP:
             self.flush()
-
-    def _add_new(self, block: Sequence[_Indexed], name_of: Callable[[int], str]) -> int:
-        """The fast path: insert run after run of the block as new; returns how many were taken before the unique index objected."""
-        taken = 0
-        while taken < len(block):
-            n = self._add_run(block, taken, name_of)
-            if not n:
-                break
-            taken += n
-        return taken
-
-    def _add_run(self, block: Sequence[_Indexed], start: int, name_of: Callable[[int], str]) -> int:
-        """Insert the longest run from `start` that fits one writer; 0 where one of its ids is taken."""
-        model = block[start][1].model
-        writer = self._writer(
-            model,
-            FileKind.RENDERED,
-            size=len(block[start][1].tail) + _PREFIX_MOST,
-            inputs=block[start][1].inputs,
-        )
-        job, file, item, offset = self._job, writer.id, self.next_item, writer.offset
-        room = self._limits.request_count - writer.request_count
-        most, most_inputs = self._limits.input_bytes, self._limits.embedding_inputs
-        inputs_taken = writer.input_count
-        intdigest = xxhash.xxh3_64_intdigest
-        rows: list[tuple[object, ...]] = []
-        lines: list[bytes] = []
-        for index, (key, tail, its_model, inputs, hashed) in block[start : start + room]:
-            line = b'{"custom_id":"%d-1-%012x",%b\n' % (
-                item,
-                intdigest((key or "").encode()) >> 16,
-                tail,
-            )
-            end = offset + len(line)
-            inputs_taken += inputs
-            if end > most or inputs_taken > most_inputs or its_model != model:
-                inputs_taken -= inputs
-                break
-            rows.append(
-                (
-                    item,
-                    job,
-                    key,
-                    hashed,
-                    file,
-                    end - len(tail) - 1,
-                    None if key is not None else name_of(index),
-                )
-            )
-            lines.append(line)
-            offset = end
-            item += 1
-        if not self._insert_all([(_INSERT, rows)]):
-            return 0
-        self._ledger.executemany(
-            _INSERT_CONTENT, [(row[1], row[3], row[0]) for row in rows if row[2] is None]
-        )
-        writer.append(
-            b"".join(lines),
-            count=len(rows),
-            inputs=inputs_taken - writer.input_count,
-            first_item=self.next_item,
-            last_item=item - 1,
-        )
-        self.tally.items += len(rows)
-        self.tally.new += len(rows)
-        self.next_item = item
-        return len(rows)
 
     def _add_matched(
         self,
@@ -410,54 +335,18 @@ class Intake:
 
     def _append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
         line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
-        writer = self._writer(request.model, kind, size=len(line), inputs=request.inputs)
+        writer = self.files.writer(request.model, kind, size=len(line), inputs=request.inputs)
         offset = writer.offset + len(line) - len(request.tail) - 1
         writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
         return writer.id, offset
 
-    def _writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
-        writer = self._writers.get((model, kind))
-        # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
-        if writer is not None and (
-            not writer.request_count
-            or writer.has_room(size=size, inputs=inputs, limits=self._limits)
-        ):
-            return writer
-        if writer is not None:
-            writer.close()
-            self._closed.append((kind, writer))
-        if len(self._writers) >= _OPEN_WRITERS_MOST:
-            (old_model, old_kind), old = next(iter(self._writers.items()))
-            del self._writers[old_model, old_kind]
-            old.close()
-            self._closed.append((old_kind, old))
-        writer = self._writers[model, kind] = RequestFileWriter(
-            self._ledger,
-            job=self._job,
-            submission=self._submission,
-            kind=kind,
-            endpoint=self._endpoint,
-            model=model,
-        )
-        return writer
-
     def close_files(self) -> None:
         """Make every request file durable under its name; the rows still say `writing`."""
         self.flush()
-        self._closed += [(kind, writer) for (_, kind), writer in self._writers.items()]
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
-
-    def finish_files(self) -> None:
-        """Record what the files hold, inside the caller's transaction: those with something to send are fresh."""
-        for kind, writer in self._closed:
-            is_fresh = kind == FileKind.RENDERED and writer.request_count > 0
-            writer.finish(FileState.FRESH if is_fresh else FileState.USED)
+        self.files.close()
 
     def abandon(self) -> None:
         """Drop the open group and every file."""
         if self._ledger.connection.in_transaction:
             self._ledger.connection.execute("rollback")
-        for writer in (*self._writers.values(), *(writer for _, writer in self._closed)):
-            writer.abandon()
+        self.files.abandon()

@@ -123,7 +123,7 @@ class Submission:
             if self._is_fresh:
                 archive_job(ledger, self._settings.name, self._profile, at)
                 ledger.execute("update jobs set name = ? where id = ?", (self._settings.name, job))
-            self.intake.finish_files()
+            self.intake.files.finish()
             known, tally = self.intake.known, self.intake.tally
             if not known.is_empty:
                 apply_revisions(ledger, job=job, submission=self.id, at=at)

@@ -1,0 +1,65 @@
+"""The request files that a submission is writing: one a model and kind, and a new one where a line does not fit any more."""
+
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.model import Limits
+
+_OPEN_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
+
+
+class OpenFiles:
+    """Hands out the writer that a line goes to. Not usable any more after `close` or `abandon`."""
+
+    def __init__(
+        self, ledger: Ledger, *, job: int, submission: int, endpoint: str, limits: Limits
+    ) -> None:
+        self._ledger, self._job, self._submission = ledger, job, submission
+        self._endpoint, self._limits = endpoint, limits
+        self._open: dict[tuple[str, FileKind], RequestFileWriter] = {}
+        self._closed: list[tuple[FileKind, RequestFileWriter]] = []
+
+    def writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
+        """The file for one more line of `size` bytes and `inputs`. Call inside a transaction."""
+        writer = self._open.get((model, kind))
+        # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
+        if writer is not None and (
+            not writer.request_count
+            or writer.has_room(size=size, inputs=inputs, limits=self._limits)
+        ):
+            return writer
+        if writer is not None:
+            self._close(model, kind)
+        elif len(self._open) >= _OPEN_MOST:
+            self._close(*next(iter(self._open)))
+        writer = self._open[model, kind] = RequestFileWriter(
+            self._ledger,
+            job=self._job,
+            submission=self._submission,
+            kind=kind,
+            endpoint=self._endpoint,
+            model=model,
+        )
+        return writer
+
+    def close(self) -> None:
+        """Make every file durable under its name; the rows still say `writing`."""
+        for model, kind in list(self._open):
+            self._close(model, kind)
+
+    def finish(self) -> None:
+        """Record what the files hold, inside the caller's transaction: those with something to send are fresh."""
+        for kind, writer in self._closed:
+            is_fresh = kind == FileKind.RENDERED and writer.request_count > 0
+            writer.finish(FileState.FRESH if is_fresh else FileState.USED)
+
+    def abandon(self) -> None:
+        """Drop every file."""
+        for writer in (*self._open.values(), *(writer for _, writer in self._closed)):
+            writer.abandon()
+
+    def _close(self, model: str, kind: FileKind) -> None:
+        writer = self._open.pop((model, kind))
+        writer.close()
+        self._closed.append((kind, writer))
