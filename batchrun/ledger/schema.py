@@ -24,7 +24,26 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of migrations below
 
-_TABLES: Final = """
+# What is known of a settled attempt: of an item's last one in result_rows, of earlier ones in history.
+_ATTEMPT: Final = """\
+  attempts integer not null,          -- spent so far
+  at integer not null,
+  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded
+  cause text,
+  message text,
+  output text,                        -- a JSON value; of a failure, the text of a cut or unusable answer
+  finish text,
+  input_tokens integer,
+  cached_tokens integer,
+  output_tokens integer,
+  reasoning_tokens integer,
+  model integer,
+  kind integer,
+  offset integer,
+  length integer
+"""
+
+_TABLES: Final = f"""
 create table meta (key text primary key, value text not null) strict;
 
 create table jobs (
@@ -51,7 +70,7 @@ create table submissions (
   at integer not null,
   first_item integer not null,       -- ids from here on are new items of this submission
   items_from text,                   -- --items PATH, if it was given
-  tally text not null default '{}'   -- new, changed, unchanged, failed, vanished, bad, counted at ready
+  tally text not null default '{{}}' -- new, changed, unchanged, failed, vanished, bad, counted at ready
 ) strict;
 
 create table request_files (
@@ -182,44 +201,14 @@ create table result_rows (
   item integer primary key,
   batch integer not null,
   send integer not null,
-  attempts integer not null,          -- spent so far
-  at integer not null,
-  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded
-  cause text,
-  message text,
-  output text,                        -- a JSON value; of a failure, the text of a cut or unusable answer
-  finish text,
-  input_tokens integer,
-  cached_tokens integer,
-  output_tokens integer,
-  reasoning_tokens integer,
-  model integer,
-  kind integer,
-  offset integer,
-  length integer
-) strict;
+{_ATTEMPT}) strict;
 
 create table history (
   id integer primary key,
   item integer not null,
   batch integer not null,
   send integer not null,
-  attempts integer not null,
-  at integer not null,
-  outcome integer not null,
-  cause text,
-  message text,
-  output text,
-  finish text,
-  input_tokens integer,
-  cached_tokens integer,
-  output_tokens integer,
-  reasoning_tokens integer,
-  model integer,
-  kind integer,
-  offset integer,
-  length integer
-) strict;
+{_ATTEMPT}) strict;
 create index history_by_item on history (item);
 
 create table models (id integer primary key, name text not null unique) strict;
