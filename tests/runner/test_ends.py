@@ -551,3 +551,14 @@ def refuse_all(world: World, message: str, line: int | None) -> None:
 
 def messages(world: World) -> list[str]:
     return [row["message"] for row in world.rows("select message from failures")]
+
+
+def test_a_result_file_that_is_in_the_spool_is_not_downloaded_again(new_world: NewWorld) -> None:
+    cut = Fault(call="download", error=Transient("cut off"), number=2)
+    world = new_world(script=[Rule(prompt="text 1", status=400)], faults=[cut])
+    world.write(items(3))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 2, "failed": 1}
+    # The output file, the error file in vain, and the error file.
+    assert world.backend.calls.count("download") == 3
