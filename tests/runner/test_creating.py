@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from runnerkit import DAY_S, OPENAI, PROFILE, NewWorld, World, items
+from runnerkit import DAY_S, OPENAI, NewWorld, World, items
 
-from batchrun.backends.base import BatchPage, Traits
-from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
+from batchrun.backends.base import BatchPage
+from batchrun.errors import Ambiguous, NotFound, Transient
 from batchrun.service.options import Options
 from batchrun.testing_backend import Fault
 
@@ -26,9 +26,6 @@ def sent(world: World, count: int = 3) -> World:
 def assert_answered_once(world: World, count: int = 3) -> None:
     assert world.tally() == {"succeeded": count}
     assert set(world.executions().values()) == {1}
-
-
-# -- the answer is lost -------------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_whose_answer_was_lost_is_found_and_adopted(new_world: NewWorld) -> None:
@@ -218,9 +215,6 @@ def test_a_batch_with_a_token_that_this_ledger_does_not_know_stops_all_sending(
     assert len(world.batches()) == 1, "nothing more is sent"
 
 
-# -- the fence ----------------------------------------------------------------------------------------------------------------
-
-
 def test_a_404_before_the_file_was_ever_seen_is_no_fence(new_world: NewWorld) -> None:
     hidden = Fault(call="get_file", error=NotFound("no such file", status=404), number=None)
     world = sent(new_world(faults=[lost(when="after"), hidden]))
@@ -328,138 +322,3 @@ def test_a_sweep_that_fails_is_made_again_later(new_world: NewWorld) -> None:
     world = sent(new_world(faults=[lost(when="after"), broken]))
     world.run()
     assert_answered_once(world)
-
-
-# -- certain refusals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "waits"),
-    [
-        (Transient("connection refused"), 10),
-        (Transient("too many", status=429), 10),
-        (Transient("too many", status=429, retry_after_s=120.0), 121),
-        (Transient("too many", status=429, retry_after_s=90_000.0), 3_600),
-        (AuthError("who are you", status=401), 10),
-        (AuthError("not you", status=403), 10),
-        (Refused("pay first", status=400, code="billing_hard_limit_reached"), 3_600),
-        (Transient("quota", status=429, code="insufficient_quota"), 3_600),
-    ],
-    ids=lambda v: f"{v.status}-{v.code}-{v.retry_after_s}" if isinstance(v, BackendError) else "",
-)
-def test_a_refusal_for_now_is_tried_again_later_without_any_doubt(
-    new_world: NewWorld, error: BackendError, waits: int
-) -> None:
-    world = sent(new_world(faults=[Fault(call="create", error=error)]))
-    (batch,) = world.batches()
-    assert batch["name"] == "uploaded"
-    result = world.tick()
-    assert result.next_at is not None
-    assert result.next_at - world.clock.now() == pytest.approx(waits, abs=1)
-    world.run()
-    assert_answered_once(world)
-    assert world.batches()[0]["uploads"] == 1
-
-
-def test_a_batch_that_is_too_large_is_cut_in_halves_until_it_fits(new_world: NewWorld) -> None:
-    error = Refused("too large", status=413)
-    world = sent(new_world(faults=[Fault(call="create", error=error, number=n) for n in (1, 2)]), 8)
-    world.run()
-    assert_answered_once(world, 8)
-    sizes = [b["request_count"] for b in world.batches() if b["name"] == "collected"]
-    assert max(sizes) <= 4
-    assert {row["attempts"] for row in world.rows("select attempts from results")} == {1}
-
-
-def test_a_single_request_that_is_too_large_fails(new_world: NewWorld) -> None:
-    error = Refused("too large", status=413)
-    world = sent(new_world(faults=[Fault(call="create", error=error, number=None)]))
-    world.run()
-    assert world.tally() == {"failed": 3}
-    assert world.remotes() == []
-
-
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_refusal_for_good_ends_after_one_new_upload(new_world: NewWorld, status: int) -> None:
-    error = Refused("no such model", status=status)
-    world = sent(new_world(faults=[Fault(call="create", error=error, number=None)]))
-    world.run()
-    assert world.tally() == {"failed": 3}
-    assert set(world.failures().values()) == {"rejected"}
-    assert world.backend.calls.count("create") == 2
-    assert world.backend.calls.count("upload") == 2
-
-
-def test_a_new_file_may_be_invisible_for_a_moment(new_world: NewWorld) -> None:
-    error = NotFound("No such file", status=404)
-    world = sent(new_world(faults=[Fault(call="create", error=error)]))
-    world.run()
-    assert_answered_once(world)
-    assert world.batches()[0]["uploads"] == 1
-
-
-def test_a_file_that_stays_invisible_is_uploaded_again(new_world: NewWorld) -> None:
-    error = NotFound("No such file", status=404)
-    faults = [Fault(call="create", error=error, number=n) for n in range(1, 7)]
-    world = sent(new_world(faults=faults))
-    world.run()
-    assert_answered_once(world)
-    assert 1 < world.batches()[0]["uploads"] <= 4
-
-
-@pytest.mark.parametrize(
-    "error", [Refused("no", status=400), Transient("429", status=429), AuthError("no", status=401)]
-)
-def test_where_refusals_are_not_final_they_are_doubts(
-    new_world: NewWorld, error: BackendError
-) -> None:
-    fault = Fault(call="create", error=error, when="after")
-    world = sent(new_world(faults=[fault], traits=Traits(refusals_final=False)))
-    assert world.batches()[0]["name"] == "creating"
-    world.run()
-    assert_answered_once(world)
-
-
-# -- uploading ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_an_upload_that_failed_is_made_again(new_world: NewWorld, when: Any) -> None:
-    fault = Fault(call="upload", error=Transient("reset"), when=when)
-    world = sent(new_world(faults=[fault]))
-    world.run()
-    assert_answered_once(world)
-
-
-def test_an_upload_that_is_refused_for_good_fails_its_items(new_world: NewWorld) -> None:
-    fault = Fault(call="upload", error=Refused("not jsonl", status=400), number=None)
-    world = sent(new_world(faults=[fault]))
-    world.run()
-    assert world.tally() == {"failed": 3}
-
-
-def test_a_request_file_that_someone_added_to_is_not_sent(world: World) -> None:
-    from batchrun.errors import LedgerError
-
-    world.write(items(3))
-    world.submit(send=False)
-    path = world.home.request_file(1)
-    whole = path.read_bytes()
-    path.write_bytes(whole + b"{}\n")
-    (problem,) = world.tick().problems
-    assert isinstance(problem, LedgerError)
-    assert world.remotes() == []
-    path.write_bytes(whole)
-    world.run()
-    assert_answered_once(world)
-
-
-def test_the_metadata_of_a_batch_names_token_ledger_and_job(world: World) -> None:
-    world.write(items(1), metadata={"team": "a"})
-    world.submit()
-    (remote,) = world.remotes()
-    (row,) = world.batches()
-    assert remote["metadata"]["batchrun"] == row["token"]
-    assert remote["metadata"]["batchrun_job"] == "reviews"
-    assert remote["metadata"]["team"] == "a"
-    assert row["profile"] == PROFILE

@@ -1,6 +1,6 @@
 """A request file that is not what was written is never sent, and keeps no other batch waiting."""
 
-from runnerkit import NewWorld, items
+from runnerkit import NewWorld, World, items
 
 from batchrun.errors import LedgerError
 
@@ -24,3 +24,17 @@ def test_a_damaged_request_file_is_told_and_the_other_job_goes_on(new_world: New
         row["job"]: (row["state"], row["n"]) for row in world.rows("select * from progress")
     }
     assert progress == {"reviews": ("succeeded", 3), "other": ("succeeded", 2)}
+
+
+def test_a_request_file_that_someone_added_to_is_not_sent(world: World) -> None:
+    world.write(items(3))
+    world.submit(send=False)
+    path = world.home.request_file(1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"{}\n")
+    (problem,) = world.tick().problems
+    assert isinstance(problem, LedgerError)
+    assert world.remotes() == []
+    path.write_bytes(whole)
+    world.run()
+    assert world.tally() == {"succeeded": 3}

@@ -1,19 +1,14 @@
-"""Homes: one process at a time, one place, one account, a disk that may fill; nothing is sent where any of it is in doubt."""
+"""Homes: one process at a time, one place, one account; nothing is sent where any of it is in doubt."""
 
-import json
-import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from processkit import source
 from runnerkit import NewWorld, World, items
 
 from batchrun.errors import (
@@ -29,8 +24,6 @@ from batchrun.ledger.connection import open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.lock import pass_lock
 from batchrun.testing_backend import Fault
-
-# -- two processes ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_pass_that_meets_another_one_gives_way(world: World) -> None:
@@ -92,7 +85,7 @@ def test_two_submits_at_once_wait_for_each_other(world: World) -> None:
             [
                 sys.executable,
                 "-c",
-                _source(world, f"world.submit(world.folder / '{name}.jsonl', send=False)"),
+                source(world, f"world.submit(world.folder / '{name}.jsonl', send=False)"),
             ]
         )
         for name in ("one", "two")
@@ -101,9 +94,6 @@ def test_two_submits_at_once_wait_for_each_other(world: World) -> None:
     world.run()
     assert set(world.executions().values()) == {1}
     assert len(world.executions()) == 100
-
-
-# -- copies -------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_copied_home_sends_nothing(world: World) -> None:
@@ -128,9 +118,6 @@ def test_a_home_whose_folder_was_renamed_goes_on(world: World) -> None:
     world.home = Home(world.folder / "elsewhere" / ".batchrun")
     world.run()
     assert world.tally() == {"succeeded": 3}
-
-
-# -- accounts -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,9 +203,6 @@ def test_without_a_key_a_job_is_not_even_read(new_world: NewWorld) -> None:
     assert world.rows("select * from jobs") == []
 
 
-# -- the database -------------------------------------------------------------------------------------------------------------
-
-
 def test_a_newer_schema_is_left_alone(world: World) -> None:
     world.write(items(1))
     world.submit(send=False)
@@ -274,202 +258,3 @@ def test_everything_in_the_home_is_private(world: World) -> None:
     for path in world.home.path.rglob("*"):
         allowed = 0o700 if path.is_dir() else 0o600
         assert path.stat().st_mode & 0o777 & ~allowed == 0, path
-
-
-def _source(world: World, body: str, before: str = "") -> str:
-    """A program over this world; `before` runs when everything is imported, to set limits or traps."""
-    start = f"""
-        import json, os, resource, signal, sys
-        from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import batchrun.prepare, batchrun.running.runner, sqlite_utils, filelock
-        from runnerkit import World
-        world = World(Path({str(world.folder)!r}))
-        world.clock.sleep_until({world.clock.now()})
-        world.service
-    """
-    return textwrap.dedent(start) + textwrap.dedent(before) + textwrap.dedent(body)
-
-
-def _in_process(world: World, body: str, *, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Run it in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", _source(world, body, before)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-# -- the disk -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("limit", [300_000, 1_000_000, 3_000_000])
-def test_a_disk_that_fills_while_a_job_is_prepared_leaves_no_harm(world: World, limit: int) -> None:
-    """A limit on file size stands for the full disk: the same calls fail, with EFBIG or SQLite's "disk is full"."""
-    world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(20_000)])
-    done = _in_process(
-        world,
-        """
-        prepared = world.submit(send=False)
-        assert prepared.error is not None
-        print(type(prepared.error).__name__, prepared.error)
-        """,
-        before=f"""
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-        """,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("LedgerError "), done.stdout
-    world.write(items(3))
-    world.submit()
-    world.run()
-    assert world.tally() == {"succeeded": 3}
-
-
-def test_a_disk_that_fills_while_results_are_fetched_loses_nothing(world: World) -> None:
-    world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(2_000)])
-    world.submit()
-    world.serve()
-    world.clock.advance(60)
-    world.embedded.close()
-    done = _in_process(
-        world,
-        """
-        from batchrun.errors import LedgerError
-        try:
-            world.tick()
-        except LedgerError as error:
-            print("LedgerError", error)
-        """,
-        before="""
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        """,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("LedgerError "), done.stdout + done.stderr
-    world.run()
-    assert world.tally() == {"succeeded": 2_000}
-    assert set(world.executions().values()) == {1}
-
-
-@pytest.fixture
-def readable_world() -> Iterator[World]:
-    """A world in a folder that another user may enter."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        world = World(Path(folder))
-        yield world
-        for path in (world.home.path, *world.home.path.rglob("*")):
-            path.chmod(0o700 if path.is_dir() else 0o600)
-        world.close()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be")
-def test_a_home_that_cannot_be_written_sends_nothing(readable_world: World) -> None:
-    world = readable_world
-    world.write(items(3))
-    world.submit(send=False)
-    for path in (world.home.path, *world.home.path.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            os.setuid(65_534)
-            for do in (world.tick, world.submit):
-                try:
-                    do()
-                except LedgerError as error:
-                    status = 0 if error.exit_code == 7 else 3
-                else:
-                    status = 2
-                    break
-        finally:
-            os._exit(status)
-    _, result = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(result) == 0
-    assert world.remotes() == []
-
-
-# -- killed for real ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("at_item", [1, 5_000, 14_000])
-def test_a_submit_that_is_killed_leaves_nothing_and_can_be_made_again(
-    world: World, at_item: int
-) -> None:
-    world.write([{"id": f"i{n}", "text": "t"} for n in range(15_000)])
-    done = _in_process(
-        world,
-        """
-        world.submit()
-        print("lived")
-        """,
-        before=f"""
-        from batchrun.ledger.intake import Intake
-        flush, seen = Intake.flush, [0]
-        for name in ("add", "add_plain"):
-            def watched(self, *arguments, method=getattr(Intake, name)):
-                answer = method(self, *arguments)
-                if self.tally.items >= {at_item}:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return answer
-            setattr(Intake, name, watched)
-        """,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert list(world.home.requests.iterdir()), "it died with a file half written"
-    world.tick()
-    assert list(world.home.requests.iterdir()) == []
-    assert world.rows("select * from jobs") == []
-    assert world.rows("select * from item_rows") == []
-    assert world.submit(send=False).error is None
-    assert world.tally() == {"pending": 15_000}
-
-
-def test_a_submit_killed_after_a_file_was_named_and_before_its_row_leaves_no_file(
-    new_world: NewWorld,
-) -> None:
-    from batchrun.model import Limits
-
-    world = new_world(limits=Limits(request_count=2))
-    world.write(items(9))
-    done = _in_process(
-        world,
-        "world.submit()",
-        before="""
-        from batchrun.model import Limits
-        world.limits = Limits(request_count=2)
-        from batchrun.ledger import requestfiles
-        publish = requestfiles.publish
-        def watched(temp, path):
-            publish(temp, path)
-            if path.name == "3.jsonl":
-                os.kill(os.getpid(), signal.SIGKILL)
-        requestfiles.publish = watched
-        """,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (world.home.requests / "3.jsonl").exists()
-    world.tick()
-    assert list(world.home.requests.iterdir()) == []
-    world.submit()
-    world.run()
-    assert world.tally() == {"succeeded": 9}
-
-
-def test_the_api_key_is_nowhere_in_the_home(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-canary-canary")
-    world.write(items(2))
-    world.submit()
-    world.run()
-    for path in world.folder.rglob("*"):
-        if path.is_file():
-            assert b"sk-canary" not in path.read_bytes(), path
-    assert json.loads(world.output("manifest.json"))["complete"] is True
