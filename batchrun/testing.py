@@ -4,12 +4,16 @@
 processes. The product itself has no such switch.
 """
 
+import contextlib
+import fcntl
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 START = 1_790_000_000  # 2026-09-21T14:13:20Z; an arbitrary moment, the same in every test
+_DIGITS = 12  # of the number in the file of a FileClock
 
 
 class ManualClock:
@@ -36,35 +40,51 @@ class ManualClock:
 
 
 class FileClock:
-    """A clock whose time is the number in a file: shared by processes, and outlives them.
+    """A clock whose time is the number in a file: shared by processes, and outlives them. A missing file is made, at `start`.
 
-    Two processes that sleep at the same time both end at the later of their times at the earliest; a test that needs more order than
-    that runs them one after the other. A missing file is made, at `start`.
+    Whoever sleeps moves it for all. Every move is made under a lock on the file, so that of two who sleep at the same time both wake at
+    the later of their times, and nobody ever sees the clock go back (but by `advance`).
     """
 
     def __init__(self, path: Path, start: int = START) -> None:
         self._path = path
-        if not path.exists():
-            self._write(start)
+        with self._locked(fcntl.LOCK_EX) as descriptor:
+            if not os.fstat(descriptor).st_size:
+                _put(descriptor, start)
 
     def now(self) -> int:
         """Unix seconds, UTC."""
-        return int(self._path.read_text("ascii"))
+        with self._locked(fcntl.LOCK_SH) as descriptor:
+            return _got(descriptor)
 
     def sleep_until(self, at: int) -> None:
         """Be there at once; never moves backwards."""
-        if at > self.now():
-            self._write(at)
+        with self._locked(fcntl.LOCK_EX) as descriptor:
+            _put(descriptor, max(_got(descriptor), at))
 
     def advance(self, seconds: int) -> None:
         """Move on; a negative number is a clock that was set back."""
-        self._write(self.now() + seconds)
+        with self._locked(fcntl.LOCK_EX) as descriptor:
+            _put(descriptor, _got(descriptor) + seconds)
 
-    def _write(self, at: int) -> None:
-        # Renamed into place, so that no reader ever sees half a number; the name is this writer's own.
-        part = self._path.with_name(f"{self._path.name}.{os.getpid()}-{threading.get_ident()}")
-        part.write_text(str(at), "ascii")
-        part.replace(self._path)
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[int]:
+        """The open file; a process that is killed lets go of the lock."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _got(descriptor: int) -> int:
+    return int(os.pread(descriptor, _DIGITS, 0))
+
+
+def _put(descriptor: int, at: int) -> None:
+    # One write of a fixed width: a process that is killed here leaves the old time or the new one.
+    os.pwrite(descriptor, b"%0*d" % (_DIGITS, at), 0)
 
 
 def main() -> int:

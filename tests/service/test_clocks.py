@@ -1,5 +1,7 @@
 """The clocks that tests move."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -42,3 +44,27 @@ def test_a_file_clock_goes_on_in_the_next_process(tmp_path: Path) -> None:
     second.sleep_until(10)
     assert first.now() == 200
     assert [entry.name for entry in tmp_path.iterdir()] == ["clock"]
+
+
+def test_processes_that_sleep_at_the_same_time_never_see_their_clock_go_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "clock"
+    FileClock(path, start=0)
+    program = """
+import sys
+from pathlib import Path
+from batchrun.testing import FileClock
+
+clock, seen = FileClock(Path(sys.argv[1])), 0
+for at in range(int(sys.argv[2]), 4_000, 2):
+    clock.sleep_until(at)
+    assert clock.now() >= max(at, seen), (clock.now(), at, seen)
+    seen = clock.now()
+"""
+    sleepers = [
+        subprocess.Popen([sys.executable, "-c", program, str(path), str(first)])
+        for first in (0, 1, 0, 1)
+    ]
+    assert [sleeper.wait(timeout=60) for sleeper in sleepers] == [0, 0, 0, 0]
+    assert FileClock(path).now() == 3_999
