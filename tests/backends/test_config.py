@@ -221,6 +221,7 @@ def test_all_mistakes_are_reported_at_once(load: Load) -> None:
     assert len(said.splitlines()) == 3
 
 
+@pytest.mark.fault(57)
 def test_a_password_in_an_address_is_refused_and_not_repeated(load: Load) -> None:
     said = mistakes(load, '[profile.x]\nbase_url = "https://me:hunter2@x.example/v1"')
     assert "holds a user or password" in said

@@ -42,6 +42,7 @@ def test_a_key_is_looked_up_once(key_file: Path) -> None:
     assert source.reveal() == KEY
 
 
+@pytest.mark.fault(55)
 def test_no_repr_shows_the_key_or_the_environment(key_file: Path) -> None:
     for source in (
         KeySource(variable="K", environ={"K": KEY, "OTHER": "secret"}),
@@ -66,6 +67,7 @@ def test_a_missing_variable_says_what_to_set() -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+@pytest.mark.fault(55)
 def test_a_key_file_that_others_may_read_is_refused(key_file: Path, mode: int) -> None:
     key_file.chmod(mode)
     with pytest.raises(AuthError, match=f"mode {mode:04o}.*chmod 600"):
@@ -133,6 +135,7 @@ def test_a_safe_address_has_no_problem(url: str) -> None:
         "https://x.example/\x1b",
     ],
 )
+@pytest.mark.fault(57)
 def test_an_unsafe_address_has_one(url: str) -> None:
     assert base_url_problem(url)
 

@@ -202,6 +202,7 @@ def test_a_listing_has_pages_and_the_time_of_the_server(
 
 @pytest.mark.parametrize("status", [400, 409, 422])
 @pytest.mark.parametrize("state", ["completed", "failed", "expired", "cancelled", "cancelling"])
+@pytest.mark.fault(5)
 def test_cancelling_a_batch_that_has_ended_gives_the_batch(
     backend: OpenAIBackend, server: Server, status: int, state: str
 ) -> None:
@@ -263,6 +264,7 @@ def test_without_a_key_every_call_says_which_variable_to_set(
 @pytest.mark.parametrize(
     "base_url", ["http://api.openai.com/v1", "http://10.0.0.7/v1", "ftp://x", "", "nonsense"]
 )
+@pytest.mark.fault(57)
 def test_an_address_that_would_give_the_key_away_is_refused_before_any_call(
     clock: ManualClock, key: KeySource, base_url: str
 ) -> None:

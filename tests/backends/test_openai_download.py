@@ -54,6 +54,7 @@ def test_a_file_that_is_announced_empty_may_be_empty(
     assert path.read_bytes() == b""
 
 
+@pytest.mark.fault(15)
 def test_a_body_shorter_than_the_service_says_is_transient_though_http_finds_it_complete(
     backend: OpenAIBackend, server: Server, path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_an_empty_body_of_a_file_that_is_not_empty_is_transient(
     ],
     ids=["cut", "chunks", "hang_up", "reset", "502", "html", "404_page", "429", "gzip"],
 )
+@pytest.mark.fault(14)
 def test_a_broken_download_is_transient_and_leaves_nothing(
     backend: OpenAIBackend, server: Server, path: Path, broken: misbehaving.Step
 ) -> None:
@@ -123,6 +125,7 @@ def test_without_a_count_and_a_final_newline_two_equal_looks_are_proof_enough(
     assert path.read_bytes() == LINES[:-1]
 
 
+@pytest.mark.fault(16)
 def test_without_a_count_and_a_final_newline_two_different_looks_are_transient(
     backend: OpenAIBackend, server: Server, path: Path
 ) -> None:
@@ -140,6 +143,7 @@ def test_more_than_the_service_says_is_accepted_if_it_comes_twice(
     assert path.read_bytes() == LINES
 
 
+@pytest.mark.fault(16)
 def test_more_than_the_service_says_is_transient_if_it_differs(
     backend: OpenAIBackend, server: Server, path: Path
 ) -> None:
@@ -156,6 +160,7 @@ def test_a_count_that_fits_is_proof_enough_without_a_final_newline(
     assert backend.download("file-1", path) == len(LINES) - 1
 
 
+@pytest.mark.fault(18)
 def test_a_server_that_compresses_all_the_same_is_read(
     backend: OpenAIBackend, server: Server, path: Path
 ) -> None:
@@ -164,6 +169,7 @@ def test_a_server_that_compresses_all_the_same_is_read(
     assert path.read_bytes() == LINES
 
 
+@pytest.mark.fault(18)
 def test_a_bomb_does_not_fill_the_disk(backend: OpenAIBackend, server: Server, path: Path) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     server.then(says(1000), answer(bomb, content_encoding="gzip"))
@@ -172,6 +178,7 @@ def test_a_bomb_does_not_fill_the_disk(backend: OpenAIBackend, server: Server, p
     assert not path.exists()
 
 
+@pytest.mark.fault(17)
 def test_a_download_that_drips_is_cut_off(
     server: Server, crawling: OpenAIBackend, path: Path
 ) -> None:
@@ -192,6 +199,7 @@ def test_what_a_dead_process_left_is_replaced(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.fault(52)
 def test_a_planted_link_is_replaced_and_not_followed(
     backend: OpenAIBackend, server: Server, path: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +221,7 @@ def test_a_missing_folder_is_an_error_of_the_disk(
         backend.download("file-1", tmp_path / "gone" / "x")
 
 
+@pytest.mark.fault(30)
 def test_a_full_disk_is_an_error_of_the_disk_and_leaves_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

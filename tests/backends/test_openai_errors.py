@@ -114,6 +114,7 @@ def test_what_is_known_of_the_server_shows_no_key() -> None:
 
 
 @pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
+@pytest.mark.fault(4, 11, 13, 19)
 def test_a_create_without_a_readable_answer_is_ambiguous(
     backend: OpenAIBackend, server: Server, fault: str
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_create_without_a_readable_answer_is_ambiguous(
 @pytest.mark.parametrize(
     "status", [301, 302, 307, 308, 402, 405, 408, 409, 418, 425, 499, 500, 502, 503, 504, 520, 524]
 )
+@pytest.mark.fault(4, 5, 11)
 def test_a_create_with_any_other_status_is_ambiguous_even_if_typed(
     backend: OpenAIBackend, server: Server, status: int
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_create_with_any_other_status_is_ambiguous_even_if_typed(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
+@pytest.mark.fault(19)
 def test_a_create_that_a_proxy_refuses_with_a_page_is_ambiguous(
     backend: OpenAIBackend, server: Server, status: int
 ) -> None:
@@ -191,6 +194,7 @@ def test_a_create_that_is_answered_with_another_file_is_ambiguous(
 
 @pytest.mark.parametrize("call", list(IDEMPOTENT))
 @pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
+@pytest.mark.fault(4, 13, 19)
 def test_any_other_call_without_a_readable_answer_is_transient(
     backend: OpenAIBackend, server: Server, call: str, fault: str
 ) -> None:
@@ -225,6 +229,7 @@ def test_any_other_call_without_a_readable_answer_is_transient(
         (answer(b"", 503), Transient),
     ],
 )
+@pytest.mark.fault(5, 11)
 def test_the_status_of_any_other_call_decides(
     backend: OpenAIBackend, server: Server, call: str, step: Step, kind: type[BackendError]
 ) -> None:
@@ -235,6 +240,7 @@ def test_the_status_of_any_other_call_decides(
 
 
 @pytest.mark.parametrize("call", [create, *IDEMPOTENT.values()])
+@pytest.mark.fault(12)
 def test_a_server_that_is_not_there_is_transient_for_every_call(
     clock: ManualClock, key: KeySource, call: Callable[[OpenAIBackend], object]
 ) -> None:
@@ -246,6 +252,7 @@ def test_a_server_that_is_not_there_is_transient_for_every_call(
     backend.close()
 
 
+@pytest.mark.fault(12)
 def test_a_name_that_does_not_resolve_is_transient_for_a_create(
     clock: ManualClock, key: KeySource
 ) -> None:
@@ -256,6 +263,7 @@ def test_a_name_that_does_not_resolve_is_transient_for_a_create(
     backend.close()
 
 
+@pytest.mark.fault(12)
 def test_a_server_without_tls_is_transient_for_a_create(
     server: Server, clock: ManualClock, key: KeySource
 ) -> None:
@@ -285,6 +293,7 @@ def test_a_server_that_never_answers_runs_into_the_read_timeout(
     over.set()
 
 
+@pytest.mark.fault(17)
 def test_an_answer_that_drips_is_cut_off_though_no_single_read_times_out(
     crawling: OpenAIBackend, server: Server
 ) -> None:
@@ -305,6 +314,7 @@ def test_an_endless_answer_is_cut_off(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.fault(20)
 def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
     backend: OpenAIBackend, server: Server, status: int
 ) -> None:
@@ -335,6 +345,7 @@ def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
         ({}, None),
     ],
 )
+@pytest.mark.fault(7)
 def test_a_429_carries_the_wait_that_the_service_asks_for(
     backend: OpenAIBackend, server: Server, headers: dict[str, str], wait_s: float | None
 ) -> None:
@@ -344,6 +355,7 @@ def test_a_429_carries_the_wait_that_the_service_asks_for(
     assert caught.value.retry_after_s == wait_s
 
 
+@pytest.mark.fault(9)
 def test_a_used_up_quota_is_told_apart_by_its_code(backend: OpenAIBackend, server: Server) -> None:
     server.then(refusal(429, "insufficient_quota"))
     with pytest.raises(Transient, match="billing") as caught:
@@ -384,6 +396,7 @@ def test_json_that_is_no_error_proves_nothing_about_a_create(
         create(backend)
 
 
+@pytest.mark.fault(54, 55)
 def test_no_message_holds_the_key_or_a_control_character_and_none_is_endless(
     backend: OpenAIBackend, server: Server
 ) -> None:

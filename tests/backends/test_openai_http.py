@@ -46,6 +46,7 @@ def test_a_body_may_start_slowly() -> None:
         assert len(guarded.get("http://x/").content) == GRACE_S
 
 
+@pytest.mark.fault(17)
 def test_a_body_below_the_minimum_rate_is_cut_off_and_its_connection_closed() -> None:
     clock = ManualClock()
     body = Moving(clock, count=500, size=1, seconds=1)
@@ -62,6 +63,7 @@ def test_a_request_that_is_taken_up_too_slowly_is_given_up() -> None:
         guarded.send(httpx2.Request("POST", "http://x/", stream=sent))
 
 
+@pytest.mark.fault(29)
 def test_a_clock_that_is_set_back_cuts_nothing_off() -> None:
     clock = ManualClock()
     with client(clock, Moving(clock, count=10, size=1, seconds=-3600)) as guarded:

@@ -98,6 +98,7 @@ def test_an_idempotent_call_is_repeated_until_it_gets_through(call: str) -> None
 
 
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.fault(8)
 def test_after_the_last_try_the_error_itself_is_raised(call: str) -> None:
     error = Transient("still not there", status=503)
     bench = Bench(always(call, error))
@@ -108,6 +109,7 @@ def test_after_the_last_try_the_error_itself_is_raised(call: str) -> None:
 
 
 @pytest.mark.parametrize("error", [Transient("x"), Ambiguous("x"), Refused("x")])
+@pytest.mark.fault(4)
 def test_create_is_never_repeated(error: BackendError) -> None:
     bench = Bench(always("create", error))
     with pytest.raises(type(error)):
@@ -150,6 +152,7 @@ def test_what_seconds_cannot_mend_is_raised_at_once(error: BackendError) -> None
     ("chance", "waits"),
     [(0.0, [1.0, 1.0, 1.0, 1.0]), (0.5, [2.5, 4.5, 8.5, 16.5]), (1.0, [4.0, 8.0, 16.0, 32.0])],
 )
+@pytest.mark.fault(8)
 def test_waits_grow_and_are_spread_over_their_whole_window(
     chance: float, waits: list[float]
 ) -> None:
@@ -160,6 +163,7 @@ def test_waits_grow_and_are_spread_over_their_whole_window(
 
 
 @pytest.mark.parametrize(("asked_s", "slept_s"), [(0.0, 1.0), (7.0, 7.0), (120.0, 120.0)])
+@pytest.mark.fault(7)
 def test_the_wait_that_the_service_asks_for_is_kept(asked_s: float, slept_s: float) -> None:
     bench = Bench(Fault(call="retrieve", error=Transient("x", retry_after_s=asked_s)), chance=0.0)
     bench.backend.retrieve("batch_1")

@@ -96,6 +96,7 @@ def test_no_key_names_the_variable_and_the_way_without_one(desk: Desk) -> None:
     assert "`--backend local` needs none" in called.err
 
 
+@pytest.mark.fault(1)
 def test_a_wrong_key_is_told_and_the_right_one_goes_on(
     desk: Desk, service: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_wrong_key_is_told_and_the_right_one_goes_on(
     assert desk.call("run", "faq.jsonl").code == 0
 
 
+@pytest.mark.fault(12)
 def test_an_unreachable_server_is_told_and_nothing_is_lost(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +136,7 @@ def test_an_unknown_backend_names_the_nearest(desk: Desk) -> None:
     assert not (desk.folder / ".batchrun").exists()
 
 
+@pytest.mark.fault(33, 40)
 def test_a_locked_home_is_told_after_the_wait(desk: Desk, service: object) -> None:
     assert desk.call("run", desk.job()).code == 0
     with FileLock(str(desk.folder / ".batchrun" / "lock")):
@@ -145,6 +148,7 @@ def test_a_locked_home_is_told_after_the_wait(desk: Desk, service: object) -> No
         assert desk.call("status", "faq").code == 0
 
 
+@pytest.mark.fault(40)
 def test_a_tick_that_meets_a_live_one_is_silent(desk: Desk, service: object) -> None:
     assert desk.call("submit", desk.job()).code == 0
     desk.clock.advance(60)
@@ -158,6 +162,7 @@ def read_only(folder: Path) -> None:
     (folder / ".batchrun").write_text("in the way")
 
 
+@pytest.mark.fault(32)
 def test_a_folder_that_takes_no_home_is_a_disk_error(desk: Desk) -> None:
     read_only(desk.folder)
     called = desk.call("run", "--backend", "local", desk.job())
@@ -167,6 +172,7 @@ def test_a_folder_that_takes_no_home_is_a_disk_error(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+@pytest.mark.fault(32)
 def test_a_read_only_folder_is_a_disk_error(desk: Desk) -> None:
     path = desk.job()
     desk.folder.chmod(0o500)
@@ -188,6 +194,7 @@ def empty(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damage, empty])
 @pytest.mark.parametrize("words", [("status",), ("tick",), ("wait",), ("results", "faq")])
+@pytest.mark.fault(34)
 def test_a_damaged_ledger_is_told_not_a_traceback(
     desk: Desk, service: object, spoil: Callable[[Path], None], words: tuple[str, ...]
 ) -> None:

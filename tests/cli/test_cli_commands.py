@@ -286,6 +286,7 @@ def test_explain_tells_the_life_of_an_item(desk: Desk, service: BatchService) ->
     assert "Near it: " in unknown.err
 
 
+@pytest.mark.fault(54)
 def test_foreign_text_cannot_move_the_cursor(desk: Desk, service: BatchService) -> None:
     assert desk.call("run", desk.job("faq", "escape", "hostile refusal")).code == 3
     for words in (("failures",), ("explain", "faq", "q1"), ("explain", "faq", "q2"), ("status",)):
@@ -394,6 +395,7 @@ def test_v_logs_each_transition_and_no_key(desk: Desk, service: BatchService) ->
     assert logging.getLogger("batchrun").handlers == []
 
 
+@pytest.mark.fault(55)
 def test_v_twice_logs_no_key_either(desk: Desk, service: BatchService) -> None:
     called = desk.call("run", "-vv", desk.job())
     assert called.code == 0

@@ -74,6 +74,7 @@ def test_the_whole_way_over_a_socket_and_again_is_the_same(fast: Desk, tmp_path:
     ],
     ids=["ctrl-c", "sigterm", "kill-9"],
 )
+@pytest.mark.fault(36)
 def test_stopped_half_way_the_same_command_goes_on_and_pays_once(
     fast: Desk, tmp_path: Path, number: signal.Signals, code: int, word: str | None
 ) -> None:
@@ -95,6 +96,7 @@ def test_stopped_half_way_the_same_command_goes_on_and_pays_once(
     assert sorted(charges(tmp_path / "server").values()) == [1, 1, 1]
 
 
+@pytest.mark.fault(37)
 def test_a_killed_submit_leaves_no_half_job(fast: Desk, tmp_path: Path) -> None:
     """Killed while it reads: stdin holds it there."""
     path = fast.write("faq.jsonl", {"job": "faq", "model": "m", "prompt": "{{ text }}"})
@@ -136,6 +138,7 @@ def test_ctrl_c_under_json_is_json(fast: Desk, tmp_path: Path) -> None:
     assert error["command"] == f"batchrun run --json {path}"
 
 
+@pytest.mark.fault(38)
 def test_a_closed_stdout_is_quiet_and_stops_no_work(fast: Desk, tmp_path: Path) -> None:
     path = fast.job("faq", *(f"text {n}" for n in range(2_000)))
     with served(tmp_path / "server") as env:
@@ -162,6 +165,7 @@ def test_a_closed_stdout_is_quiet_and_stops_no_work(fast: Desk, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.fault(38)
 def test_a_full_disk_under_stdout_is_told(fast: Desk, tmp_path: Path) -> None:
     with served(tmp_path / "server") as env:
         assert program("run", fast.job(), cwd=fast.folder, env=env).code == 0

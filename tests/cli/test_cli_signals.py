@@ -12,12 +12,14 @@ from batchrun.cli.signals import Stopped, Terminated, stoppable
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
+@pytest.mark.fault(36)
 def test_the_first_signal_ends_in_order(number: signal.Signals, code: int) -> None:
     with pytest.raises(Stopped) as stopped, stoppable():
         signal.raise_signal(number)
     assert stopped.value.exit_code == code
 
 
+@pytest.mark.fault(36)
 def test_the_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)

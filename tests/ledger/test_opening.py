@@ -38,6 +38,7 @@ def test_a_transaction_that_dies_leaves_nothing(home: Home) -> None:
         assert not ledger.connection.in_transaction
 
 
+@pytest.mark.fault(33)
 def test_a_transaction_takes_the_write_lock_at_its_start(home: Home) -> None:
     with open_ledger(home, create=True) as ledger, open_ledger(home) as other:
         other.connection.execute("pragma busy_timeout = 0")
@@ -67,6 +68,7 @@ def test_a_reader_cannot_write(home: Home) -> None:
         reader.execute("insert into models (name) values ('m')")
 
 
+@pytest.mark.fault(37)
 def test_commits_survive_a_power_cut(home: Home) -> None:
     """WAL with synchronous=FULL: a committed intent is on the disk."""
     with open_ledger(home, create=True) as ledger:
@@ -76,6 +78,7 @@ def test_commits_survive_a_power_cut(home: Home) -> None:
         assert ledger.value("pragma user_version") == SCHEMA_VERSION
 
 
+@pytest.mark.fault(37)
 def test_a_migration_that_dies_is_made_whole_by_the_next_process(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,7 @@ def test_what_a_dead_writer_left_is_swept_by_its_name_only(tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["kept.part"]
 
 
+@pytest.mark.fault(52)
 def test_a_link_in_the_way_is_replaced_and_never_followed(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_bytes(b"precious")
@@ -261,6 +265,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Home(tmp_path / "file" / ".batchrun").create()
 
 
+@pytest.mark.fault(56)
 def test_the_database_is_private_whatever_the_umask(home: Home) -> None:
     before = os.umask(0)
     try:

@@ -72,6 +72,7 @@ def test_the_index_says_which_file_is_whose(world: World) -> None:
         "é",
     ],
 )
+@pytest.mark.fault(51)
 def test_no_id_gets_its_file_out_of_the_folder(world: World, hostile: str) -> None:
     job = world.job(output=OutputSettings(files="{{ id }}"))
     world.answered(job, hostile, "answer")
@@ -84,6 +85,7 @@ def test_no_id_gets_its_file_out_of_the_folder(world: World, hostile: str) -> No
     assert after == before
 
 
+@pytest.mark.fault(51)
 def test_ids_that_differ_only_in_case_or_form_each_get_their_file(world: World) -> None:
     job = world.job(output=BY_ID)
     ids = ["Café", "cafe\u0301", "café", "cafe", "CAFE", "Cafe"]
@@ -150,6 +152,7 @@ def test_files_of_items_that_are_gone_are_removed_and_foreign_files_stay(world: 
     assert stays
 
 
+@pytest.mark.fault(52)
 def test_a_doctored_index_removes_nothing_outside_the_folder(world: World) -> None:
     job = world.job(output=BY_ID)
     world.answered(job, "a")
@@ -200,6 +203,7 @@ def test_only_files_whose_answer_changed_are_written_again(world: World) -> None
     assert before["other.md"] != after["other.md"]
 
 
+@pytest.mark.fault(52)
 def test_links_planted_for_a_file_or_the_folder_are_replaced_never_followed(world: World) -> None:
     job = world.job(output=BY_ID)
     world.answered(job, "a", "answer")
@@ -221,6 +225,7 @@ def test_links_planted_for_a_file_or_the_folder_are_replaced_never_followed(worl
         assert victim.read_text() == "precious"
 
 
+@pytest.mark.fault(52)
 def test_a_second_name_of_the_right_file_is_replaced_since_it_could_change_it_later(
     world: World,
 ) -> None:
@@ -234,6 +239,7 @@ def test_a_second_name_of_the_right_file_is_replaced_since_it_could_change_it_la
     assert (folder / "a.md").stat().st_nlink == 1
 
 
+@pytest.mark.fault(56)
 def test_files_are_private_and_no_temp_file_stays(world: World) -> None:
     job = world.job(output=BY_ID)
     world.answered(job, "a")

@@ -30,6 +30,7 @@ def test_a_plain_name_stays_as_it_is(name: str) -> None:
 @example("-rf")
 @example(".hidden")
 @example("\ud800.md")
+@pytest.mark.fault(51)
 def test_no_text_gives_a_name_that_leaves_its_folder_or_that_a_file_system_refuses(
     text: str,
 ) -> None:
@@ -49,11 +50,13 @@ def test_no_text_gives_a_name_that_leaves_its_folder_or_that_a_file_system_refus
 @example("é", "e\u0301")
 @example("a/b", "a%2Fb")
 @example("x" * 300 + "1", "x" * 300 + "2")
+@pytest.mark.fault(51)
 def test_two_texts_never_share_a_name(one: str, other: str) -> None:
     if one != other:
         assert safe_name(one) != safe_name(other)
 
 
+@pytest.mark.fault(51)
 def test_the_two_forms_of_an_accent_give_names_that_no_file_system_makes_one() -> None:
     one, other = (safe_name(unicodedata.normalize(form, "café.md")) for form in ("NFC", "NFD"))
 

@@ -26,6 +26,7 @@ def test_controls_are_shown_and_everything_else_stays(foreign: str, shown: str) 
 
 
 @given(st.text(alphabet=st.characters()))
+@pytest.mark.fault(54)
 def test_no_text_keeps_a_character_that_a_terminal_obeys(text: str) -> None:
     shown = printable(text)
 

@@ -269,6 +269,7 @@ def test_a_read_only_connection_can_stream_everything(world: World) -> None:
         assert b"".join(stream_results(ledger, job, format="csv")).startswith(b"id,status,output")
 
 
+@pytest.mark.fault(42)
 def test_an_answer_with_a_nul_is_whole(world: World) -> None:
     job = world.job()
     world.answered(job, "a1", "before\x00after")

@@ -109,6 +109,7 @@ def test_results_can_be_streamed_as_the_files_have_them(world: World) -> None:
     assert b"".join(stream_results(world.ledger, job, format="csv")) == files["results.csv"]
 
 
+@pytest.mark.fault(56)
 def test_folder_and_files_are_for_their_owner_only(world: World) -> None:
     previous = os.umask(0)
     try:
@@ -134,6 +135,7 @@ def test_a_shared_folder_stays_readable_but_others_may_not_write_there(world: Wo
 @pytest.mark.parametrize(
     "name", ["results.jsonl", "failures.jsonl", "report.md", "manifest.json", "results.csv"]
 )
+@pytest.mark.fault(52)
 def test_a_link_planted_under_a_name_of_ours_is_replaced_never_followed(
     world: World, name: str
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_broken_manifest_is_simply_replaced(world: World, manifest: str) -> No
     assert (folder / "manifest.json").read_bytes() == good
 
 
+@pytest.mark.fault(30)
 def test_a_full_disk_leaves_the_old_files_and_no_half_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +249,7 @@ def test_outputs_of_no_such_job_is_a_usage_error(world: World) -> None:
         write_outputs(world.ledger, 5, now=AT)
 
 
+@pytest.mark.fault(34)
 def test_a_damaged_ledger_is_said_so_and_the_old_files_stay(world: World) -> None:
     job = _rich(world)
     folder = write_outputs(world.ledger, job, now=AT).folder

@@ -78,6 +78,7 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("line", "what"), CAUSES, ids=[what for _, what in CAUSES])
+@pytest.mark.fault(42, 43, 47, 48, 50)
 def test_a_refused_line_names_its_cause_and_the_lines_around_it_are_read(
     line: bytes, what: str
 ) -> None:
@@ -157,6 +158,7 @@ separators = st.sampled_from(
     st.lists(st.tuples(objects, separators, st.booleans()), max_size=5),
     st.sampled_from([b"\n", b"\r\n"]),
 )
+@pytest.mark.fault(49)
 def test_any_objects_written_in_any_style_are_read_exactly(
     written: list[tuple[dict[str, Any], tuple[str, str], bool]], newline: bytes
 ) -> None:

@@ -224,6 +224,7 @@ def test_a_line_over_the_limit_among_items_is_left_to_the_reading_of_items(tmp_p
     assert [job.settings.line for job in file.jobs if job.settings] == [1, 4]
 
 
+@pytest.mark.fault(39)
 def test_millions_of_item_lines_are_passed_over_without_being_held(tmp_path: Path) -> None:
     import tracemalloc
 

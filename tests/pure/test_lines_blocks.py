@@ -22,26 +22,31 @@ def test_a_line_that_spans_blocks_is_put_together() -> None:
     assert numbered(blocks(b"abcdefg\nhi\n")) == [(1, b"abcdefg"), (2, b"hi")]
 
 
+@pytest.mark.fault(45)
 def test_a_last_line_without_newline_is_a_line() -> None:
     assert numbered(blocks(b"a\nb")) == [(1, b"a"), (2, b"b")]
 
 
+@pytest.mark.fault(44)
 def test_other_line_breaks_of_unicode_do_not_end_a_line() -> None:
     line = "a\u2028b\u0085c\x0cd\re".encode()
     assert numbered(blocks(line + b"\n", 100, 100)) == [(1, line)]
 
 
+@pytest.mark.fault(45)
 def test_a_byte_order_mark_at_the_start_is_dropped() -> None:
     assert numbered(blocks(b"\xef\xbb\xbfa\n")) == [(1, b"a")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.fault(45)
 def test_utf16_is_refused_with_what_to_do(encoding: str) -> None:
     with pytest.raises(Fault, match="UTF-16") as caught:
         blocks('{"job": "a"}'.encode(encoding), 100, 100)
     assert caught.value.fix == "Save it as UTF-8."
 
 
+@pytest.mark.fault(46)
 def test_a_line_over_the_limit_is_skipped_to_its_newline_and_counted_once() -> None:
     cut = blocks(b"a\n" + b"x" * 50 + b"\nb\n")
     assert [(block.line, block.is_oversized) for block in cut] == [
@@ -65,6 +70,7 @@ def test_a_line_that_ends_exactly_with_the_skipped_block_is_followed_by_the_next
     assert [b.line for b in blocks(b"x" * 15 + b"\n" + b"b\n")] == [1, 2]
 
 
+@pytest.mark.fault(39, 46)
 def test_a_line_over_the_limit_is_never_held_whole() -> None:
     class Endless(io.RawIOBase):
         left = 200

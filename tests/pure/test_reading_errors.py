@@ -157,6 +157,7 @@ def test_a_failed_response_keeps_its_text_and_its_tokens() -> None:
     assert reading.message == "server_error"
 
 
+@pytest.mark.fault(28)
 def test_the_lines_own_error_outranks_its_response() -> None:
     reading = read(line(response(message("x")), error={"code": "batch_expired"}))
     assert astuple(reading)[1:3] == (RELEASED, "expired")
@@ -203,6 +204,7 @@ def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
         line([]),
     ],
 )
+@pytest.mark.fault(28)
 def test_a_line_with_neither_answer_nor_error_is_tried_again(given: JsonObject) -> None:
     assert astuple(read(given))[:3] == ("7-1-abc", RETRY, "malformed_result")
 
@@ -212,6 +214,7 @@ def test_invalid_utf_8_in_an_answer_becomes_the_replacement_character() -> None:
     assert output(read(raw)) == "a\ufffdb"
 
 
+@pytest.mark.fault(43)
 def test_a_lone_surrogate_becomes_the_replacement_character_and_pairs_are_kept() -> None:
     raw = json.dumps(line(response(message("XX")))).encode()
     lone = raw.replace(b"XX", b"a\\ud83db \\ud83d\\ude00")
@@ -219,10 +222,12 @@ def test_a_lone_surrogate_becomes_the_replacement_character_and_pairs_are_kept()
     assert output(read(raw.replace(b"XX", b"\\uDE00"), labels=("\ufffd",))) == "\ufffd"
 
 
+@pytest.mark.fault(45)
 def test_a_byte_order_mark_and_a_carriage_return_are_passed_over() -> None:
     raw = json.dumps(line(response(message("x")))).encode()
     assert output(read(b"\xef\xbb\xbf" + raw + b"\r")) == "x"
 
 
+@pytest.mark.fault(42)
 def test_a_nul_in_an_answer_is_kept() -> None:
     assert output(read(line(response(message("a\x00b"))))) == "a\x00b"

@@ -127,6 +127,7 @@ def test_any_bytes_give_a_sound_reading(raw: bytes) -> None:
 
 
 @given(anything)
+@pytest.mark.fault(47, 48, 49)
 def test_any_json_gives_a_sound_reading(value: Json) -> None:
     for read in READERS:
         assert_sound(read(json.dumps(value).encode()))
@@ -144,6 +145,7 @@ def test_the_fast_path_and_the_careful_path_read_the_same(value: Json) -> None:
 
 
 @given(st.binary(max_size=8), st.integers(0, 400), st.integers(0, 8))
+@pytest.mark.fault(27)
 def test_a_damaged_line_gives_a_sound_reading(junk: bytes, at: int, cut: int) -> None:
     whole = json.dumps(
         {

@@ -128,6 +128,7 @@ def test_a_long_wrong_label_is_clipped_in_the_message_and_whole_in_partial() -> 
     assert reading.partial == "x" * 5000
 
 
+@pytest.mark.fault(49)
 def test_structured_output_is_encoded_compactly_and_exactly() -> None:
     text = '{ "n" : 123456789012345678901234567890,\n"tags": ["é"] }'
     reading = read(line(response(message(text))), schema=SCHEMA)
@@ -161,6 +162,7 @@ def test_an_answer_that_the_validator_gives_up_on_fails_as_schema_mismatch() -> 
     assert "backtracking" in (backtracking.message or "")
 
 
+@pytest.mark.fault(47)
 def test_json_as_deep_as_the_decoder_goes_is_read() -> None:
     assert read(line(response(message("[" * 900 + "]" * 900))), schema={}).outcome is SUCCEEDED
 
@@ -180,6 +182,7 @@ def test_a_schema_may_refer_to_itself() -> None:
         {"$ref": "#/missing"},
     ],
 )
+@pytest.mark.fault(58)
 def test_a_schema_that_is_none_or_leads_outside_is_an_error_of_the_job_file(schema: Json) -> None:
     with pytest.raises(
         JobFileError, match=r"^/jobs/j\.jsonl:3: 'schema' is not a valid JSON Schema"

@@ -64,6 +64,7 @@ def test_every_bad_line_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.fault(46)
 def test_a_line_over_16_mb_is_a_problem_of_its_line(tmp_path: Path) -> None:
     long = b'{"a":"' + b"x" * ITEM_LINE_LIMIT_BYTES + b'"}'
     path = write(tmp_path, "d.jsonl", b'{"a":1}\n' + long + b'\n{"a":3}\n')

@@ -168,12 +168,14 @@ def test_an_error_in_a_template_of_many_lines_says_which() -> None:
     assert "(line 3 of the template)" in refusal("a\n\n{{ x | int }}", x="q").message
 
 
+@pytest.mark.fault(58)
 def test_a_template_that_never_ends_is_stopped() -> None:
     loop = "{% for i in range(99999) %}"
     error = refusal(loop + loop + "{% endfor %}{% endfor %}")
     assert error.message == "the template takes more than 1,000,000 steps for this item"
 
 
+@pytest.mark.fault(58)
 def test_a_rendered_text_over_the_limit_is_refused_in_bytes() -> None:
     fits = "é" * (ITEM_LINE_LIMIT_BYTES // 2)
     for head in ("", "{# full #}"):

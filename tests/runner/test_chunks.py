@@ -116,6 +116,7 @@ def test_each_model_has_files_of_its_own(new_world: NewWorld) -> None:
     assert Counter(sizes(world)) == {3: 6}
 
 
+@pytest.mark.fault(41)
 def test_more_models_than_open_files_make_smaller_files_only(new_world: NewWorld) -> None:
     world = new_world()
     rows = [{**row, "model": f"m{n % 70}"} for n, row in enumerate(items(140))]

@@ -31,6 +31,7 @@ def edit_lines(world: World, edit: Callable[[list[bytes]], list[bytes]], *, time
     world.wire.content = content
 
 
+@pytest.mark.fault(24)
 def test_an_item_without_a_line_is_missing_and_is_not_asked_again_unasked(world: World) -> None:
     edit_lines(world, lambda lines: lines[1:])
     ran(world)
@@ -41,6 +42,7 @@ def test_an_item_without_a_line_is_missing_and_is_not_asked_again_unasked(world:
     assert world.tally() == {"succeeded": 3}
 
 
+@pytest.mark.fault(25)
 def test_the_first_of_two_lines_wins_and_the_second_is_an_incident(world: World) -> None:
     def double(lines: list[bytes]) -> list[bytes]:
         return [*lines, lines[0].replace(b"text 0", b"another")]
@@ -55,6 +57,7 @@ def test_the_first_of_two_lines_wins_and_the_second_is_an_incident(world: World)
     "custom_id",
     ["99-1-000000000000", "stranger", "", "0", "9" * 30 + "-1-x", "9" * 5_000, "١-1-x", "1-9-x"],
 )
+@pytest.mark.fault(26)
 def test_an_unknown_custom_id_is_an_incident_and_never_an_output(
     world: World, custom_id: str
 ) -> None:
@@ -73,6 +76,7 @@ def test_an_unknown_custom_id_is_an_incident_and_never_an_output(
     "garbage",
     [b"not json\n", b"[]\n", b"null\n", b'{"custom_id": 5}\n', b'{"a"\n', b"\xff\xfe\n", b"{}\n"],
 )
+@pytest.mark.fault(27)
 def test_a_line_that_cannot_be_read_is_an_incident(world: World, garbage: bytes) -> None:
     edit_lines(world, lambda lines: [garbage, *lines])
     ran(world)
@@ -80,6 +84,7 @@ def test_a_line_that_cannot_be_read_is_an_incident(world: World, garbage: bytes)
     assert world.incidents() == ["unreadable_line"]
 
 
+@pytest.mark.fault(45)
 def test_blank_lines_and_carriage_returns_mean_nothing(world: World) -> None:
     edit_lines(world, lambda lines: [b"\n", b"\r\n", *(x[:-1] + b"\r\n" for x in lines)])
     ran(world)
@@ -95,6 +100,7 @@ def test_more_than_a_hundred_strange_lines_are_counted_not_kept(world: World) ->
     assert collected["incidents"] == 150
 
 
+@pytest.mark.fault(27)
 def test_a_file_of_nothing_but_garbage_loses_no_item_silently(world: World) -> None:
     edit_lines(world, lambda lines: [b"garbage\n"])
     ran(world)

@@ -12,6 +12,7 @@ MOST_POINTS = 40  # more than most processes of these jobs pass
 
 
 @pytest.mark.parametrize("part", range(4))
+@pytest.mark.fault(37)
 def test_a_submit_may_die_at_every_point(tmp_path: Path, part: int) -> None:
     for kill in range(1 + part, submit_points() + 1, 4):
         (tmp_path / str(kill)).mkdir()
@@ -21,6 +22,7 @@ def test_a_submit_may_die_at_every_point(tmp_path: Path, part: int) -> None:
 
 
 @pytest.mark.parametrize("tick", range(1, 6))
+@pytest.mark.fault(37)
 def test_each_tick_may_die_at_its_points(tmp_path: Path, tick: int) -> None:
     for kill in range(1, 26, 3):
         (tmp_path / str(kill)).mkdir()
@@ -36,6 +38,7 @@ def test_each_tick_may_die_at_its_points(tmp_path: Path, tick: int) -> None:
     lag=st.sampled_from(LAGS),
     delete_lag=st.sampled_from(DELETE_LAGS),
 )
+@pytest.mark.fault(4, 37)
 def test_whatever_dies_or_is_late_nothing_is_bought_twice_and_nothing_is_lost(
     kills: list[int | None], delays: list[int | None], lag: int, delete_lag: int
 ) -> None:

@@ -17,6 +17,7 @@ from batchrun.errors import (
 
 
 @pytest.mark.parametrize("limit", [300_000, 1_000_000, 3_000_000])
+@pytest.mark.fault(30)
 def test_a_disk_that_fills_while_a_job_is_prepared_leaves_no_harm(world: World, limit: int) -> None:
     """A limit on file size stands for the full disk: the same calls fail, with EFBIG or SQLite's "disk is full"."""
     world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(20_000)])
@@ -40,6 +41,7 @@ def test_a_disk_that_fills_while_a_job_is_prepared_leaves_no_harm(world: World, 
     assert world.tally() == {"succeeded": 3}
 
 
+@pytest.mark.fault(30)
 def test_a_disk_that_fills_while_results_are_fetched_loses_nothing(world: World) -> None:
     world.write([{"id": f"i{n}", "text": "x" * 200} for n in range(2_000)])
     world.submit()
@@ -82,6 +84,7 @@ def readable_world() -> Iterator[World]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be")
+@pytest.mark.fault(32)
 def test_a_home_that_cannot_be_written_sends_nothing(readable_world: World) -> None:
     world = readable_world
     world.write(items(3))
@@ -109,6 +112,7 @@ def test_a_home_that_cannot_be_written_sends_nothing(readable_world: World) -> N
 
 
 @pytest.mark.parametrize("at_item", [1, 5_000, 14_000])
+@pytest.mark.fault(37)
 def test_a_submit_that_is_killed_leaves_nothing_and_can_be_made_again(
     world: World, at_item: int
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_submit_killed_after_a_file_was_named_and_before_its_row_leaves_no_fil
     assert world.tally() == {"succeeded": 9}
 
 
+@pytest.mark.fault(55)
 def test_the_api_key_is_nowhere_in_the_home(world: World, monkeypatch: Any) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-canary-canary")
     world.write(items(2))

@@ -22,6 +22,7 @@ def ran(world: World, count: int = 3, **changes: Any) -> World:
     return world
 
 
+@pytest.mark.fault(23)
 def test_an_expired_batch_keeps_its_answers_and_the_rest_goes_again_for_free(
     new_world: NewWorld,
 ) -> None:
@@ -33,6 +34,7 @@ def test_an_expired_batch_keeps_its_answers_and_the_rest_goes_again_for_free(
     assert world.batches()[0]["remote_status"] == "expired"
 
 
+@pytest.mark.fault(23)
 def test_a_batch_cancelled_by_someone_else_keeps_its_answers_and_the_rest_goes_again(
     new_world: NewWorld,
 ) -> None:
@@ -58,6 +60,7 @@ def shown(world: World, **changes: Any) -> Callable[[RemoteBatch], RemoteBatch]:
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.fault(22)
 def test_a_completed_batch_that_shows_no_files_is_given_time_and_then_lost(
     world: World, nothing: str | None
 ) -> None:
@@ -79,12 +82,14 @@ def test_file_ids_that_are_shown_late_are_used(world: World) -> None:
     assert world.tally() == {"succeeded": 3}
 
 
+@pytest.mark.fault(22)
 def test_everything_failed_means_no_output_file(new_world: NewWorld) -> None:
     ran(world := new_world(script=[Rule(status=400)]))
     assert world.tally() == {"failed": 3}
 
 
 @pytest.mark.parametrize("kind", ["output_file_id", "error_file_id"])
+@pytest.mark.fault(22)
 def test_an_empty_id_of_one_file_does_no_harm(new_world: NewWorld, kind: str) -> None:
     world = new_world(script=[Rule(prompt="text 1", status=400)])
     other = {"output_file_id": "error_file_id", "error_file_id": "output_file_id"}[kind]
@@ -96,6 +101,7 @@ def test_an_empty_id_of_one_file_does_no_harm(new_world: NewWorld, kind: str) ->
     assert other
 
 
+@pytest.mark.fault(3)
 def test_result_files_that_are_gone_are_lost_after_some_minutes_and_never_asked_again_unasked(
     new_world: NewWorld,
 ) -> None:
@@ -130,6 +136,7 @@ def test_a_result_file_that_is_in_the_spool_is_not_downloaded_again(new_world: N
     assert world.backend.calls.count("download") == 3
 
 
+@pytest.mark.fault(3)
 def test_a_batch_that_the_service_forgot_is_lost_not_asked_again(new_world: NewWorld) -> None:
     gone = Fault(call="retrieve", error=NotFound("no such batch", status=404), number=None)
     world = ran(new_world(faults=[gone]))
@@ -137,6 +144,7 @@ def test_a_batch_that_the_service_forgot_is_lost_not_asked_again(new_world: NewW
     assert len(world.remotes()) == 1
 
 
+@pytest.mark.fault(3)
 def test_a_young_batch_may_be_invisible(new_world: NewWorld) -> None:
     gone = [Fault(call="retrieve", error=NotFound("?", status=404), number=n) for n in range(1, 6)]
     world = ran(new_world(faults=gone, options=Options(validating_s=2_000)))
@@ -152,6 +160,7 @@ def test_one_404_after_an_outage_does_not_make_a_batch_lost(new_world: NewWorld)
     assert world.tally() == {"succeeded": 3}
 
 
+@pytest.mark.fault(21)
 def test_an_unknown_status_is_waited_for(world: World) -> None:
     world.write(items(3))
     world.submit()

@@ -51,6 +51,7 @@ TOKENS: JsonObject = {
 }
 
 
+@pytest.mark.fault(10)
 def test_a_full_token_queue_costs_no_attempt_and_backs_off(new_world: NewWorld) -> None:
     world = new_world()
     failed_batch(world, 2, errors=[TOKENS])
@@ -71,6 +72,7 @@ def test_a_full_token_queue_costs_no_attempt_and_backs_off(new_world: NewWorld) 
     assert world.rows("select * from holds") == [], "the queue has room again"
 
 
+@pytest.mark.fault(10)
 def test_after_three_refusals_with_nothing_else_in_it_the_batch_is_cut_smaller(
     new_world: NewWorld,
 ) -> None:

@@ -18,6 +18,7 @@ def ran(world: World, count: int = 3, **changes: Any) -> World:
 
 
 @pytest.mark.parametrize("line", [None, 2], ids=["of the batch", "of one line"])
+@pytest.mark.fault(43)
 def test_a_refusal_in_words_that_no_text_can_hold_fails_the_items_and_stops_nothing(
     world: World, line: int | None
 ) -> None:

@@ -26,6 +26,7 @@ from batchrun.ledger.lock import pass_lock
 from batchrun.testing_backend import Fault
 
 
+@pytest.mark.fault(40)
 def test_a_pass_that_meets_another_one_gives_way(world: World) -> None:
     world.write(items(3))
     world.submit(send=False)
@@ -96,6 +97,7 @@ def test_two_submits_at_once_wait_for_each_other(world: World) -> None:
     assert len(world.executions()) == 100
 
 
+@pytest.mark.fault(40)
 def test_a_copied_home_sends_nothing(world: World) -> None:
     world.write(items(3))
     world.submit(send=False)
@@ -203,6 +205,7 @@ def test_without_a_key_a_job_is_not_even_read(new_world: NewWorld) -> None:
     assert world.rows("select * from jobs") == []
 
 
+@pytest.mark.fault(35)
 def test_a_newer_schema_is_left_alone(world: World) -> None:
     world.write(items(1))
     world.submit(send=False)
@@ -218,6 +221,7 @@ def test_a_newer_schema_is_left_alone(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database, though long enough to be one" * 100, b"x"])
+@pytest.mark.fault(34)
 def test_what_is_no_database_is_never_replaced(tmp_path: Path, content: bytes) -> None:
     home = Home(tmp_path / ".batchrun")
     home.create()
@@ -229,6 +233,7 @@ def test_what_is_no_database_is_never_replaced(tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("is_empty", [True, False])
+@pytest.mark.fault(34)
 def test_a_ledger_that_is_gone_is_not_begun_anew_beside_what_it_sent(
     world: World, is_empty: bool
 ) -> None:
@@ -251,6 +256,7 @@ def test_there_is_no_ledger_where_nobody_submitted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(56)
 def test_everything_in_the_home_is_private(world: World) -> None:
     world.write(items(1))
     world.submit()

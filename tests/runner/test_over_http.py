@@ -96,6 +96,7 @@ def test_a_job_goes_the_whole_way(
         assert path.is_dir() or KEY.encode() not in path.read_bytes()
 
 
+@pytest.mark.fault(1)
 def test_a_wrong_key_stops_and_says_so(
     tmp_path: Path, clock: Distant, service: BatchService
 ) -> None:

@@ -45,6 +45,7 @@ def cancelled_half_way(world: World) -> None:
     world.service.cancel_batch(remote["id"])
 
 
+@pytest.mark.fault(23)
 def test_an_expired_batch_whose_files_are_shown_late_is_not_bought_again(
     new_world: NewWorld,
 ) -> None:
@@ -57,6 +58,7 @@ def test_an_expired_batch_whose_files_are_shown_late_is_not_bought_again(
     assert set(world.executions().values()) == {1}
 
 
+@pytest.mark.fault(23)
 def test_a_cancelled_batch_whose_files_are_shown_late_is_not_bought_again(
     new_world: NewWorld,
 ) -> None:
@@ -164,6 +166,7 @@ def test_a_failing_call_does_not_touch_what_was_observed_before_it(new_world: Ne
     assert [b["reason"] for b in world.batches()] == [None, "502", "502"]
 
 
+@pytest.mark.fault(21)
 def test_an_unknown_status_is_an_incident_at_once_and_a_problem_after_two_days(
     world: World,
 ) -> None:

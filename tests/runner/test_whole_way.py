@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from runnerkit import World, items
 
 
@@ -23,6 +24,7 @@ def test_results_are_in_the_order_of_the_input(world: World) -> None:
     assert lines[3]["output"] == "Review: text 3"
 
 
+@pytest.mark.fault(42)
 def test_a_nul_in_text_and_answer_comes_out_as_it_went_in(world: World) -> None:
     world.write([{"id": "i0", "text": "before\x00after"}], output={"csv": True})
     world.submit()
