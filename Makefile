@@ -53,6 +53,7 @@ bench: $(DEV)
 
 docs: $(DEV)
 	@$(PY) -m batchrun.ledger.states > docs/state-machine.md
+	@$(PY) tests/faults/faultlist.py > docs/faults.md
 
 clean:
 	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
