@@ -91,7 +91,7 @@ create table request_files (
 create index request_files_fresh on request_files (job) where state = 1;
 
 create table item_rows (
-  id integer primary key,
+  id integer primary key autoincrement, -- it stands in custom_ids: the number of a forgotten item is never given again
   job integer not null,
   key text,
   hash blob,
@@ -185,6 +185,7 @@ create table batch_rows (
   audit_until integer,                -- sweeps look for duplicates until then
   cancel_requested integer not null default 0,
   cancel_sent_at integer,
+  lost_at integer,                    -- given up as lost; its items may have been asked again since
   reason text                         -- why it waits, was rejected or lost
 ) strict;
 create index batches_open on batch_rows (state) where state < 5;
@@ -194,6 +195,7 @@ create table result_files (
   kind integer not null,              -- 0 output, 1 error: spool/results/<batch>-output.jsonl, <batch>-error.jsonl
   remote_file_id text not null,
   bytes integer not null,
+  removed_at integer,                 -- pruned or forgotten: no longer on disk
   primary key (batch, kind)
 ) strict, without rowid;
 
@@ -251,6 +253,44 @@ create table wishes (                 -- what cancel and retry ask of the next p
   arguments text not null,
   done_at integer
 ) strict;
+
+create table forgettings (             -- what `forget` has taken out of the tables; their bytes elsewhere go until done_at
+  id integer primary key,
+  at integer not null,
+  job integer not null references jobs,
+  is_whole integer not null,          -- 1: the whole job, 0: the items in forgotten_items
+  was_stale integer not null,         -- of the job, before
+  done_at integer
+) strict;
+
+create table forgotten_items (        -- numbers only, until the bytes are gone
+  forgetting integer not null references forgettings,
+  item integer not null,
+  primary key (forgetting, item)
+) strict, without rowid;
+
+create table forgotten_batches (      -- batches that carried forgotten items, until the bytes are gone
+  forgetting integer not null references forgettings,
+  batch integer not null references batch_rows,
+  primary key (forgetting, batch)
+) strict, without rowid;
+
+create table remote_leftovers (       -- files at the service that hold what was forgotten, until they are deleted there
+  file_id text primary key,
+  batch integer not null references batch_rows,
+  problem text                        -- why the last try did not delete it
+) strict;
+
+create table forgotten_usage (        -- what the attempts took whose rows were forgotten: counts and money stay
+  batch integer not null references batch_rows,
+  model integer,
+  attempts integer not null,
+  input_tokens integer not null,
+  cached_tokens integer not null,
+  output_tokens integer not null,
+  reasoning_tokens integer not null
+) strict;
+create index forgotten_usage_by_batch on forgotten_usage (batch);
 
 create table accounts (               -- accounts that could see a file or batch of ours, so that a rotated key is accepted once proven
   base_url text not null,

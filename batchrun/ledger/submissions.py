@@ -80,7 +80,11 @@ class Submission:
                 self.job = int(cursor.lastrowid or 0)
             else:
                 self.job = int(row["id"])
-            first = 1 + int(self._ledger.value("select coalesce(max(id), 0) from item_rows"))
+            first = 1 + int(
+                self._ledger.value(
+                    "select coalesce(max(seq), 0) from sqlite_sequence where name = 'item_rows'"
+                )
+            )
             cursor = self._ledger.execute(
                 "insert into submissions (job, state, at, first_item, items_from) values (?, ?, ?, ?, ?)",
                 (self.job, SubmissionState.PREPARING, self._at, first, items_from),
@@ -180,6 +184,10 @@ def sweep_preparing(ledger: Ledger) -> int:
                 (row["job"], row["first_item"]),
             )
             ledger.execute("delete from item_rows where id >= ?", (row["first_item"],))
+            ledger.execute(
+                "update sqlite_sequence set seq = ? where name = 'item_rows'",
+                (row["first_item"] - 1,),
+            )
             ledger.execute("delete from revisions where submission = ?", (row["id"],))
             files += [
                 int(f["id"])

@@ -1,8 +1,4 @@
-"""A batch has ended: read both of its files, in every terminal state, and settle every attempt; or learn that it never ran.
-
-Result files are downloaded beside their final name, checked, renamed, and only then read: a name in the spool means complete bytes, so a
-process that died in between goes on from the spool without the network.
-"""
+"""A batch has ended: read both of its files, in every terminal state, and settle every attempt; or learn that it never ran."""
 
 import json
 import sqlite3
@@ -13,7 +9,6 @@ from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import read_batch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
-from batchrun.ledger.spool import publish, temp_beside
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
@@ -26,9 +21,10 @@ from batchrun.planning.policy import (
 )
 from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
+from batchrun.running.lost import give_up
+from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, was_free
 from batchrun.running.send import cut_smaller, hold, put_off, reject, remove_cut_file
 
-_OUTPUT, _ERROR = 0, 1
 _LINE_DIGITS: Final = 10
 _LOOK_MOST_S: Final = 120  # between two looks for late files
 _MISSING: Final = {
@@ -41,63 +37,35 @@ _MISSING: Final = {
     "cancelled": (Outcome.RELEASED, "cancelled", "the batch was cancelled before this item ran"),
     "failed": (Outcome.FAILED, "lost_result", "the batch failed after it had begun to run"),
 }
-_LOST: Final = (
-    Outcome.FAILED,
-    "lost_result",
-    "the service no longer has the result files of this batch",
-)
+_GONE: Final = "the service no longer has the result files of this batch"
 
 
 def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
     """Settle a batch in state ENDED."""
     remote = read_batch(json.loads(row["remote"]))
-    if remote.status not in TERMINAL_STATUSES or _lacks_files(remote):
+    if remote.status not in TERMINAL_STATUSES or lacks_files(remote):
         looked = _look_again(ctx, row, remote)
         if looked is None:
             return
         remote = looked
-    if remote.status == "failed" and _was_free(remote):
+    if remote.status == "failed" and was_free(remote):
         _failed(ctx, row, remote)
         return
-    ids = {_OUTPUT: remote.output_file_id, _ERROR: remote.error_file_id}
     try:
-        files = [
-            (kind, _fetch(ctx, row, kind, file_id)) for kind, file_id in ids.items() if file_id
-        ]
+        files = fetch_all(ctx, row, remote)
     except NotFound as exc:
         if ctx.clock.now() - row["ended_at"] < LATE_FILES_S:
             put_off(ctx, row, exc)
-            return
-        present = [
-            (kind, path)
-            for kind in ids
-            if (path := ctx.ledger.home.result_file(row["id"], kind)).exists()
-        ]
-        _collect(ctx, row, remote, present, _LOST)
+        else:
+            give_up(ctx, row, _GONE, in_spool(ctx, row))
         return
     except BackendError as exc:
         put_off(ctx, row, exc)
         return
-    _collect(ctx, row, remote, files, _LOST if _lacks_answers(remote) else _MISSING[remote.status])
-
-
-def _fetch(ctx: PassContext, row: sqlite3.Row, kind: int, file_id: str) -> Path:
-    """The spool path of one result file, downloaded if it is not there yet."""
-    path = ctx.ledger.home.result_file(row["id"], kind)
-    if path.exists():
-        return path
-    temp = temp_beside(path)
-    try:
-        size = ctx.backend(row["profile"]).download(file_id, temp)
-        publish(temp, path)
-    finally:
-        temp.unlink(missing_ok=True)
-    with ctx.ledger.transaction():
-        ctx.ledger.execute(
-            "insert or replace into result_files (batch, kind, remote_file_id, bytes) values (?, ?, ?, ?)",
-            (row["id"], kind, file_id, size),
-        )
-    return path
+    if lacks_answers(remote):
+        give_up(ctx, row, _GONE, files)
+    else:
+        _collect(ctx, row, remote, files, _MISSING[remote.status])
 
 
 def _collect(
@@ -128,36 +96,6 @@ def _collect(
     )
 
 
-def _was_free(remote: RemoteBatch) -> bool:
-    """`failed` costs nothing only if nothing can have run."""
-    return (
-        not remote.output_file_id
-        and not remote.error_file_id
-        and not remote.completed_count
-        and not remote.usage_total_tokens
-        and remote.in_progress_at is None
-    )
-
-
-def _lacks_answers(remote: RemoteBatch) -> bool:
-    """Whether there must be answers that no output file is shown for: they were paid, so their items are never released."""
-    if remote.output_file_id:
-        return False
-    return bool(
-        remote.completed_count
-        or (
-            not remote.error_file_id and (remote.usage_total_tokens or remote.status == "completed")
-        )
-    )
-
-
-def _lacks_files(remote: RemoteBatch) -> bool:
-    """Whether a file must exist that is not shown; some services show the ids a little after the end, whatever the end was."""
-    if remote.status == "failed" and _was_free(remote):
-        return False
-    return _lacks_answers(remote) or bool(remote.failed_count and not remote.error_file_id)
-
-
 def _look_again(ctx: PassContext, row: sqlite3.Row, known: RemoteBatch) -> RemoteBatch | None:
     """Ask for a batch that ended without all of its files; None where it must be looked at later.
 
@@ -176,7 +114,7 @@ def _look_again(ctx: PassContext, row: sqlite3.Row, known: RemoteBatch) -> Remot
         put_off(ctx, row, exc)
         return None
     has_ended = remote.status in TERMINAL_STATUSES
-    if has_ended and (is_over or not _lacks_files(remote)):
+    if has_ended and (is_over or not lacks_files(remote)):
         with ctx.ledger.transaction():
             update_batch(ctx.ledger, row["id"], errors=0, **remote_columns(remote))
         return remote
@@ -201,7 +139,10 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     codes = {str(error.get("code") or "") for error in remote.errors}
     text = "; ".join(_told(error) for error in remote.errors[:5]) or "no reason given"
     message = f"the service refused the input file: {text}"
-    if "token_limit_exceeded" in codes:
+    if row["lost_at"] is not None:
+        # Some of its items may have been asked again since: its request file is never sent once more.
+        reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+    elif "token_limit_exceeded" in codes:
         _too_many_tokens(ctx, row, message)
     elif row["fenced_at"] is not None:
         reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
