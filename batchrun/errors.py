@@ -17,47 +17,43 @@
      └─ IllegalTransition     1   a bug in batchrun
 
 The type says whose fault it is. Classes hold the facts as fields; the message is built from them: what happened, where, what to do.
+None is a dataclass: every command loads this file, and `status` would spend more on generating methods than on its query.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class BatchrunError(Exception):
-    """The common base; never raised itself."""
+    """The common base; never raised itself. `message`: what happened, where, what to do."""
 
     exit_code: ClassVar[int] = 1
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
-@dataclass
+    def __str__(self) -> str:
+        return self.message
+
+
 class UsageError(BatchrunError):
     """The command line names something that does not exist or does not fit."""
 
     exit_code: ClassVar[int] = 2
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
 
 
-@dataclass
 class NotFinished(BatchrunError):
     """The job still has open items."""
 
     exit_code: ClassVar[int] = 4
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`."""
 
     path: str
-    line: int | None = None
     what: str
+    line: int | None = None
     fix: str = ""
 
     def __str__(self) -> str:
@@ -66,31 +62,37 @@ class Problem:
         return f"{where}: {self.what}{end}" + (f" {self.fix}" if self.fix else "")
 
 
-@dataclass
 class JobFileError(BatchrunError):
     """All that is wrong with a job file and its data, in the order of the lines."""
 
     exit_code: ClassVar[int] = 5
-    problems: tuple[Problem, ...]
 
-    def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
 
 
-@dataclass
 class BackendError(BatchrunError):
     """What the service did or said; `status` is HTTP's, `code` the service's own word, where there are any."""
 
     exit_code: ClassVar[int] = 6
-    message: str
-    status: int | None = None
-    code: str | None = None
-    param: str | None = None
-    retry_after_s: float | None = None
-    request_id: str | None = None
 
-    def __str__(self) -> str:
-        return self.message
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
 
 
 class Transient(BackendError):
@@ -117,15 +119,10 @@ class WrongAccount(BackendError):
     """The rows in question belong to another base_url, organisation, project or key."""
 
 
-@dataclass
 class LedgerError(BatchrunError):
     """The home, its database or the disk under it."""
 
     exit_code: ClassVar[int] = 7
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class HomeLocked(LedgerError):
@@ -134,27 +131,19 @@ class HomeLocked(LedgerError):
     exit_code: ClassVar[int] = 75
 
 
-@dataclass
 class GuardError(BatchrunError):
     """A guard against asking (and paying) again stopped the submission; nothing was sent."""
 
     exit_code: ClassVar[int] = 8
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
 
 
-@dataclass
 class IllegalTransition(BatchrunError):
     """A transition that the tables in `ledger/states.py` do not have: ours to fix."""
 
-    exit_code: ClassVar[int] = 1
-    state: str
-    event: str
-
-    def __str__(self) -> str:
-        return (
-            f"illegal transition: event {self.event!r} in state {self.state!r}. "
+    def __init__(self, *, state: str, event: str) -> None:
+        super().__init__(
+            f"illegal transition: event {event!r} in state {state!r}. "
             "This is a bug in batchrun: please report it with this message."
         )
+        self.state = state
+        self.event = event

@@ -50,7 +50,9 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = import_module(f"batchrun.cli.{cmd_name}").command
-        gc.enable()
+        if not gc.isenabled():  # as batchrun.cli.main left it
+            gc.freeze()
+            gc.enable()
         return found
 
     def resolve_command(

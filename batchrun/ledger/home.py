@@ -12,16 +12,15 @@
 Finding one: `--home`, else BATCHRUN_HOME, else the nearest `.batchrun` upwards. Only `submit` and `run` create one.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from batchrun.errors import LedgerError, UsageError
 
 HOME_NAME = ".batchrun"
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """Paths of one home; nothing is opened here."""
 
     path: Path

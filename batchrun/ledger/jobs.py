@@ -1,7 +1,6 @@
 """Job rows: finding, owning and archiving them."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
@@ -11,8 +10,7 @@ if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
     from batchrun.model import JobSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
+class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     """One job as the ledger knows it. `paused`: why nothing more is sent, or None."""
 
     id: int

@@ -102,6 +102,26 @@ def test_status_imports_nothing_heavy(desk: Desk, service: object) -> None:
     loaded = imported_by(["status"], desk.folder)
     assert loaded & HEAVY == set()
     assert loaded & {"batchrun.api", "batchrun.config", "batchrun.outputs.rows"} == set()
+    assert loaded & {"json", "logging", "dataclasses", "batchrun.model"} == set()
+
+
+def test_cycles_are_collected_while_a_command_works_but_not_among_its_imports(
+    desk: Desk, service: object
+) -> None:
+    assert desk.call("run", desk.job()).code == 0
+    code = (
+        "import atexit, gc, sys; from batchrun.cli import main; "
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status"],
+        cwd=desk.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True True"
 
 
 @pytest.mark.parametrize(
