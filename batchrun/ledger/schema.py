@@ -277,9 +277,8 @@ create table forgotten_batches (      -- batches that carried forgotten items, u
 
 create table remote_leftovers (       -- files at the service that hold what was forgotten, until they are deleted there
   file_id text primary key,
-  batch integer not null references batch_rows,
-  problem text                        -- why the last try did not delete it
-) strict;
+  batch integer not null references batch_rows
+) strict, without rowid;
 
 create table forgotten_usage (        -- what the attempts took whose rows were forgotten: counts and money stay
   batch integer not null references batch_rows,
@@ -291,6 +290,27 @@ create table forgotten_usage (        -- what the attempts took whose rows were 
   reasoning_tokens integer not null
 ) strict;
 create index forgotten_usage_by_batch on forgotten_usage (batch);
+
+create table ledgers (                -- other ledgers whose batches on the service are this one's: see origins.py
+  id text primary key,                -- as in the metadata of their batches
+  is_former integer not null,         -- 1: this ledger bore the id itself, before it was taken over
+  at integer not null
+) strict;
+
+create table asked_as (               -- custom_ids in recovered batches that this ledger would not have given
+  batch integer not null references batch_rows,
+  item integer not null,
+  custom_id text not null,
+  primary key (batch, item)
+) strict, without rowid;
+
+create table strays (                 -- batches of ours on the service of which some or all requests are no item's here
+  remote_id text primary key,
+  profile text not null,
+  batch integer references batch_rows,  -- the row that settles the rest, or null
+  folder text,                        -- where the answers to those requests are, once they are here
+  at integer not null
+) strict;
 
 create table accounts (               -- accounts that could see a file or batch of ours, so that a rotated key is accepted once proven
   base_url text not null,

@@ -1,13 +1,15 @@
 """Taking over a home that was copied or restored: from now on this one sends, and the original must not.
 
-The ledger gets a new id. What the original may have sent, or may be about to send, keeps its token, so that a sweep still finds it; what was
-only planned or uploaded starts anew under a token of its own, so that nothing of the original can be taken for ours.
+The ledger gets a new id, and remembers the old one: batches that bear it are still its own. What the original may have sent, or may be about
+to send, keeps its token, so that a sweep still finds it; what was only planned or uploaded starts anew under a token of its own, so that
+nothing of the original can be taken for ours.
 """
 
 import json
 
 from batchrun.ledger.batches import move_batch, new_token, update_batch
 from batchrun.ledger.connection import Ledger, mint_identity
+from batchrun.ledger.origins import adopt_ledger
 from batchrun.ledger.states import BatchEvent, BatchState
 
 
@@ -15,6 +17,8 @@ def take_over(ledger: Ledger, at: int) -> int:
     """Make this home the one that sends; returns how many unsent batches got new tokens. Only under the home's lock."""
     renewed = 0
     with ledger.transaction():
+        if former := ledger.meta("ledger"):
+            adopt_ledger(ledger, former, is_former=True, at=at)
         mint_identity(ledger)
         ledger_id = ledger.meta("ledger") or ""
         unsent = (BatchState.PLANNED, BatchState.UPLOADED)

@@ -1,0 +1,52 @@
+"""Where the batches on a service come from: which ledgers' batches are ours, and under which custom_ids they ask.
+
+A ledger that was rebuilt, restored or copied answers for batches that it did not create. Their requests bear item numbers of the ledger that
+did; `asked_as` remembers them, by batch, where they are not the ones that this ledger would have given. So the rule stays what it is: a
+result settles its item by (batch row, custom_id) and by nothing else.
+"""
+
+from collections.abc import Iterable
+
+from batchrun.ledger.connection import Ledger
+
+
+def own_ledgers(ledger: Ledger) -> frozenset[str]:
+    """Ids of the ledgers whose batches this one answers for: its own, those that it bore before, and lost ones that it stands in for."""
+    adopted = {row["id"] for row in ledger.rows("select id from ledgers")}
+    return frozenset({ledger.meta("ledger") or "", *adopted})
+
+
+def former_ledgers(ledger: Ledger) -> frozenset[str]:
+    """Its own id, and those that it bore before it was taken over."""
+    former = {row["id"] for row in ledger.rows("select id from ledgers where is_former = 1")}
+    return frozenset({ledger.meta("ledger") or "", *former})
+
+
+def adopt_ledger(ledger: Ledger, ledger_id: str, *, is_former: bool, at: int) -> None:
+    """From now on this ledger answers for the batches of that one too, inside the caller's transaction."""
+    ledger.execute(
+        "insert or ignore into ledgers (id, is_former, at) values (?, ?, ?)",
+        (ledger_id, is_former, at),
+    )
+
+
+def custom_ids_of(ledger: Ledger, batch: int) -> dict[int, str]:
+    """custom_id by item, of those in this batch that bear another than `requests.custom_id` would give; nearly always none."""
+    return dict(
+        ledger.connection.execute(
+            "select item, custom_id from asked_as where batch = ?", (batch,)
+        ).fetchall()
+    )
+
+
+def record_custom_ids(ledger: Ledger, batch: int, rows: Iterable[tuple[int, str]]) -> None:
+    """Remember (item, custom_id) of a batch, inside the caller's transaction."""
+    ledger.executemany(
+        "insert into asked_as (batch, item, custom_id) values (?, ?, ?)",
+        ((batch, item, custom_id) for item, custom_id in rows),
+    )
+
+
+def is_stray(ledger: Ledger, remote_id: str) -> bool:
+    """Whether `recover` has seen this batch and knows that it settles nothing here."""
+    return bool(ledger.value("select 1 from strays where remote_id = ?", (remote_id,)))

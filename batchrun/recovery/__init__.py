@@ -1,0 +1,12 @@
+"""RECOVER: an empty, older or copied ledger is rebuilt from what the service still holds.
+
+opening.py     a ledger to recover into, where there is none
+scope.py       which batches of a service are ours, and the hold under which nothing is sent meanwhile
+matching.py    requests that were sent -> items that ask the same
+importing.py   a batch of the service -> a batch row with its items in flight, as if this ledger had created it
+unplaced.py    answers that are no item's -> outputs/recovered-<batch>/
+recovering.py  the order of it all
+
+Recovering reads the service and never creates, cancels or deletes anything there. From a batch row on, everything is the normal life of a
+batch: `running` settles it.
+"""

@@ -1,0 +1,262 @@
+"""A batch of the service becomes a batch row here, with its items in flight, as if this ledger had created it.
+
+One transaction takes the row from nothing to CREATED, or to ENDED: at no moment is there a row that a pass might upload or create. What
+follows is the normal life of a batch. Batches are brought in the order of their creation, each settled before the next, so that of several
+answers to one item the last one stands, as it would have.
+"""
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
+from batchrun.ledger.batches import insert_batch, move_batch, remote_columns
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.history import keep_history
+from batchrun.ledger.items import move_items
+from batchrun.ledger.origins import record_custom_ids
+from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent, ItemState
+from batchrun.model import Account
+from batchrun.recovery.matching import read_requests
+from batchrun.requests import line_prefix
+
+_END_KEYS: Final = ("completed_at", "failed_at", "expired_at", "cancelled_at")
+_MATCHED: Final = "select item from matched"
+_BEFORE_CREATED: Final = {
+    BatchState.PLANNED: BatchEvent.UPLOADED,
+    BatchState.UPLOADED: BatchEvent.INTENT,
+    BatchState.CREATING: BatchEvent.CREATED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the row of a batch says of where it is: the account, its token, when its input file was made there, and until when twins of a
+    running one are looked for.
+    """
+
+    account: Account
+    token: str
+    input_file_created_at: int
+    audit_until: int
+
+
+def import_batch(
+    ledger: Ledger,
+    remote: RemoteBatch,
+    origin: Origin,
+    *,
+    job: sqlite3.Row,
+    sent: Path | None,
+    stray_count: int,
+    at: int,
+) -> int:
+    """Make the row of a batch whose requests are `matched` (see `matching.Matcher`); returns its number.
+
+    `sent`: its input file, where it is here. A batch that still runs keeps a copy of those of its requests that are items': should the
+    service refuse it yet, that is what goes again. Raises LedgerError.
+    """
+    first = ledger.row(
+        "select f.model, f.endpoint, min(m.item) as first, max(m.item) as last, count(*) as n from matched m "
+        "join item_rows i on i.id = m.item join request_files f on f.id = i.file"
+    )
+    assert first is not None
+    runs = remote.status not in TERMINAL_STATUSES
+    writer = _copy_requests(ledger, job, first, sent) if runs and sent is not None else None
+    with ledger.transaction():
+        if writer is not None:
+            done = writer.finish(FileState.USED)
+            file, size, checksum = done.id, done.bytes, done.checksum
+        else:
+            file, size, checksum = _no_file(ledger, job["id"], first), 0, ""
+        batch = insert_batch(
+            ledger,
+            job=job["id"],
+            at=at,
+            columns={
+                "profile": job["profile"],
+                "endpoint": remote.raw.get("endpoint") or first["endpoint"],
+                "model": first["model"],
+                "window": remote.raw.get("completion_window") or "24h",
+                "token": origin.token,
+                "request_file": file,
+                "request_count": first["n"],
+                "input_bytes": size,
+                "checksum": checksum,
+                "first_item": first["first"],
+                "last_item": first["last"],
+                "metadata": json.dumps(remote.metadata),
+            },
+        )
+        _assign(ledger, job["id"], batch, at)
+        bring_to_service(ledger, batch, remote, origin, state=BatchState.PLANNED, at=at)
+        if stray_count:
+            ledger.execute(
+                "insert or replace into strays (remote_id, profile, batch, at) values (?, ?, ?, ?)",
+                (remote.id, job["profile"], batch, at),
+            )
+    return batch
+
+
+def bring_to_service(
+    ledger: Ledger,
+    batch: int,
+    remote: RemoteBatch,
+    origin: Origin,
+    *,
+    state: BatchState,
+    at: int,
+) -> None:
+    """Move a row that this ledger believes not created to where the service shows it: CREATED or ENDED. Inside the caller's transaction."""
+    account, created_at = origin.account, min(remote.created_at, at)
+    columns: dict[BatchEvent, dict[str, object]] = {
+        BatchEvent.UPLOADED: {
+            "input_file_created_at": origin.input_file_created_at,
+            "base_url": account.base_url,
+            "organization": account.organization,
+            "project": account.project,
+            "fingerprint": account.fingerprint,
+            "uploads": 1,
+        },
+        BatchEvent.INTENT: {"creates": 1, "intent_at": created_at},
+        BatchEvent.CREATED: {
+            "input_file_id": remote.input_file_id,
+            "created_at": created_at,
+            "next_at": 0,
+            "errors": 0,
+            "audit_until": None if remote.status in TERMINAL_STATUSES else origin.audit_until,
+            "reason": None,
+            **remote_columns(remote),
+        },
+    }
+    while (event := _BEFORE_CREATED.get(state)) is not None:
+        detail = {"remote": remote.id, "recovered": True}
+        state = move_batch(
+            ledger, batch, before=state, event=event, at=at, detail=detail, **columns[event]
+        )
+    if remote.status in TERMINAL_STATUSES:
+        end_batch(ledger, batch, remote, at)
+
+
+def end_batch(ledger: Ledger, batch: int, remote: RemoteBatch, at: int) -> None:
+    """CREATED -> ENDED, at the service's own time: how long files may still be late counts from then. Inside the caller's transaction."""
+    times = [
+        int(value) for key in _END_KEYS if isinstance(value := remote.raw.get(key), int | float)
+    ]
+    move_batch(
+        ledger,
+        batch,
+        before=BatchState.CREATED,
+        event=BatchEvent.ENDED,
+        at=at,
+        detail={"status": remote.status, "recovered": True},
+        ended_at=min(max(times, default=remote.created_at), at),
+        next_at=0,
+        errors=0,
+        misses=0,
+        reason=None,
+        **remote_columns(remote),
+    )
+
+
+def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
+    """The matched items into the batch. Those that have an answer were asked again, else they would not stand in a later batch."""
+    _break_up_fresh(ledger, job)
+    settled = (
+        "select m.item from matched m join item_rows i on i.id = m.item "
+        f"where i.state not in ({int(ItemState.PENDING)}, {int(ItemState.IN_FLIGHT)})"
+    )
+    keep_history(ledger, settled, ())
+    move_items(
+        ledger,
+        job=job,
+        event=ItemEvent.REQUEUED,
+        where=f"id in ({settled})",
+        at=at,
+        sets="batch = null",
+    )
+    ledger.execute(f"delete from queue where item in ({_MATCHED})")
+    # The next sending must bear a number that none before it had, here or in the ledger that sent this one.
+    move_items(
+        ledger,
+        job=job,
+        event=ItemEvent.ASSIGNED,
+        where=f"id in ({_MATCHED}) and state = 0",
+        at=at,
+        batch=batch,
+        sets=f"batch = {batch}, sends = max(sends + 1, (select m.send from matched m where m.item = item_rows.id))",
+    )
+    foreign = ledger.execute(
+        "select m.item, m.custom_id from matched m join item_rows i on i.id = m.item where m.number <> i.id or m.send <> i.sends"
+    ).fetchall()
+    record_custom_ids(ledger, batch, foreign)
+
+
+def _break_up_fresh(ledger: Ledger, job: int) -> None:
+    """Fresh request files of which items were sent already are never sent whole; what else is in them waits in the queue."""
+    fresh = (
+        "select distinct f.id from matched m join item_rows i on i.id = m.item "
+        f"join request_files f on f.id = i.file where f.state = {int(FileState.FRESH)}"
+    )
+    for (file,) in ledger.execute(fresh).fetchall():
+        ledger.execute(
+            "insert or ignore into queue (item, job, not_before) select i.id, ?1, 0 from request_files f "
+            "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id and i.state = 0 where f.id = ?2",
+            (job, file),
+        )
+        ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
+
+
+def _copy_requests(
+    ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, sent: Path
+) -> RequestFileWriter:
+    """Those of the requests that are items', as they were sent. Swept with its row if we die before it is finished."""
+    with ledger.transaction():
+        writer = RequestFileWriter(
+            ledger,
+            job=job["id"],
+            submission=None,
+            kind=FileKind.CUT,
+            endpoint=source["endpoint"],
+            model=source["model"],
+        )
+    try:
+        with sent.open("rb") as file:
+            for request in read_requests(sent):
+                item = ledger.value(
+                    "select item from matched where custom_id = ?", (request.custom_id,)
+                )
+                if item is not None:
+                    file.seek(request.offset - len(line_prefix(request.custom_id)))
+                    writer.append(
+                        file.readline(), count=1, inputs=1, first_item=item, last_item=item
+                    )
+        writer.close()
+    except BaseException:
+        with contextlib.suppress(OSError):
+            writer.abandon()
+        raise
+    return writer
+
+
+def _no_file(ledger: Ledger, job: int, source: sqlite3.Row) -> int:
+    """The row of a request file that is not here and not needed: everything in it has ended."""
+    cursor = ledger.execute(
+        "insert into request_files (job, kind, state, endpoint, model, request_count, first_item, last_item) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            job,
+            FileKind.CUT,
+            FileState.REMOVED,
+            source["endpoint"],
+            source["model"],
+            source["n"],
+            source["first"],
+            source["last"],
+        ),
+    )
+    return int(cursor.lastrowid or 0)

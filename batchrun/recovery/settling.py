@@ -1,0 +1,319 @@
+"""One batch of the service after the other: known, brought here and settled, or left as what it is.
+
+Everything asks the same of a batch: may its items be asked again? Only when it is settled, never ran, or holds no item of ours. What cannot be
+told yet is WAITING, and keeps the profile on hold.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
+from batchrun.errors import Refused
+from batchrun.ledger.origins import custom_ids_of, former_ledgers
+from batchrun.ledger.spool import publish, temp_beside
+from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.classify import Outcome
+from batchrun.recovery.found import Became, FoundBatch
+from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
+from batchrun.recovery.matching import Matched, Matcher, SentRequest, parts_of, read_requests
+from batchrun.recovery.scope import JOB_KEY, LEDGER_KEY, TOKEN_KEY
+from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
+from batchrun.requests import custom_id
+from batchrun.running.context import PassContext
+from batchrun.running.ended import settle_ended
+from batchrun.running.results import ERROR, OUTPUT, in_spool, was_free
+from batchrun.running.send import reject, remove_cut_file
+
+_NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
+_ASKED_ELSEWHERE: Final = "its requests were sent in other batches, which the service has"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """The recovery of one profile. `jobs`: job rows by the name in the metadata of their batches; `ours`: ids of ledgers; `chosen`: of
+    several batches with one token the one that counts, by token.
+    """
+
+    ctx: PassContext
+    profile: str
+    matcher: Matcher
+    jobs: Mapping[str, sqlite3.Row]
+    ours: frozenset[str]
+    chosen: Mapping[str, RemoteBatch]
+
+    def settle(self, remote: RemoteBatch) -> FoundBatch:
+        """Do what is to be done with a batch; the caller brings them in the order of their creation. Raises BackendError, LedgerError."""
+        row = self._row_of(remote)
+        if row is not None and row["remote_id"] in {None, remote.id}:
+            return self._advance(row, remote)
+        if row is None and remote.metadata.get(LEDGER_KEY) not in self.ours:
+            return self._found(remote, Became.FOREIGN)
+        if remote.status == "failed" and was_free(remote):
+            self._note_stray(remote, None)
+            return self._found(remote, Became.NEVER_RAN)
+        token = remote.metadata.get(TOKEN_KEY, "")
+        if row is not None or self.chosen[token].id != remote.id:
+            return self._keep_answers(remote, note="a second batch of one intent")
+        job = self.jobs.get(remote.metadata.get(JOB_KEY, ""))
+        if job is None:
+            return self._keep_answers(remote, note="its job is in none of the job files")
+        return self._bring(remote, job)
+
+    # -- batches that the ledger knows ----------------------------------------------------------------------------------------
+
+    def _row_of(self, remote: RemoteBatch) -> sqlite3.Row | None:
+        ledger = self.ctx.ledger
+        return ledger.row(
+            "select * from batch_rows where remote_id = ?", (remote.id,)
+        ) or ledger.row(
+            "select * from batch_rows where token = ?1 or (remote_id is null and input_file_id = ?2)",
+            (remote.metadata.get(TOKEN_KEY), remote.input_file_id),
+        )
+
+    def _advance(self, row: sqlite3.Row, remote: RemoteBatch) -> FoundBatch:
+        state, at = BatchState(row["state"]), self.ctx.clock.now()
+        if state in FINAL_BATCH_STATES:
+            return self._file_unplaced(row, remote, Became.KNOWN)
+        has_ended = remote.status in TERMINAL_STATUSES
+        if state in {*_NOT_CREATED, BatchState.CREATING}:
+            if remote.status == "failed" and was_free(remote):
+                return self._found(remote, Became.NEVER_RAN, row["id"])
+            with self.ctx.ledger.transaction():
+                bring_to_service(
+                    self.ctx.ledger, row["id"], remote, self._origin(remote), state=state, at=at
+                )
+        elif state is BatchState.CREATED and has_ended:
+            with self.ctx.ledger.transaction():
+                end_batch(self.ctx.ledger, row["id"], remote, at)
+        return self._settle_row(row["id"], remote, items=row["request_count"])
+
+    def _settle_row(self, batch: int, remote: RemoteBatch, *, items: int) -> FoundBatch:
+        """Collect a batch row that has ended; one that runs on is left to the passes to come."""
+        row = self._row(batch)
+        if row["state"] == BatchState.CREATED:
+            return self._found(remote, Became.IN_FLIGHT, batch, items=items)
+        settle_ended(self.ctx, row)
+        row = self._row(batch)
+        if BatchState(row["state"]) not in FINAL_BATCH_STATES:
+            return self._found(remote, Became.WAITING, batch, items=items, note=row["reason"])
+        return self._file_unplaced(row, remote, Became.COLLECTED, items=items)
+
+    def _file_unplaced(
+        self, row: sqlite3.Row, remote: RemoteBatch, became: Became, *, items: int = 0
+    ) -> FoundBatch:
+        """Put the answers of a settled batch that are no item's where people find them, once."""
+        ledger, folder, count = self.ctx.ledger, None, 0
+        note = row["reason"] if row["state"] == BatchState.LOST else None
+        stray = ledger.row("select * from strays where remote_id = ?", (remote.id,))
+        if stray is not None and stray["folder"] is None:
+            folder, count = write_unplaced(
+                ledger.home,
+                remote.id,
+                row["endpoint"],
+                in_spool(self.ctx, row),
+                self._placed(row["id"]),
+            )
+            if folder is None:
+                with ledger.transaction():
+                    ledger.execute("delete from strays where remote_id = ?", (remote.id,))
+            else:
+                self._note_stray(remote, folder, row["id"])
+        return self._found(
+            remote, became, row["id"], items=items, unplaced=count, folder=folder, note=note
+        )
+
+    def _placed(self, batch: int) -> set[str]:
+        """The custom_ids of a settled batch that were items'."""
+        ledger = self.ctx.ledger
+        recorded = custom_ids_of(ledger, batch)
+        rows = ledger.connection.execute(
+            "select r.item, r.send, i.key from (select item, send from result_rows where batch = ?1 "
+            "union all select item, send from history where batch = ?1) r join item_rows i on i.id = r.item",
+            (batch,),
+        )
+        return {recorded.get(item) or custom_id(item, send, key) for item, send, key in rows}
+
+    # -- batches that it does not know ----------------------------------------------------------------------------------------
+
+    def _bring(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
+        ended = remote.status in TERMINAL_STATUSES
+        with self._downloaded(remote.input_file_id) as sent:
+            if sent is not None:
+                self.matcher.load(read_requests(sent))
+                self._release_overlapping(job["id"], remote)
+                matched = self.matcher.match(job["id"], by_bytes=True)
+                if not matched.items:
+                    return self._keep_answers(remote, note="its job asks none of its requests now")
+                batch = self._import(remote, job, matched, sent)
+            elif not ended:
+                note = "it runs, and its input file is gone: which items it asks is known when it has ended"
+                return self._found(remote, Became.WAITING, note=note)
+            else:
+                return self._bring_by_answers(remote, job)
+        return self._settle_row(batch, remote, items=matched.items)
+
+    def _bring_by_answers(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
+        """The input file is gone: the answers' own custom_ids tell whose they are."""
+        with self._result_files(remote) as files:
+            if not files:
+                return self._nothing_left(remote)
+            ids = custom_ids_in(files, _endpoint(remote))
+            self.matcher.load(
+                SentRequest(identifier, *parts, None)
+                for identifier in ids
+                if (parts := parts_of(identifier)) is not None
+            )
+            matched = self.matcher.match(job["id"], by_bytes=False)
+            if not matched.items:
+                return self._keep_answers(
+                    remote, note="its input file is gone, and no answer is any item's by its id"
+                )
+            batch = self._import(remote, job, matched, None)
+            for kind, path in files:
+                publish(path, self.ctx.ledger.home.result_file(batch, kind))
+        return self._settle_row(batch, remote, items=matched.items)
+
+    def _import(
+        self, remote: RemoteBatch, job: sqlite3.Row, matched: Matched, sent: Path | None
+    ) -> int:
+        return import_batch(
+            self.ctx.ledger,
+            remote,
+            self._origin(remote),
+            job=job,
+            sent=sent,
+            stray_count=matched.others,
+            at=self.ctx.clock.now(),
+        )
+
+    def _release_overlapping(self, job: int, remote: RemoteBatch) -> None:
+        """Batches that an older ledger still means to send, of items that were sent in this one since."""
+        states: tuple[BatchState, ...] = _NOT_CREATED
+        if remote.metadata.get(LEDGER_KEY) in former_ledgers(self.ctx.ledger):
+            # It is this ledger's own later life that found the creation dead; another ledger knows nothing of it.
+            states = (*states, BatchState.CREATING)
+        for row in self.matcher.overlapping(job, states=states):
+            if row["token"] not in self.chosen:
+                reject(self.ctx, row, _ASKED_ELSEWHERE, outcome=Outcome.RELEASED, cause="rejected")
+                remove_cut_file(self.ctx, row)
+
+    def _keep_answers(self, remote: RemoteBatch, *, note: str) -> FoundBatch:
+        """None of its requests is an item's here: its answers go to a folder of their own."""
+        stray = self.ctx.ledger.row("select folder from strays where remote_id = ?", (remote.id,))
+        known = None if stray is None or stray["folder"] is None else Path(stray["folder"])
+        if known is not None and known.is_dir():
+            return self._found(remote, Became.UNCLAIMED, folder=known, note=note)
+        if remote.status not in TERMINAL_STATUSES:
+            self._note_stray(remote, None)
+            note += "; it runs on: its answers are kept when recover is run after its end"
+            return self._found(remote, Became.UNCLAIMED, note=note)
+        with self._result_files(remote) as files:
+            if not files:
+                return self._nothing_left(remote)
+            folder, count = write_unplaced(
+                self.ctx.ledger.home, remote.id, _endpoint(remote), files, ()
+            )
+        self._note_stray(remote, folder)
+        return self._found(remote, Became.UNCLAIMED, unplaced=count, folder=folder, note=note)
+
+    def _nothing_left(self, remote: RemoteBatch) -> FoundBatch:
+        self._note_stray(remote, None)
+        answered = remote.completed_count + remote.failed_count
+        if not answered:
+            return self._found(remote, Became.NEVER_RAN, note="nothing of it was answered")
+        note = (
+            f"the service no longer has its {answered:,} answers, nor what was asked: its items count as never sent, "
+            "and asking them again is paying again"
+        )
+        return self._found(remote, Became.GONE, note=note)
+
+    # -- the service ------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _result_files(self, remote: RemoteBatch) -> Iterator[list[tuple[int, Path]]]:
+        ids = ((OUTPUT, remote.output_file_id), (ERROR, remote.error_file_id))
+        with contextlib.ExitStack() as stack:
+            paths = [(kind, stack.enter_context(self._downloaded(name))) for kind, name in ids]
+            yield [(kind, path) for kind, path in paths if path is not None]
+
+    @contextlib.contextmanager
+    def _downloaded(self, file_id: str | None) -> Iterator[Path | None]:
+        """A file of the service for this block; None where it refuses to give it out any more."""
+        if file_id is None:
+            yield None
+            return
+        temp = temp_beside(self.ctx.ledger.home.results / "recovered")
+        try:
+            try:
+                self.ctx.backend(self.profile).download(file_id, temp)
+            except Refused:
+                yield None
+            else:
+                yield temp
+        finally:
+            temp.unlink(missing_ok=True)
+
+    def _origin(self, remote: RemoteBatch) -> Origin:
+        traits = self.ctx.backend(self.profile).traits
+        return Origin(
+            account=self.ctx.accounts[self.profile],
+            token=remote.metadata.get(TOKEN_KEY, ""),
+            input_file_created_at=remote.created_at,
+            audit_until=self.ctx.clock.now() + 2 * (traits.settle_s + traits.second_settle_s),
+        )
+
+    # -- the ledger -------------------------------------------------------------------------------------------------------------
+
+    def _row(self, batch: int) -> sqlite3.Row:
+        row = self.ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
+        assert row is not None
+        return row
+
+    def _note_stray(
+        self, remote: RemoteBatch, folder: Path | None, batch: int | None = None
+    ) -> None:
+        with self.ctx.ledger.transaction():
+            self.ctx.ledger.execute(
+                "insert or replace into strays (remote_id, profile, batch, folder, at) values (?, ?, ?, ?, ?)",
+                (
+                    remote.id,
+                    self.profile,
+                    batch,
+                    None if folder is None else str(folder),
+                    self.ctx.clock.now(),
+                ),
+            )
+
+    def _found(
+        self,
+        remote: RemoteBatch,
+        became: Became,
+        batch: int | None = None,
+        *,
+        items: int = 0,
+        unplaced: int = 0,
+        folder: Path | None = None,
+        note: str | None = None,
+    ) -> FoundBatch:
+        return FoundBatch(
+            remote_id=remote.id,
+            profile=self.profile,
+            job=remote.metadata.get(JOB_KEY),
+            ledger=remote.metadata.get(LEDGER_KEY),
+            status=remote.status,
+            became=became,
+            batch=batch,
+            items=items,
+            unplaced=unplaced,
+            folder=None if folder is None else str(folder),
+            note=note,
+        )
+
+
+def _endpoint(remote: RemoteBatch) -> str:
+    endpoint = remote.raw.get("endpoint")
+    return endpoint if isinstance(endpoint, str) else ""
