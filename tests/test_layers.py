@@ -34,7 +34,9 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.backends", "batchrun.requests"),
     ("batchrun.ledger",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
-    ("batchrun.running", "batchrun.submitting"),
+    ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
+    ("batchrun.keeping",),
+    ("batchrun.recovery",),
     ("batchrun.api",),
     ("batchrun.cli",),
     ("batchrun.testing", "batchrun.testing_backend", "batchrun.__main__"),
@@ -50,8 +52,8 @@ OWNERS: Final = {
     "filelock": "batchrun.ledger.lock batchrun.service*",
     "click": "batchrun.cli*",
     "rich": "batchrun.cli*",
-    "starlette": "batchrun.service.http",
-    "uvicorn": "batchrun.service.running",
+    "starlette": "batchrun.service.http batchrun.service.running",  # the latter names a type
+    "uvicorn": "batchrun.service.running batchrun.service.faults.connections",
     "xllamacpp": "batchrun.service.llama*",
     "time": "batchrun.clock batchrun.cli.invocation",  # the latter only turns log lines to UTC
 }
@@ -74,8 +76,10 @@ MAY_READ_ENVIRONMENT: Final = "batchrun.cli.* batchrun.service.llama.child"
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
-    "batchrun.ledger.* batchrun.running.collect batchrun.running.ended batchrun.running.form "
+    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form "
+    "batchrun.recovery.opening batchrun.recovery.matching batchrun.recovery.importing batchrun.recovery.unplaced "
     "batchrun.outputs.disk batchrun.outputs.itemfiles batchrun.outputs.fields batchrun.outputs.evidence "
+    "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
     "batchrun.endpoints.generate"  # a script for developers
 )
 NEVER_TOUCH_FILES: Final = ("batchrun.ledger.states",)

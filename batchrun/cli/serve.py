@@ -35,6 +35,11 @@ KEY_VARIABLE = "BATCHRUN_SERVE_KEY"
 @click.option("--model", metavar="FILE.gguf", help="Answer with this model.")
 @click.option("--script", metavar="FILE", help="Answer from a script of rules instead of a model.")
 @click.option(
+    "--faults",
+    metavar="FILE",
+    help="Let go wrong what this fault script says (TOML or JSON), to rehearse a bad night.",
+)
+@click.option(
     "--api-key-env",
     metavar="NAME",
     default=KEY_VARIABLE,
@@ -52,6 +57,7 @@ def command(
     data: str,
     model: str | None,
     script: str | None,
+    faults: str | None,
     api_key_env: str,
     allow_remote: bool,
 ) -> int:
@@ -70,7 +76,10 @@ def command(
             f"no key: set {api_key_env} to any text that clients will send as their API key."
         )
     _require_packages()
+    from batchrun.service.faults.script import read_faults
     from batchrun.service.running import serve
+
+    faulty = None if faults is None else read_faults(Path(faults))
 
     def announce(base_url: str) -> None:
         if invocation.is_json:
@@ -87,6 +96,7 @@ def command(
         api_key=key,
         allow_remote=allow_remote,
         clock=invocation.clock,
+        script=faulty,
         announce=announce,
     )
     return 0

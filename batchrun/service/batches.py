@@ -184,6 +184,10 @@ class Batches:
         """All batches that have not ended, oldest first."""
         return self._select(f"{_LIVE} ORDER BY seq", ())
 
+    def all(self) -> list[Batch]:
+        """Every batch, oldest first."""
+        return self._select("true ORDER BY seq", ())
+
     def queued_tokens(self, *, besides: Batch) -> int:
         """Estimated prompt tokens of all other batches that passed validation and have not ended."""
         (row,) = self._store.rows(

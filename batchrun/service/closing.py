@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from batchrun.clock import Clock
 from batchrun.service.batches import Batch, Batches, move
 from batchrun.service.bodies import ident_of
+from batchrun.service.course import Course
 from batchrun.service.files import insert_file
 from batchrun.service.inputs import read_custom_ids
 from batchrun.service.lifecycle import Status
@@ -29,11 +30,14 @@ class _Written:
 class Closer:
     """Ends batches. Only the holder of the work lock may call it, with no line of the batch in flight."""
 
-    def __init__(self, store: Store, batches: Batches, clock: Clock, options: Options) -> None:
+    def __init__(
+        self, store: Store, batches: Batches, clock: Clock, options: Options, course: Course
+    ) -> None:
         self._store = store
         self._batches = batches
         self._clock = clock
         self._options = options
+        self._course = course
 
     def close(self, batch: Batch, status: Status) -> bool:
         """Write both files (none for a kind without lines) and enter the final status; False if the batch has moved on meanwhile."""
@@ -64,6 +68,7 @@ class Closer:
         return True
 
     def _write(self, batch: Batch, kind: str, lines: Iterator[bytes]) -> _Written | None:
+        lines = self._course.lines(batch, kind, lines)
         first = next(lines, None)
         if first is None:
             return None

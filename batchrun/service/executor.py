@@ -7,15 +7,18 @@ is no daemon here.
 
 import logging
 import threading
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 import msgspec
 
 from batchrun.clock import Clock
-from batchrun.model import Limits
+from batchrun.model import JsonObject, Limits
 from batchrun.service.answering import Answering
 from batchrun.service.batches import Batch, Batches
 from batchrun.service.closing import Closer
+from batchrun.service.course import Course
 from batchrun.service.files import Files
 from batchrun.service.inputs import Line, read_lines
 from batchrun.service.lifecycle import ENDED, Status
@@ -42,6 +45,7 @@ class Executor:
         clock: Clock,
         limits: Limits,
         options: Options,
+        course: Course,
     ) -> None:
         self._store = store
         self._files = files
@@ -50,7 +54,8 @@ class Executor:
         self._clock = clock
         self._limits = limits
         self._options = options
-        self._closer = Closer(store, batches, clock, options)
+        self._course = course
+        self._closer = Closer(store, batches, clock, options, course)
         # Where reading goes on in the input of a batch: (line, offset), before which every line is finished.
         self._positions: dict[int, tuple[int, int]] = {}
         self.changed = (
@@ -83,7 +88,10 @@ class Executor:
 
     def _next_move(self, batch: Batch) -> bool | None:
         """Make one move; None if none is due, False if another had been made meanwhile (by a cancel)."""
-        now, options = self._clock.now(), self._options
+        if batch.status in ENDED:
+            return None
+        # A stall is a later now, for everything that is due by the time.
+        now, options = self._clock.now() - self._course.stall_s(batch), self._options
         match batch.status:
             case Status.VALIDATING if now >= batch.created_at + options.validating_s:
                 return self._validate(batch)
@@ -99,6 +107,9 @@ class Executor:
                 return None
 
     def _validate(self, batch: Batch) -> bool:
+        refusal = self._course.refusal(batch)
+        if refusal is not None:
+            return self._fail(batch, refusal)
         try:
             size = self._files.get(batch.input_file_id)["bytes"]
         except ServiceError:
@@ -131,8 +142,8 @@ class Executor:
             prompt_tokens=checked.prompt_tokens,
         )
 
-    def _fail(self, batch: Batch, problems: list[dict[str, object]]) -> bool:
-        errors = msgspec.json.encode(problems).decode()
+    def _fail(self, batch: Batch, problems: Sequence[JsonObject]) -> bool:
+        errors = msgspec.json.encode(problems).decode() if problems else None
         return self._batches.move(batch, Status.FAILED, errors=errors)
 
     def _has_due_line(self, batch: Batch) -> bool:
@@ -150,7 +161,8 @@ class Executor:
 
         Nothing is in flight afterwards, also after Ctrl-C or a broken responder: what was answered is recorded first.
         """
-        stop_at = min(stop_at, batch.expires_at, self._clock.now() + self._options.slice_s)
+        expires_at = batch.expires_at + self._course.stall_s(batch)
+        stop_at = min(stop_at, expires_at, self._clock.now() + self._options.slice_s)
         width = self._answering.width
         in_flight: dict[Future[Reply], Line] = {}
         failures: list[BaseException] = []
@@ -167,9 +179,7 @@ class Executor:
                     if failures or not self._may_take(batch, line, stop_at=stop_at):
                         first, offset = line.number, line.offset
                         break
-                    answer = pool.submit(
-                        self._answering.answer, line.url, line.body, custom_id=line.custom_id
-                    )
+                    answer = pool.submit(self._answer, batch, line)
                     in_flight[answer] = line
             finally:
                 while in_flight:
@@ -177,6 +187,10 @@ class Executor:
         if failures:
             raise failures[0]
         self._positions[batch.seq] = (first, offset)
+
+    def _answer(self, batch: Batch, line: Line) -> Reply:
+        ask = partial(self._answering.answer, line.url, line.body, custom_id=line.custom_id)
+        return self._course.answered(batch, line.custom_id, ask)
 
     def _may_take(self, batch: Batch, line: Line, *, stop_at: float) -> bool:
         now = self._clock.now()

@@ -5,8 +5,9 @@ the service is blocking, this layer is not.
 """
 
 import hmac
+import ipaddress
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from functools import partial
 from typing import BinaryIO
@@ -35,10 +36,21 @@ _FORM_OVERHEAD_BYTES = 1_000_000  # boundaries and fields around an uploaded fil
 _CHUNK_BYTES = 256 * 1024
 
 
-def create_app(service: BatchService, api_key: str) -> ASGIApp:
-    """The ASGI application: `/v1/files`, `/v1/batches`, `/v1/models` and the synchronous endpoints, for bearers of `api_key`."""
+def create_app(
+    service: BatchService,
+    api_key: str,
+    *,
+    more_keys: Iterable[str] = (),
+    layer: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+) -> ASGIApp:
+    """The ASGI application: `/v1/files`, `/v1/batches`, `/v1/models` and the synchronous endpoints, for bearers of `api_key`.
+
+    `more_keys` are accepted too. `layer` is put between the check of the key and everything else. `GET /truth` shows what was really
+    executed and billed (`BatchService.truth`), to callers on this machine only.
+    """
     front = _Front(service)
     routes = [
+        Route("/truth", front.truth),
         Route("/v1/files", front.create_file, methods=["POST"]),
         Route("/v1/files", front.list_files),
         Route("/v1/files/{id}", front.get_file),
@@ -61,7 +73,7 @@ def create_app(service: BatchService, api_key: str) -> ASGIApp:
             Exception: _broken,
         },
     )
-    return _Gate(app, service, api_key)
+    return _Gate(layer(app), service, (api_key, *more_keys))
 
 
 class _Front:
@@ -69,6 +81,11 @@ class _Front:
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
+
+    async def truth(self, request: Request) -> Response:
+        if request.client is None or not ipaddress.ip_address(request.client.host).is_loopback:
+            raise HTTPException(404)
+        return await _json(self._service.truth)
 
     async def create_file(self, request: Request) -> Response:
         async with request.form(max_files=1, max_fields=16) as form:
@@ -149,10 +166,10 @@ class _Front:
 class _Gate:
     """Before and after every call: the key, the size of the body, `Date` by the service's clock, and a request id."""
 
-    def __init__(self, app: ASGIApp, service: BatchService, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, service: BatchService, keys: Iterable[str]) -> None:
         self._app = app
         self._service = service
-        self._bearer = f"Bearer {api_key}".encode()
+        self._bearers = [f"Bearer {key}".encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -187,7 +204,7 @@ class _Gate:
 
     def _refusal(self, headers: dict[bytes, bytes], limit: int) -> ServiceError | None:
         bearer = headers.get(b"authorization", b"")
-        if not hmac.compare_digest(bearer, self._bearer):
+        if not any(hmac.compare_digest(bearer, known) for known in self._bearers):
             what = "Incorrect API key provided." if bearer else "You didn't provide an API key."
             return ServiceError(status=401, message=what, code="invalid_api_key")
         length = headers.get(b"content-length", b"0")

@@ -11,12 +11,22 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchrun.clock import Clock, SystemClock
 from batchrun.errors import BatchrunError, UsageError
+from batchrun.service.faults.connections import Connections
+from batchrun.service.faults.script import FaultScript
+from batchrun.service.faults.service import FaultyService
+from batchrun.service.faults.wire import FaultyWire
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Responder
 from batchrun.service.service import BatchService
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from starlette.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +52,11 @@ def running(
     """
     import uvicorn
 
-    from batchrun.service.http import create_app
-
+    app, protocol = _front(service, api_key)
     with _listening(host, port) as listener:
         config = uvicorn.Config(
-            create_app(service, api_key),
+            app,
+            http=protocol,
             log_config=None,
             access_log=False,
             date_header=False,  # ours tells the service's clock
@@ -89,9 +99,12 @@ def serve(
     allow_remote: bool = False,
     clock: Clock | None = None,
     options: Options | None = None,
+    script: FaultScript | None = None,
     announce: Callable[[str], None] = logger.info,
 ) -> None:
     """Serve from the main thread until SIGINT or SIGTERM, then end what is in flight; `announce` is told the base_url.
+
+    `script`: what goes wrong on purpose.
 
     Raises UsageError for a host that other machines can reach, unless `allow_remote`, and for an empty key.
     """
@@ -101,7 +114,7 @@ def serve(
         raise UsageError(
             f"host {host!r} can be reached from other machines. Give --allow-remote if that is meant, or serve on 127.0.0.1."
         )
-    service = BatchService(data, responder, clock or SystemClock(), options=options)
+    service = _service(data, responder, clock or SystemClock(), options, script)
     stopping = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
     try:
@@ -112,6 +125,34 @@ def serve(
     finally:
         signal.signal(signal.SIGTERM, previous)
         service.close()
+
+
+def _service(
+    data: Path,
+    responder: Responder,
+    clock: Clock,
+    options: Options | None,
+    script: FaultScript | None,
+) -> BatchService:
+    if script is None:
+        return BatchService(data, responder, clock, options=options)
+    return FaultyService(data, responder, clock, script=script, options=options)
+
+
+def _front(service: BatchService, api_key: str) -> "tuple[ASGIApp, type[asyncio.Protocol] | str]":
+    """The application, and the HTTP server's protocol under it: a fault script has a hand in both."""
+    from batchrun.service.http import create_app
+
+    if not isinstance(service, FaultyService):
+        return create_app(service, api_key), "auto"
+    connections = Connections()
+    app = create_app(
+        service,
+        api_key,
+        more_keys=service.decider.script.keys,
+        layer=lambda app: FaultyWire(app, service, connections),
+    )
+    return app, connections.protocol()
 
 
 def _work_until(service: BatchService, stopping: threading.Event) -> None:

@@ -15,6 +15,7 @@ from batchrun.service import checks
 from batchrun.service.answering import Answering
 from batchrun.service.batches import Batches
 from batchrun.service.bodies import model_of
+from batchrun.service.course import Course
 from batchrun.service.executor import Executor
 from batchrun.service.files import Files
 from batchrun.service.options import Options
@@ -37,6 +38,7 @@ class BatchService:
         *,
         limits: Limits | None = None,
         options: Options | None = None,
+        course: Course | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.options = options or Options()
@@ -53,6 +55,7 @@ class BatchService:
             clock=clock,
             limits=self.limits,
             options=self.options,
+            course=course or Course(),
         )
         self._work_lock = threading.Lock()
         self._something_to_do = threading.Event()
@@ -160,6 +163,16 @@ class BatchService:
     def charges(self) -> Iterator[tuple[str, int]]:
         """(custom_id, how often it was executed) over all batches, whatever became of them."""
         return self._batches.charges()
+
+    def truth(self) -> JsonObject:
+        """Every batch as it really is, oldest first, with its usage, and how often each custom_id was executed.
+
+        `{"batches": [...], "charges": {custom_id: times}}`: what was billed, whatever a client was told of it.
+        """
+        return {
+            "batches": [batch.to_json() for batch in self._batches.all()],
+            "charges": dict(self.charges()),
+        }
 
     def close(self) -> None:
         """Let the responder and the database go, after the work under way. Idempotent."""

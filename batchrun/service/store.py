@@ -81,6 +81,22 @@ CREATE TABLE finished (
   answer BLOB,  -- the line of that file; NULL once the file is written
   UNIQUE (batch, line)  -- no line of a batch is executed twice
 ) STRICT;
+
+-- What a fault script has done so far (faults/memory.py); empty without one.
+CREATE TABLE fault_night (began_at INTEGER NOT NULL) STRICT;
+
+CREATE TABLE fault_counts (
+  fault TEXT PRIMARY KEY,
+  matched INTEGER NOT NULL,
+  fired INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE postponed (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  due_at INTEGER NOT NULL,
+  call TEXT NOT NULL,
+  arguments TEXT NOT NULL  -- JSON
+) STRICT;
 """
 
 
@@ -197,6 +213,17 @@ class Store:
         """Remove the bytes of a file whose row is marked deleted."""
         with _readable_errors(self.data):
             (self._files / file_id).unlink(missing_ok=True)
+
+    def wipe_free_space(self) -> None:
+        """Write the database anew without what was deleted from it, and empty its WAL. Raises LedgerError while another process reads."""
+        with self._lock, _readable_errors(self.data):
+            self._connection.execute("VACUUM")
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise LedgerError(
+                f"{self.data / 'service.db'}-wal: still holds what was deleted, because another process reads the database. "
+                "End it, and run the same command again."
+            )
 
     def _drop_abandoned(self) -> None:
         # What a killed process left: parts, and whole files without a row. Their age is told by the file system's own clock, which a

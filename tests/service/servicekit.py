@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchrun.model import JsonObject, Limits
+from batchrun.service.faults.fault import Fault
+from batchrun.service.faults.script import FaultScript
+from batchrun.service.faults.service import FaultyService
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Responder
 from batchrun.service.responders.script import Rule
@@ -43,6 +46,7 @@ class Desk:
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
     responder: Responder | None = None
+    faults: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.service = self.open()
@@ -50,6 +54,15 @@ class Desk:
     def open(self) -> BatchService:
         """A service over the same folder."""
         responder = self.responder or ScriptedResponder(self.script, clock=self.clock)
+        if self.faults:
+            return FaultyService(
+                self.data,
+                responder,
+                self.clock,
+                script=FaultScript(self.faults),
+                limits=self.limits,
+                options=self.options,
+            )
         return BatchService(
             self.data, responder, self.clock, limits=self.limits, options=self.options
         )

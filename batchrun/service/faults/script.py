@@ -1,0 +1,144 @@
+"""A fault script: read from a TOML or JSON file, checked whole, with the line and key of whatever is wrong.
+
+    seed = 7                      # of the probabilities; another seed is another night
+
+    [[fault]]
+    at = "POST /batches"
+    what = "drop"                 # the batch exists, and nobody learns it
+    calls = 1
+
+The same in JSON: `{"seed": 7, "fault": [{"at": "POST /batches", "what": "drop", "calls": 1}]}`.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from batchrun.errors import UsageError
+from batchrun.model import Json
+from batchrun.service.faults.fault import Fault
+from batchrun.service.faults.positions import line_in_json, line_in_toml
+from batchrun.service.faults.words import Moment, What
+
+_PLACE: Final = re.compile(r" - at `\$(?:\.fault\[(\d+)\])?(?:\.(\w+))?[^`]*`$")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`")
+_LACKING: Final = re.compile(r"Object missing required field `(.*?)`")
+_WRONG_TYPE: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`")
+_TYPES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_ENUMS: Final = {"what": What, "moment": Moment}
+
+
+class FaultScript:
+    """Faults that were checked, each under a name of its own that follows from its wording: a fault that is changed starts anew.
+
+    Raises UsageError with the number of the first fault that is no good.
+    """
+
+    def __init__(self, faults: Sequence[Fault] = (), *, seed: int = 0) -> None:
+        self.seed = seed
+        self.named: dict[str, Fault] = {}
+        seen: Counter[bytes] = Counter()
+        for number, fault in enumerate(faults, 1):
+            if (wrong := fault.problem()) is not None:
+                raise UsageError(f"fault {number}: '{wrong[0]}': {wrong[1]}.")
+            wording = msgspec.json.encode(fault, order="sorted")
+            seen[wording] += 1
+            digest = hashlib.sha256(wording + b"%d" % seen[wording]).hexdigest()[:16]
+            self.named[digest] = fault
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The API keys that faults are about, which the server accepts besides its own."""
+        return frozenset(fault.key for fault in self.named.values() if fault.key is not None)
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    fault: list[Fault]
+    seed: int = 0
+
+
+def read_faults(path: Path) -> FaultScript:
+    """The script in a file; its name decides: `.json` is JSON, anything else TOML. Raises UsageError with line and key."""
+    is_json = path.suffix == ".json"
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}. Name an existing fault script.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from error
+    try:
+        tree: Json = json.loads(text) if is_json else tomllib.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: not JSON: {error.msg}.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        what, _, line = str(error).partition(" (at line ")
+        where = f"{path}:{line.partition(',')[0]}" if line else str(path)
+        raise UsageError(f"{where}: not TOML: {what}.") from error
+
+    def complain(number: int | None, key: str | None, what: str) -> UsageError:
+        line = None
+        if number is not None:
+            line = (line_in_json if is_json else line_in_toml)(text, number, key)
+        where = f"{path}:{line}" if line is not None else str(path)
+        which = "" if number is None else f"fault {number + 1}: "
+        return UsageError(f"{where}: {which}{what}.")
+
+    try:
+        file = msgspec.convert(tree, _File, strict=True)
+    except msgspec.ValidationError as error:
+        raise complain(*_read_error(str(error))) from error
+    for number, fault in enumerate(file.fault):
+        if (wrong := fault.problem()) is not None:
+            raise complain(number, wrong[0], f"{wrong[0]!r}: {wrong[1]}")
+    return FaultScript(file.fault, seed=file.seed)
+
+
+def _read_error(words: str) -> tuple[int | None, str | None, str]:
+    """msgspec's complaint as (number of the fault from 0, key, words of ours)."""
+    place = _PLACE.search(words)
+    number = int(place[1]) if place is not None and place[1] is not None else None
+    key = place[2] if place is not None else None
+    what = words[: place.start()] if place is not None else words
+    if (unknown := _UNKNOWN.match(what)) is not None:
+        key = unknown[1]
+        known = Fault.__struct_fields__ if number is not None else ("seed", "fault")
+        return number, key, f"unknown key {key!r}{_nearest(key, known)}"
+    if key in _ENUMS and what.startswith("Invalid enum value"):
+        word = what.removeprefix("Invalid enum value ")
+        known = tuple(member.value for member in _ENUMS[key])
+        return (
+            number,
+            key,
+            f"'{key}': {word} is none of its words{_nearest(word.strip(chr(39)), known)}",
+        )
+    if (lacking := _LACKING.match(what)) is not None:
+        return number, lacking[1], f"{lacking[1]!r} is missing"
+    if (wrong := _WRONG_TYPE.match(what)) is not None:
+        what = f"it takes {_takes(wrong[1])}, not {_takes(wrong[2])}"
+    return number, key, f"{key!r}: {what}" if key else what
+
+
+def _takes(kinds: str) -> str:
+    """`int | null` in words."""
+    return " or ".join(_TYPES.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else f": known are {', '.join(known)}"
