@@ -9,7 +9,7 @@ for line in batchrun.results("reviews"): ...
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
@@ -29,7 +29,14 @@ from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.takeover import take_over
-from batchrun.ledger.wishes import add_wish, apply_wishes, check_retry, count_retry, has_wishes
+from batchrun.ledger.wishes import (
+    add_wish,
+    apply_wishes,
+    check_retry,
+    count_pruned,
+    count_retry,
+    has_wishes,
+)
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses, worst_exit_code
 from batchrun.model import JsonObject
 from batchrun.planning.plan import Wait, plan
@@ -39,9 +46,14 @@ from batchrun.running.runner import PassResult, Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
 
 if TYPE_CHECKING:
+    from batchrun.keeping.forgetting import Forgotten
+    from batchrun.keeping.pruning import Pruned
     from batchrun.outputs.explain import Explanation
     from batchrun.outputs.failures import FailureGroup
     from batchrun.outputs.writing import Written
+    from batchrun.recovery.found import Recovered
+    from batchrun.recovery.recovering import RecoverOptions
+    from batchrun.verifying.verify import Verification
 
 __all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "worst_exit_code"]
 
@@ -141,13 +153,20 @@ class Batchrun:
         When nothing is due it reads the ledger and returns, without the lock and without opening a backend.
         """
         with open_for_reading(self.home) as ledger:
-            idle = self._idle_until(ledger, self.clock.now())
-        if idle is not None:
-            return PassResult(next_at=idle.next_at, ended=(), problems=())
-        try:
-            return self._runner().run_pass(lock_wait_s=0, work_s=work_s)
-        except HomeLocked:
-            return None
+            result = self._idle_until(ledger, self.clock.now())
+        if result is None:
+            try:
+                result = self._runner().run_pass(lock_wait_s=0, work_s=work_s)
+            except HomeLocked:
+                return None
+        if not self.config.retention.is_set:
+            return result
+        from batchrun.keeping.retention import keep_house
+
+        problems = keep_house(
+            self.home, self.config.retention, clock=self.clock, open_backend=self._open
+        )
+        return replace(result, problems=(*result.problems, *problems))
 
     def wait(
         self, jobs: Sequence[str] = (), *, until: int | None = None
@@ -213,6 +232,11 @@ class Batchrun:
             self._wish(job, "retry", arguments)
         return count
 
+    def pruned_count(self, job: str) -> int:
+        """How many items of a job no `retry --redo` can take, because their requests were pruned."""
+        with open_for_reading(self.home) as ledger:
+            return count_pruned(ledger, self._one(ledger, job).id)
+
     def take_over(self) -> int:
         """Make a copied or restored home the one that sends; returns how many unsent batches start anew. Raises HomeLocked."""
         with (
@@ -220,6 +244,72 @@ class Batchrun:
             open_ledger(self.home) as ledger,
         ):
             return take_over(ledger, self.clock.now())
+
+    # -- house-keeping --------------------------------------------------------------------------------------------------------
+
+    def prune(
+        self, jobs: Sequence[str] = (), *, older_than_s: int = 0, is_dry_run: bool = False
+    ) -> "tuple[Pruned, ...]":
+        """Free spool files that the named jobs (none: all) do not need any more; what was freed of each. Raises HomeLocked, LedgerError."""
+        from batchrun.keeping.pruning import prunable, prune
+
+        now = self.clock.now()
+        with self._cleared(now) as ledger:
+            do = prunable if is_dry_run else prune
+            return do(ledger, self._chosen(ledger, jobs), now=now, older_than_s=older_than_s)
+
+    def forget(
+        self,
+        job: str | None = None,
+        items: Sequence[str] = (),
+        *,
+        older_than_s: int | None = None,
+        is_dry_run: bool = False,
+    ) -> "Forgotten":
+        """Forget the named items of a job, those older than that, or all of it; without a job, finish what earlier calls left undone.
+
+        Raises UsageError, NotFinished while a batch holds any of it, HomeLocked, LedgerError.
+        """
+        from batchrun.keeping.forgetting import forget
+
+        now = self.clock.now()
+        with self._cleared(now) as ledger:
+            return forget(
+                ledger,
+                None if job is None else lambda: self._one(ledger, job),
+                items,
+                now=now,
+                older_than_s=older_than_s,
+                is_dry_run=is_dry_run,
+                open_backend=self._open,
+            )
+
+    @contextlib.contextmanager
+    def _cleared(self, now: int) -> Iterator[Ledger]:
+        """The ledger under the lock, with nothing of a dead process in it."""
+        with pass_lock(self.home, wait_s=self.lock_wait_s), open_ledger(self.home) as ledger:
+            clear_debris(ledger, now)
+            yield ledger
+
+    def recover(
+        self, files: Sequence[Path] = (), options: "RecoverOptions | None" = None
+    ) -> "Recovered":
+        """Rebuild an empty, older or copied ledger from the service (docs/recovery.md); nothing is created or cancelled there.
+
+        Sleeps until the second look, unless `options` say otherwise. Raises JobFileError, UsageError, HomeLocked, LedgerError.
+        """
+        from batchrun.recovery.recovering import Recoverer, RecoverOptions
+
+        return Recoverer(
+            home=self.home,
+            config=self.config,
+            clock=self.clock,
+            open_backend=self._open,
+            is_in_process=self._is_in_process,
+            observer=self.observer,
+            backend=self.backend,
+            lock_wait_s=self.lock_wait_s,
+        ).recover(files, options or RecoverOptions())
 
     def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:
         with open_ledger(self.home) as ledger:
@@ -348,6 +438,16 @@ class Batchrun:
             if any(job.submitted_at > then for job in find_jobs(ledger)):
                 return False
             return self._idle_until(ledger, then) is None
+
+    def verify(self, *, is_quick: bool = False) -> "Verification":
+        """Check every invariant over ledger, spool and outputs, under the lock and read-only. Raises HomeLocked, LedgerError."""
+        from batchrun.verifying.verify import verify
+
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_for_reading(self.home) as ledger,
+        ):
+            return verify(ledger, is_quick=is_quick)
 
     def job(self, name: str) -> JobRow:
         """One job by name. Raises UsageError naming those that there are."""

@@ -3,9 +3,13 @@
 Everything else takes `now: int` or a `Clock`; a test reads the sources and fails on `time` or `datetime.now` elsewhere.
 """
 
+import re
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Clock(Protocol):
@@ -36,3 +40,9 @@ class SystemClock:
 def rfc3339(at: int) -> str:
     """`1790000000` -> `2026-09-21T14:13:20Z`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def duration_s(text: str) -> float | None:
+    """`90`, `90s`, `15m`, `1h`, `2d` -> seconds; None for anything else."""
+    found = _DURATION.fullmatch(text.strip())
+    return None if found is None else float(found[1]) * _UNITS_S[found[2]]

@@ -23,6 +23,8 @@ from batchrun.model import Json, Limits
 FILE_NAME = "batchrun.toml"
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
+_TABLES: Final = frozenset({"profile", "retention"})
+_KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
 _TRAIT_KEYS = ("settle_s", "second_settle_s", "poll_s", "refusals_final", "listing_echoes")
@@ -57,12 +59,26 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """After how many seconds a tick prunes spool files and forgets items; None: never."""
+
+    spool_s: int | None = None
+    items_s: int | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a tick has any of it to do."""
+        return self.spool_s is not None or self.items_s is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set."""
 
     profiles: Mapping[str, Profile]
     path: Path | None = None
     backend: str | None = None
+    retention: Retention = field(default_factory=Retention)
 
     def profile(self, name: str) -> Profile:
         """The profile of this name. Raises UsageError with the nearest name where there is none."""
@@ -92,8 +108,10 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         if start is not None and path is None:
             folder = start.absolute()
             path = _find(folder if start is near and folder.is_dir() else folder.parent)
-    tables = _read(path) if path is not None else {}
+    tree = _read(path) if path is not None else {}
+    tables = _profile_tables(tree, path)
     problems: list[str] = []
+    retention = _retention(tree, path, problems)
     read = {
         name: _profile(name, tables.get(name, {}), path, environ, problems)
         for name in dict.fromkeys((*map(str, BackendKind), *tables))
@@ -104,6 +122,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         profiles=read,
         path=path,
         backend=environ.get("BATCHRUN_BACKEND") or None,
+        retention=retention,
     )
 
 
@@ -127,7 +146,7 @@ def _find(folder: Path) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Json]:
-    """The tables under [profile], by name."""
+    """Everything in the file, by the names of its tables."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -137,14 +156,34 @@ def _read(path: Path) -> dict[str, Json]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}.") from error
     for key in tree:
-        if key != "profile":
+        if key not in _TABLES:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME]."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], and [retention]."
             )
+    return tree
+
+
+def _profile_tables(tree: dict[str, Json], path: Path | None) -> dict[str, Json]:
+    """The tables under [profile], by name."""
     tables = tree.get("profile", {})
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
         raise UsageError(f"{path}: 'profile' holds tables only. Write [profile.NAME].")
     return tables
+
+
+def _retention(tree: dict[str, Json], path: Path | None, problems: list[str]) -> Retention:
+    """How long things are kept, from the table [retention]."""
+    table = tree.get("retention", {})
+    if not isinstance(table, dict):
+        problems.append(f"{path}: 'retention' is a table. Write [retention].")
+        return Retention()
+    reader = ConfigTable(f"{path}: [retention]", table, problems)
+    found = Retention(
+        spool_s=reader.duration_s("spool", least=_KEPT_LEAST_S),
+        items_s=reader.duration_s("items", least=_KEPT_LEAST_S),
+    )
+    reader.end()
+    return found
 
 
 def _profile(

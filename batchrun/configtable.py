@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from batchrun.clock import duration_s
 from batchrun.model import Json
 
 
@@ -52,6 +53,18 @@ class ConfigTable:
             return value
         self._wrong(key, f"a whole number from {least}", value)
         return default
+
+    def duration_s(self, key: str, *, least: int) -> int | None:
+        """A duration (`"30d"`) of at least `least` seconds, in seconds; None where there is none."""
+        self._known.add(key)
+        value = self._table.get(key)
+        if value is None:
+            return None
+        seconds = duration_s(value) if isinstance(value, str) else None
+        if seconds is not None and seconds >= least:
+            return int(seconds)
+        self._wrong(key, f'a duration such as "30d", of {least:,} seconds or more', value)
+        return None
 
     def boolean(self, key: str, default: bool) -> bool:
         """True or false."""

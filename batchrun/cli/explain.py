@@ -50,6 +50,8 @@ def _lines(found: "Explanation") -> Iterator[str]:
         yield f"  output: {_compact(found.output)}"
     if found.request is not None:
         yield f"request: {_compact(found.request)}"
+    elif found.request_pruned:
+        yield "request: pruned from the spool (batchrun prune); what it asked is known by its hash only"
     if found.waiting_request is not None:
         yield f"changed meanwhile; goes next: {_compact(found.waiting_request)}"
     for number, attempt in enumerate(found.attempts, 1):
@@ -75,6 +77,8 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
         )
     if attempt.raw is not None:
         yield f"  raw: {attempt.raw}"
+    elif attempt.raw_pruned:
+        yield "  raw: pruned from the spool (batchrun prune)"
 
 
 def _step_text(step: "Step") -> str:

@@ -1,6 +1,5 @@
 """Options that several commands share, defined once so that they read and mean the same everywhere."""
 
-import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -9,7 +8,6 @@ import click
 from batchrun.cli.invocation import Invocation
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Duration(click.ParamType[float]):
@@ -23,10 +21,12 @@ class Duration(click.ParamType[float]):
         """Seconds; what is a number already stays as it is."""
         if isinstance(value, int | float):
             return float(value)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())
-        if found is None:
+        from batchrun.clock import duration_s
+
+        seconds = duration_s(value)
+        if seconds is None:
             self.fail(f"{value!r} is no duration. Write 90s, 15m, 1h or 2d.", param, ctx)
-        return float(found[1]) * _UNITS_S[found[2]]
+        return seconds
 
 
 def _verbose(ctx: click.Context, _param: click.Parameter, count: int) -> None:

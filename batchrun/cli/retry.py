@@ -4,7 +4,7 @@ import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import counted, put, put_json
+from batchrun.cli.printing import counted, put, put_json, tell
 from batchrun.cli.signals import LongRunning
 
 
@@ -46,12 +46,21 @@ def command(
         )
     batchrun = open_batchrun(invocation, home, backend=backend)
     count = batchrun.retry(job, items, redo=redo, rerun_lost=rerun_lost)
+    pruned = batchrun.pruned_count(job) if redo and not items else 0
     if invocation.is_json:
-        put_json({"job": job, "queued": count})
-    elif count:
+        put_json({"job": job, "queued": count, "pruned": pruned})
+        return 0
+    if pruned:
+        tell(
+            f"{counted(pruned, 'item')} cannot be asked again as they were: their requests were pruned. "
+            f"`batchrun forget {job} ITEM` and a new submit ask them as new items; `submit --fresh` asks all."
+        )
+    if count:
         put(
             f"{counted(count, 'item')} queued. Go on with: batchrun wait {job}{home_option(batchrun.home)}"
         )
     else:
-        put(f"no failed items in {job}: nothing to do")
+        put(
+            f"no {'items that can be asked again' if redo else 'failed items'} in {job}: nothing to do"
+        )
     return 0

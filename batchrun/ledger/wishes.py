@@ -12,6 +12,7 @@ from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import OPEN_ITEM_STATES, ItemEvent, ItemState
 
 _LOST: Final = "('lost_result')"
+_PRUNED: Final = f"select id from request_files where state = {int(FileState.REMOVED)}"
 
 
 def add_wish(ledger: Ledger, *, job: int, kind: str, arguments: dict[str, Any], at: int) -> int:
@@ -63,7 +64,7 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
 def _rule(arguments: dict[str, Any]) -> str:
     """Which items of a job (the one parameter) a retry takes, as SQL over item_rows i."""
     states = "(2, 3)" if arguments.get("redo") else "(3)"
-    rule = f"i.job = ? and i.state in {states} and i.file is not null and i.vanished = 0"
+    rule = f"i.job = ? and i.state in {states} and i.file is not null and i.vanished = 0 and i.file not in ({_PRUNED})"
     if not arguments.get("lost"):
         rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') not in {_LOST}"
     return rule
@@ -77,6 +78,16 @@ def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
         return int(ledger.value(sql, (job,)))
     found = _items_of(ledger, job, keys)
     return sum(int(ledger.value(f"{sql} and i.id = ?", (job, item))) for item in found.values())
+
+
+def count_pruned(ledger: Ledger, job: int) -> int:
+    """How many items of a job cannot be asked again as they were sent, because their requests were pruned."""
+    return int(
+        ledger.value(
+            f"select count(*) from item_rows where job = ? and vanished = 0 and file in ({_PRUNED})",
+            (job,),
+        )
+    )
 
 
 def _items_of(ledger: Ledger, job: int, keys: Sequence[str]) -> dict[str, int]:
@@ -104,7 +115,8 @@ def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lo
     found = _items_of(ledger, job, keys)
     for key in keys:
         row = ledger.row(
-            "select i.state, i.file, r.cause from item_rows i left join result_rows r on r.item = i.id where i.id = ?",
+            f"select i.state, i.file, r.cause, i.file in ({_PRUNED}) as is_pruned from item_rows i "
+            "left join result_rows r on r.item = i.id where i.id = ?",
             (found.get(key),),
         )
         what = "there is no such item. `batchrun failures` names some" if row is None else None
@@ -118,6 +130,11 @@ def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lo
                 what = "it has an answer. --redo asks again, and pays again"
             elif row["file"] is None:
                 what = "it could not be read. Correct it and submit its job file again"
+            elif row["is_pruned"]:
+                what = (
+                    "its request was pruned, so it cannot be asked again as it was. `batchrun forget` it and submit its job file: "
+                    "then it is asked as a new item"
+                )
             elif row["cause"] == "lost_result" and not lost:
                 what = "its answer was lost and may have been paid for. --rerun-lost asks again"
         if what is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import read_tail
+from batchrun.ledger.requestfiles import FileState, read_tail
 from batchrun.model import Json
 
 
@@ -36,6 +36,22 @@ def request_at(ledger: Ledger, file: int | None, offset: int | None) -> Json:
     except OSError:
         return None
     return None if tail is None else json_value(b"{" + tail)
+
+
+def is_request_pruned(ledger: Ledger, file: int | None) -> bool:
+    """Whether the ledger says that this request file was removed."""
+    state = ledger.value("select state from request_files where id = ?", (file,))
+    return state is not None and state == FileState.REMOVED
+
+
+def is_result_pruned(ledger: Ledger, batch: int, kind: int | None) -> bool:
+    """Whether the ledger says that this result file was removed."""
+    return bool(
+        ledger.value(
+            "select removed_at is not null from result_files where batch = ? and kind = ?",
+            (batch, kind),
+        )
+    )
 
 
 def raw_line(

@@ -12,7 +12,14 @@ from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState, ItemState
 from batchrun.model import Json, JsonObject, Usage
-from batchrun.outputs.evidence import json_value, raw_line, request_at, sent_custom_id
+from batchrun.outputs.evidence import (
+    is_request_pruned,
+    is_result_pruned,
+    json_value,
+    raw_line,
+    request_at,
+    sent_custom_id,
+)
 from batchrun.outputs.rows import JobView, job_view, snapshot
 
 OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded")
@@ -25,7 +32,7 @@ _BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
 class Attempt:
     """One request of the item. `outcome` is `open` while it is on its way; `send` counts sendings, as in the custom_id.
 
-    `raw` is the result line as received; None where there was none, or where it was pruned.
+    `raw` is the result line as received; None where there was none, or where it was pruned (`raw_pruned`).
     """
 
     batch: int
@@ -41,6 +48,7 @@ class Attempt:
     usage: Usage
     model: str | None
     raw: str | None
+    raw_pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +66,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Everything the ledger and the spool know of one item. `request` is None for an item that could not be rendered, or was pruned.
+    """Everything the ledger and the spool know of one item. `request` is None for an item that could not be rendered, or whose
+    request was pruned (`request_pruned`).
 
     `waiting_request`: what the item became while it was in flight; it goes out when the open attempt is settled. `not_before`: when a
     pending item may go again, unix seconds. `output` is there when `state` is succeeded.
@@ -70,6 +79,7 @@ class Explanation:
     state: str
     is_vanished: bool
     request: Json
+    request_pruned: bool
     waiting_request: Json
     not_before: int | None
     output: Json
@@ -123,6 +133,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             state=state.name.lower(),
             is_vanished=bool(row["vanished"]),
             request=request_at(ledger, row["file"], row["offset"]),
+            request_pruned=is_request_pruned(ledger, row["file"]),
             waiting_request=None
             if deferred is None
             else request_at(ledger, deferred["file"], deferred["offset"]),
@@ -167,6 +178,7 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
             ),
             model=row["model"],
             raw=raw_line(ledger, row["batch"], row["kind"], row["offset"], row["length"]),
+            raw_pruned=is_result_pruned(ledger, row["batch"], row["kind"]),
         )
         for row in ledger.rows(
             f"select {columns}, 0 as is_last, r.id as place from history r {joins} "

@@ -86,8 +86,19 @@ def _spent(ledger: Ledger, job: JobView) -> tuple[dict[str, int], int, int | Non
         sums = [a + int(b) for a, b in zip(sums, tuple(row)[:-1], strict=True)]
         if table == "result_rows":
             last_at = row[len(row) - 1]
+    sums = [a + b for a, b in zip(sums, _forgotten(ledger, job), strict=True)]
     *tokens, attempts = sums
     return dict(zip(_USAGE, tokens, strict=True)), attempts, last_at
+
+
+def _forgotten(ledger: Ledger, job: JobView) -> list[int]:
+    """The same sums of attempts whose items were forgotten."""
+    row = ledger.row(
+        f"select {_SUMS}, coalesce(sum(r.attempts), 0) from forgotten_usage r join batch_rows b on b.id = r.batch where b.job = ?",
+        (job.id,),
+    )
+    assert row is not None
+    return [int(value) for value in row]
 
 
 def _batches(ledger: Ledger, job_id: int) -> list[JsonObject]:

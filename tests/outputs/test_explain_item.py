@@ -180,6 +180,7 @@ def test_the_json_form_has_the_documented_keys_and_rfc_3339_times(world: World) 
         "state",
         "is_vanished",
         "request",
+        "request_pruned",
         "waiting_request",
         "not_before",
         "output",

@@ -1,0 +1,181 @@
+"""Blanking lines of spool files in place: spaces of the same length, so that the places of all other lines stay what the ledger says they are.
+
+Writing over them, not writing the file anew, needs no second copy of a file of 200 MB and leaves none of the old one on the disk's free
+blocks, as far as the file system allows. It is not one step: a process that dies in it leaves a line half blank, and such a line is blanked
+to its end by the next, since nothing whole looks like it.
+"""
+
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import xxhash
+
+from batchrun.endpoints.tolerant import as_object, parse
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.requestfiles import FileState
+from batchrun.ledger.spool import disk_error, written
+
+_REQUEST_START: Final = b'{"custom_id":"'
+_ID_DIGITS: Final = 19  # a longer number is no row id
+
+
+class _ResultLine(msgspec.Struct):
+    custom_id: str
+
+
+_decode_result: Final = msgspec.json.Decoder(_ResultLine).decode
+# Where the answers of the items that stay begin in a result file.
+_OWNED: Final = " union ".join(
+    f"select offset from {table} where item between ?1 and ?2 and batch = ?3 and kind = ?4 and offset is not null"
+    for table in ("result_rows", "history")
+)
+
+
+class Items:
+    """Numbers, of items or places; eight bytes each."""
+
+    def __init__(self, items: Iterable[int]) -> None:
+        self._sorted = array("q", sorted(items))
+
+    def __contains__(self, item: object) -> bool:
+        assert isinstance(item, int)
+        at = bisect_left(self._sorted, item)
+        return at < len(self._sorted) and self._sorted[at] == item
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest; (1, 0) of none."""
+        return (self._sorted[0], self._sorted[-1]) if self._sorted else (1, 0)
+
+
+def blank_requests(ledger: Ledger, job: int, items: Items) -> None:
+    """Blank the lines of these items in every request file of the job, and record the checksums that the files have then."""
+    files = ledger.rows(
+        "select id, checksum from request_files where job = ? and state in (?, ?) and first_item <= ? and last_item >= ?",
+        (job, FileState.FRESH, FileState.USED, items.bounds[1], items.bounds[0]),
+    )
+    for file in list(files):
+        path = ledger.home.request_file(file["id"])
+        places = _places(path, partial(_is_request_of, items=items))
+        if not places and file["checksum"] is not None:
+            continue
+        # Without a checksum, from here on: a process that dies half-way must not leave one that is wrong.
+        _record_checksum(ledger, file["id"], None)
+        _blank(path, places)
+        _record_checksum(ledger, file["id"], _checksum(path))
+
+
+def blank_results(ledger: Ledger, batch: int, items: Items) -> None:
+    """Blank the lines of these items in the result files of a batch, and those that nobody can tell whose they are.
+
+    A line that is some other item's answer stays, however strange it looks.
+    """
+    row = ledger.row("select first_item, last_item from batch_rows where id = ?", (batch,))
+    assert row is not None
+    for kind in (0, 1):
+        path = ledger.home.result_file(batch, kind)
+        if not path.exists():
+            continue
+        span = (row["first_item"], row["last_item"], batch, kind)
+        owned = Items(found["offset"] for found in ledger.rows(_OWNED, span))
+        _blank(path, _places(path, partial(_is_result_of, items=items, owned=owned)))
+
+
+def drop_fields(ledger: Ledger, submission: int, items: Items) -> None:
+    """Write the fields file of a submission again without these items; its lines are found by reading, so they may move."""
+    path = ledger.home.fields_file(submission)
+    try:
+        with path.open("rb") as file:
+            if not any(_field_item(line) in items for line in file):
+                return
+            file.seek(0)
+            with written(path) as target:
+                target.writelines(line for line in file if _field_item(line) not in items)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise disk_error(path, exc) from exc
+
+
+def _field_item(line: bytes) -> int:
+    return int(line[1 : line.index(b",")])
+
+
+def _is_request_of(line: bytes, _: int, items: Items) -> bool:
+    if not line.startswith(_REQUEST_START):
+        return True  # half blank
+    return _item_of(line[len(_REQUEST_START) :].partition(b'"')[0].decode("ascii")) in items
+
+
+def _is_result_of(line: bytes, at: int, items: Items, owned: Items) -> bool:
+    if at in owned:
+        return False
+    try:
+        custom_id: object = _decode_result(line).custom_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        custom_id = as_object(parse(line.decode("utf-8", "replace"))).get("custom_id")
+    # One that names nobody is half blank, or was cut by the service: nothing points to it, and it may be theirs.
+    return not isinstance(custom_id, str) or _item_of(custom_id) in items
+
+
+def _item_of(custom_id: str) -> int:
+    """The item of a custom_id of ours; -1 for a stranger's."""
+    number = custom_id.partition("-")[0]
+    return int(number) if number.isdecimal() and len(number) < _ID_DIGITS else -1
+
+
+def _places(path: Path, is_wanted: Callable[[bytes, int], bool]) -> "array[int]":
+    """Start and length of the wanted lines, one after the other; blank lines are never wanted. A file that is gone has none."""
+    places = array("q")
+    end = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                start, end = end, end + len(line)
+                text = line.rstrip(b"\n")
+                if text and not text.isspace() and is_wanted(text, start):
+                    places.extend((start, len(text)))
+    except FileNotFoundError:
+        return places
+    except OSError as exc:
+        raise disk_error(path, exc) from exc
+    return places
+
+
+def _blank(path: Path, places: "array[int]") -> None:
+    if not places:
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            for start, length in zip(places[::2], places[1::2], strict=True):
+                os.pwrite(descriptor, b" " * length, start)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise disk_error(path, exc) from exc
+
+
+def _record_checksum(ledger: Ledger, file: int, checksum: str | None) -> None:
+    with ledger.transaction():
+        ledger.execute("update request_files set checksum = ? where id = ?", (checksum, file))
+
+
+def _checksum(path: Path) -> str | None:
+    found = xxhash.xxh3_128()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise disk_error(path, exc) from exc
+    return found.hexdigest()

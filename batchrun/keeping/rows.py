@@ -1,0 +1,109 @@
+"""Taking items out of the ledger's tables. What stays are counts and money: events, batches, and what the forgotten attempts used."""
+
+import json
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import count_removed
+from batchrun.ledger.states import ItemState
+
+REMOVED_TEXT: Final = "removed by `batchrun forget`"
+
+# What stays of the service's own object: numbers, times and ids. Its words (errors, metadata) may quote anything.
+_REMOTE_KEYS: Final = (
+    *("id", "object", "endpoint", "model", "status", "completion_window", "request_counts"),
+    *("usage", "input_file_id", "output_file_id", "error_file_id", "created_at", "in_progress_at"),
+    *("expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
+    "cancelled_at",
+)
+_OWN_METADATA: Final = ("batchrun", "batchrun_ledger")
+
+
+def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
+    """Delete the items of `job` that `items` (a select of ids) names, with everything that hangs on them; returns how many.
+
+    Inside the caller's transaction. Their numbers are never given again.
+    """
+    groups = ledger.execute(
+        f"select state, vanished, count(*) from item_rows where id in ({items}) group by 1, 2"
+    ).fetchall()
+    _keep_usage(ledger, items)
+    delete_answers(ledger, items)
+    for table in ("queue", "revisions", "bad_items", "item_order"):
+        ledger.execute(f"delete from {table} where item in ({items})")
+    ledger.execute(f"delete from content_items where job = ? and item in ({items})", (job,))
+    ledger.execute(f"delete from item_rows where id in ({items})")
+    for state, vanished, n in groups:
+        count_removed(ledger, job=job, state=ItemState(state), n=n, vanished=vanished, at=at)
+    return sum(n for _, _, n in groups)
+
+
+def delete_answers(ledger: Ledger, items: str) -> None:
+    """Delete every answer of these items, the last one and the earlier ones."""
+    for table in ("result_rows", "history"):
+        ledger.execute(f"delete from {table} where item in ({items})")
+
+
+def _keep_usage(ledger: Ledger, items: str) -> None:
+    """What their attempts used, summed by batch and model."""
+    attempts = " union all ".join(
+        f"select batch, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens from {table} where item in ({items})"
+        for table in ("result_rows", "history")
+    )
+    ledger.execute(
+        "insert into forgotten_usage select batch, model, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), "
+        f"coalesce(sum(output_tokens), 0), coalesce(sum(reasoning_tokens), 0) from ({attempts}) group by batch, model"
+    )
+
+
+def scrub_batches(ledger: Ledger, batches: str, parameters: tuple[object, ...]) -> None:
+    """Take the free text out of batches that carried forgotten items, since a service quotes what it refuses."""
+    for row in list(
+        ledger.rows(
+            f"select id, remote from batch_rows where remote is not null and id in ({batches})",
+            parameters,
+        )
+    ):
+        remote = json.loads(row["remote"])
+        kept = {key: remote[key] for key in _REMOTE_KEYS if key in remote}
+        ledger.execute(
+            "update batch_rows set remote = ? where id = ?", (json.dumps(kept), row["id"])
+        )
+    ledger.execute(
+        f"update batch_rows set reason = ? where reason is not null and id in ({batches})",
+        (REMOVED_TEXT, *parameters),
+    )
+    ledger.execute(
+        f"update incidents set message = ?, detail = null where batch in ({batches})",
+        (REMOVED_TEXT, *parameters),
+    )
+    ledger.execute(
+        f"update events set detail = null where detail like '%\"reason\"%' and batch in ({batches})",
+        parameters,
+    )
+
+
+def scrub_wishes(ledger: Ledger, job: int) -> None:
+    """Delete the job's wishes that are done: they name items."""
+    ledger.execute("delete from wishes where job = ? and done_at is not null", (job,))
+
+
+def scrub_job(ledger: Ledger, job: int) -> None:
+    """Take name, settings and texts from a job whose items are gone; its row stays for its counts and batches, and no command finds it.
+
+    Its outputs folder is scrubbed later, when nothing is left in it (`published.py`).
+    """
+    ledger.execute(
+        "update jobs set name = 'forgotten~' || id, source = '', settings = '{}', submission = null, paused = null where id = ?",
+        (job,),
+    )
+    ledger.execute("update submissions set items_from = null where job = ?", (job,))
+    ledger.execute(
+        "update incidents set message = ?, detail = null where job = ?", (REMOVED_TEXT, job)
+    )
+    for row in list(ledger.rows("select id, metadata from batch_rows where job = ?", (job,))):
+        metadata = json.loads(row["metadata"])
+        kept = {key: metadata[key] for key in _OWN_METADATA if key in metadata}
+        ledger.execute(
+            "update batch_rows set metadata = ? where id = ?", (json.dumps(kept), row["id"])
+        )
