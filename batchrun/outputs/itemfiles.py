@@ -77,24 +77,36 @@ def item_file_names(ledger: Ledger, job: JobView) -> Iterator[tuple[str, str, by
         yield item_id, distinct_name(name, item_id) if _mark(name) in shared else name, answer
 
 
-def _written_lines(
-    ledger: Ledger, job: JobView, folder: Path, *, old: Iterator[_Listed]
-) -> Iterator[bytes]:
-    """Write the files, and give the lines of the new index."""
-    marks = array("Q")
+def index_lines(ledger: Ledger, job: JobView) -> Iterator[bytes]:
+    """The lines of `files.jsonl` as they would be written now; writes nothing."""
+    for _, _, entry in _entries(ledger, job):
+        yield entry
+
+
+def _entries(ledger: Ledger, job: JobView) -> Iterator[tuple[str, bytes, bytes]]:
+    """(file name, content, line of the index) of every answer, in output order."""
     for item_id, name, answer in item_file_names(ledger, job):
         if answer is None:
             continue
         content = file_bytes(answer)
-        _put_unless_same(folder, name, content)
-        marks.append(_mark(name))
         listed = _Listed(
             id=item_id,
             file=f"{FOLDER}/{name}",
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
         )
-        yield _encode(listed) + b"\n"
+        yield name, content, _encode(listed) + b"\n"
+
+
+def _written_lines(
+    ledger: Ledger, job: JobView, folder: Path, *, old: Iterator[_Listed]
+) -> Iterator[bytes]:
+    """Write the files, and give the lines of the new index."""
+    marks = array("Q")
+    for name, content, entry in _entries(ledger, job):
+        _put_unless_same(folder, name, content)
+        marks.append(_mark(name))
+        yield entry
     # Before the new index takes the place of the old one: a crash in between must not forget what is ours.
     kept = array("Q", sorted(marks))
     for line in old:

@@ -53,10 +53,10 @@ def write_outputs(ledger: Ledger, job_id: int, *, now: int, defuse: bool = True)
         files += _optional(ledger, job, defuse=defuse)
         report = job_report(ledger, job_id)
         files += [
-            put(job.folder / "report.json", [_pretty(report)]),
+            put(job.folder / "report.json", [pretty(report)]),
             put(job.folder / "report.md", [report_markdown(report).encode()]),
         ]
-    put(job.folder / MANIFEST, [_pretty(_manifest(job, report, files))])
+    put(job.folder / MANIFEST, [pretty(_manifest(job, report, files))])
     return Written(
         folder=job.folder,
         files=tuple(files),
@@ -98,5 +98,6 @@ def _manifest(job: JobView, report: JsonObject, files: list[FileEntry]) -> JsonO
     }
 
 
-def _pretty(value: JsonObject) -> bytes:
+def pretty(value: JsonObject) -> bytes:
+    """A document as it stands in `report.json` and the manifest."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

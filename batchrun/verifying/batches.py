@@ -1,0 +1,45 @@
+"""Batches: each holds the items that it says, and bears the names by which the service knows it."""
+
+import json
+from collections.abc import Iterator
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.verifying.visible import end_item
+
+
+def batches_hold_their_items(ledger: Ledger) -> Iterator[str]:
+    """All requests of an open batch are in flight, none of a final one."""
+    in_flight = {
+        row["batch"]: row["n"]
+        for row in ledger.rows(
+            "select batch, count(*) as n from item_rows where state = 1 and id < ? group by 1",
+            (end_item(ledger),),
+        )
+    }
+    for row in ledger.rows("select id, state, request_count, lost_at from batch_rows order by id"):
+        wanted = 0 if row["state"] in FINAL_BATCH_STATES else row["request_count"]
+        found = in_flight.get(row["id"], 0)
+        if row["lost_at"] is not None and wanted:
+            wanted = min(
+                found, wanted
+            )  # there again: what was asked anew meanwhile, it does not get back
+        # Of a batch that was given up as lost and came back, items may have gone on without it.
+        if found > wanted or (found < wanted and row["lost_at"] is None):
+            yield f"batch {row['id']} has {found:,} items in flight instead of {wanted:,}"
+
+
+def batches_have_remotes(ledger: Ledger) -> Iterator[str]:
+    """A batch that may exist on the service can be found there again: by its file or its id, in the account that has it."""
+    for row in ledger.rows(
+        "select id, state, token, metadata, input_file_id, remote_id, base_url from batch_rows where state < 5 order by id"
+    ):
+        batch, state = row["id"], row["state"]
+        if state in (BatchState.UPLOADED, BatchState.CREATING) and not row["input_file_id"]:
+            yield f"batch {batch} was uploaded, but the id of its input file is not known"
+        if state in (BatchState.CREATED, BatchState.ENDED) and not row["remote_id"]:
+            yield f"batch {batch} was created, but its id on the service is not known"
+        if state != BatchState.PLANNED and row["base_url"] is None:
+            yield f"batch {batch} was uploaded, but the account is not known"
+        if json.loads(row["metadata"]).get("batchrun") != row["token"]:
+            yield f"batch {batch} would not bear its own token on the service"

@@ -1,0 +1,143 @@
+"""Items: each in one place at a time, sent as often as it says, final only with a reason, and never stranded.
+
+A batch that was given up as lost and came back (`lost_at`) is open once more, while some of its items may have gone on without it.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.verifying.visible import end_item
+
+# (what breaks, SQL for its id and more), in the order in which they are told; `?1` is the first item that does not count.
+_Rules = tuple[tuple[str, str], ...]
+
+_OPEN: Final[_Rules] = (
+    (
+        "item {0} is in flight, but its batch {1} is not open",
+        (
+            "select i.id, i.batch from item_rows i left join batch_rows b on b.id = i.batch "
+            "where i.id < ?1 and i.state = 1 and coalesce(b.state, 6) >= 5"
+        ),
+    ),
+    (
+        "item {0} is in open batch {1}, but not in flight",
+        "select i.id, i.batch from item_rows i join batch_rows b on b.id = i.batch where i.id < ?1 and i.state <> 1 and b.state < 5 and b.lost_at is null",
+    ),
+    (
+        "item {0} is pending, and in batch {1} at the same time",
+        "select id, batch from item_rows where id < ?1 and state = 0 and batch is not null",
+    ),
+    (
+        "item {0} is gone from the data, and pending",
+        "select id from item_rows where id < ?1 and state = 0 and vanished = 1",
+    ),
+)
+
+_SENT: Final[_Rules] = (
+    (
+        "item {0}: sending {1} was settled twice",
+        (
+            "select item, send from history group by 1, 2 having count(*) > 1 union all "
+            "select h.item, h.send from history h join result_rows r on r.item = h.item and r.send = h.send"
+        ),
+    ),
+    (
+        "item {0} was settled twice in batch {1}",
+        (
+            "select item, batch from history group by 1, 2 having count(*) > 1 union all "
+            "select h.item, h.batch from history h join result_rows r on r.item = h.item and r.batch = h.batch"
+        ),
+    ),
+    (
+        "item {0} was sent {1} times, and {2} of them are accounted for",
+        # Of an item that was sent once, the history is only looked for where nothing else accounts for it.
+        (
+            "select id, sends, known from (select i.id, i.sends, (i.state = 1) + (r.item is not null) + case when i.sends > 1 or "
+            "(i.state <> 1 and r.item is null) "
+            "then (select count(*) from history h where h.item = i.id) else 0 end as known "
+            "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known"
+        ),
+    ),
+    (
+        "item {0}: sending {1} was settled, but it was sent {2} times only",
+        (
+            "select i.id, r.send, i.sends from item_rows i join result_rows r on r.item = i.id where i.id < ?1 and r.send > i.sends "
+            "union all select i.id, h.send, i.sends from history h join item_rows i on i.id = h.item where h.send > i.sends"
+        ),
+    ),
+    (
+        "item {0} has a result from batch {1}, which is not final",
+        (
+            "select r.item, r.batch from result_rows r join batch_rows b on b.id = r.batch where b.state < 5 and b.lost_at is null union all "
+            "select h.item, h.batch from history h join batch_rows b on b.id = h.batch where b.state < 5 and b.lost_at is null"
+        ),
+    ),
+)
+
+_REASONS: Final[_Rules] = (
+    (
+        "item {0} succeeded, without an answer",
+        "select i.id from item_rows i left join result_rows r on r.item = i.id where i.id < ?1 and i.state = 2 and coalesce(r.outcome, 1) <> 0",
+    ),
+    (
+        "item {0} failed, without a reason",
+        (
+            "select i.id from item_rows i left join result_rows r on r.item = i.id left join bad_items b on b.item = i.id "
+            "where i.id < ?1 and i.state = 3 and case when i.file is null then b.cause is null else coalesce(r.outcome, 0) <> 1 "
+            "or r.cause is null end"
+        ),
+    ),
+    (
+        "batch {0} was rejected, without a reason",
+        "select id from batch_rows where state = 6 and reason is null",
+    ),
+)
+
+_PENDING: Final[_Rules] = (
+    (
+        "item {0} is queued, but not pending",
+        "select q.item from queue q left join item_rows i on i.id = q.item where i.state is not 0 or q.job <> i.job",
+    ),
+    (
+        "item {0} is pending, but nothing will send it",
+        (
+            "select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = 1 "
+            "where i.id < ?1 and i.state = 0 and q.item is null and f.id is null"
+        ),
+    ),
+    (
+        "item {0} has a change waiting, but is not in flight",
+        (
+            "select r.item from revisions r join item_rows i on i.id = r.item join submissions s on s.id = r.submission "
+            "where s.state = 1 and (i.state <> 1 or r.deferred = 0)"
+        ),
+    ),
+)
+
+
+def one_open_attempt(ledger: Ledger) -> Iterator[str]:
+    """An item is in flight exactly while its one batch is open."""
+    return _told(ledger, _OPEN)
+
+
+def sendings_accounted(ledger: Ledger) -> Iterator[str]:
+    """Every sending is open, or was settled once, by a batch that is final: nothing is sent again before."""
+    return _told(ledger, _SENT)
+
+
+def final_with_reason(ledger: Ledger) -> Iterator[str]:
+    """Nothing ends without an answer or a reason."""
+    return _told(ledger, _REASONS)
+
+
+def pending_will_be_sent(ledger: Ledger) -> Iterator[str]:
+    """Pending items wait in the queue or in a fresh request file; nothing else does."""
+    return _told(ledger, _PENDING)
+
+
+def _told(ledger: Ledger, rules: _Rules) -> Iterator[str]:
+    end = end_item(ledger)
+    for what, sql in rules:
+        for row in ledger.rows(sql, (end,) if "?1" in sql else ()):
+            yield what.format(*row)

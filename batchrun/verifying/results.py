@@ -1,0 +1,94 @@
+"""Result files: whole, and every settled attempt leads back to the line that settled it, byte for byte as the service sent it."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import BatchState
+from batchrun.model import Json
+from batchrun.requests import custom_id
+from batchrun.verifying.files import OpenSpool, size_of
+
+_SETTLED: Final = (
+    "select r.item, r.send, r.batch, r.kind, r.offset, r.length, i.key, a.custom_id, f.batch as recorded, f.removed_at from {} r "
+    "join item_rows i on i.id = r.item left join result_files f on f.batch = r.batch and f.kind = r.kind "
+    "left join asked_as a on a.batch = r.batch and a.item = r.item where r.kind is not null order by r.item"
+)
+
+
+def result_files_whole(ledger: Ledger) -> Iterator[str]:
+    """Every result file that was recorded is there, with its recorded size."""
+    for row in ledger.rows(
+        "select batch, kind, bytes from result_files where removed_at is null order by batch, kind"
+    ):
+        path = ledger.home.result_file(row["batch"], row["kind"])
+        size = size_of(path)
+        if size is None:
+            yield f"spool/results/{path.name} is not there"
+        elif size != row["bytes"]:
+            yield f"spool/results/{path.name} has {size:,} bytes instead of {row['bytes']:,}"
+
+
+def answers_in_spool(ledger: Ledger) -> Iterator[str]:
+    """Where a result says that a line settled it, that line is there, is one whole line, and bears its custom_id."""
+    with OpenSpool() as spool:
+        for table in ("result_rows", "history"):
+            for row in ledger.rows(_SETTLED.format(table)):
+                path = ledger.home.result_file(row["batch"], row["kind"])
+                if row["recorded"] is None:
+                    yield f"item {row['item']} was settled from spool/results/{path.name}, which was never recorded"
+                    continue
+                descriptor = None if row["removed_at"] else spool.descriptor(path)
+                if descriptor is None:
+                    continue  # pruned, or lost: that, result-files-whole tells
+                offset, length = row["offset"], row["length"]
+                line = _line_at(descriptor, offset, length)
+                sent_as = row["custom_id"] or custom_id(row["item"], row["send"], row["key"])
+                if line is None:
+                    yield f"item {row['item']}: spool/results/{path.name} has no line of {length:,} bytes at byte {offset}"
+                elif b'"%b"' % sent_as.encode() not in line:
+                    yield f"item {row['item']}: the line at byte {offset} of spool/results/{path.name} is not its own"
+
+
+def _line_at(descriptor: int, offset: int, length: int) -> bytes | None:
+    """The line of exactly `length` bytes that begins at `offset`; None where no line does, or where it is longer or shorter."""
+    start = max(0, offset - 1)
+    found = os.pread(descriptor, length + 2, start)
+    before, line, after = (
+        found[: offset - start],
+        found[offset - start :][:length],
+        found[offset - start + length :][:1],
+    )
+    is_line = len(line) == length and b"\n" not in line
+    return line if is_line and before in (b"", b"\n") and after in (b"", b"\n") else None
+
+
+def usage_adds_up(ledger: Ledger) -> Iterator[str]:
+    """Tokens of the items against the sum that the service gave for their batch.
+
+    Only of batches that completed with a line for every request, and no line too many: elsewhere the difference is known already.
+    """
+    for row in ledger.rows(
+        "select b.id, b.remote, sum(r.input_tokens) as input, sum(r.output_tokens) as output from batch_rows b "
+        "join (select batch, kind, input_tokens, output_tokens from result_rows union all "
+        "select batch, kind, input_tokens, output_tokens from history) r on r.batch = b.id "
+        "where b.state = ? and b.remote_status = 'completed' and not exists (select 1 from incidents where batch = b.id) "
+        "group by b.id having count(r.kind) = b.request_count and count(*) = b.request_count",
+        (BatchState.COLLECTED,),
+    ):
+        reported = _usage(row["remote"])
+        found = {"input_tokens": row["input"], "output_tokens": row["output"]}
+        for name, tokens in found.items():
+            said = reported.get(name)
+            if isinstance(said, int) and said and said != tokens:
+                yield f"batch {row['id']}: the service counts {said:,} {name}, and its answers add up to {tokens:,}"
+
+
+def _usage(remote: str | None) -> dict[str, Json]:
+    try:
+        usage = json.loads(remote or "{}").get("usage")
+    except (ValueError, AttributeError):
+        return {}
+    return usage if isinstance(usage, dict) else {}
