@@ -47,6 +47,7 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
     responder: Responder | None = None
     faults: list[Fault] = field(default_factory=list)
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self.service = self.open()
@@ -59,7 +60,7 @@ class Desk:
                 self.data,
                 responder,
                 self.clock,
-                script=FaultScript(self.faults),
+                script=FaultScript(self.faults, seed=self.seed),
                 limits=self.limits,
                 options=self.options,
             )

@@ -17,17 +17,17 @@ _ERROR = {"code": "server_error", "message": "The service lost this answer."}
 
 
 def spoiled(lines: Iterator[bytes], decider: LineDecider) -> Iterator[bytes]:
-    """The lines with the faults that hit them; several faults of one line apply one after the other."""
+    """The lines with the faults that hit them. Of a line that is missing nothing is written, whatever else hits it."""
     for number, line in enumerate(lines, 1):
-        written = [line]
-        for fault in decider.hits(number, msgspec.json.decode(line)["custom_id"]):
-            # Each fault takes the line itself, not what an earlier one has added to it.
-            written = [*LINE_FAULTS[fault.what](line, fault), *written[1:]] if written else []
-        yield from written
-
-
-def _missing(_line: bytes, _fault: Fault) -> list[bytes]:
-    return []
+        faults = decider.hits(number, msgspec.json.decode(line)["custom_id"])
+        if any(fault.what is What.MISSING for fault in faults):
+            continue
+        first, more = line, list[bytes]()
+        # Garbage comes last: the others edit JSON.
+        for fault in sorted(faults, key=lambda fault: fault.what is What.GARBAGE):
+            first, *added = LINE_FAULTS[fault.what](first, fault)
+            more += added
+        yield from (first, *more)
 
 
 def _duplicate(line: bytes, _fault: Fault) -> list[bytes]:
@@ -64,8 +64,8 @@ def _edited(line: bytes, **changes: object) -> bytes:
     return msgspec.json.encode({**read, **changes}) + b"\n"
 
 
+# Each gives what stands instead of the line, and what follows it. A missing line has neither.
 LINE_FAULTS: dict[What, Callable[[bytes, Fault], list[bytes]]] = {
-    What.MISSING: _missing,
     What.DUPLICATE: _duplicate,
     What.CONTRADICT: _contradict,
     What.UNKNOWN: _unknown,
