@@ -1,0 +1,356 @@
+"""`forget JOB ITEM`: one person's data out of every place, and everybody else's bytes where they were."""
+
+import contextlib
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+from keepkit import CANARY, dies, holders
+from runnerkit import DAY_S, World, items
+
+from batchrun.errors import NotFinished, Transient, UsageError, WrongAccount
+from batchrun.keeping.forgetting import Forgotten
+from batchrun.ledger.connection import open_ledger
+from batchrun.service.responders.script import Rule
+from batchrun.testing_backend import Fault
+
+SHE = f"{CANARY}@example.com"
+OTHERS = items(3)
+HERS = {"id": SHE, "text": f"{CANARY} was here"}
+FIELDS: dict[str, Any] = {"output": {"csv": True, "files": "{{ id }}.txt"}}
+
+
+def everywhere(world: World) -> list[str]:
+    """Files of the home and its outputs that hold her text or id."""
+    return holders(CANARY, world.home.path, world.home.outputs)
+
+
+def lives(world: World, **changes: Any) -> None:
+    """A job whose one item leaves traces wherever there are any: failed, redone, changed, named in wishes, joined, in its own file."""
+    world.script.extend(  # type: ignore[union-attr]
+        [
+            Rule(prompt="was here", times=1, status=400, code="bad", message=f"no {CANARY}"),
+            Rule(prompt=CANARY, reply=f"I know {CANARY}"),
+        ]
+    )
+    world.write([*OTHERS, HERS], **{**FIELDS, **changes})
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 3, "failed": 1}
+    world.api().retry("reviews", (SHE,))
+    world.run()
+    world.api().retry("reviews", (SHE, "i1"), redo=True)
+    world.run()
+    world.write([*OTHERS, {**HERS, "text": f"{CANARY} changed"}], **{**FIELDS, **changes})
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 4}
+
+
+def forget(world: World, *names: str, **settings: Any) -> Forgotten:
+    return world.api().forget("reviews", names, **settings)
+
+
+def test_nothing_of_an_item_is_left_in_any_byte_of_home_and_outputs(world: World) -> None:
+    lives(world)
+    assert len(everywhere(world)) > 8, "the life did leave traces"
+    found = forget(world, SHE)
+    assert (found.item_count, found.left, found.problems) == (1, (), ())
+    assert everywhere(world) == []
+
+
+def test_all_other_items_stay_byte_for_byte(world: World) -> None:
+    lives(world)
+    before = {n: world.api().explain("reviews", n) for n in ("i0", "i1", "i2")}
+    raws = [attempt.raw for told in before.values() for attempt in told.attempts]
+    assert all(raws)
+    lines = [x for x in world.output("results.jsonl").splitlines() if CANARY.encode() not in x]
+    forget(world, SHE)
+    after = {n: world.api().explain("reviews", n) for n in ("i0", "i1", "i2")}
+    for name, told in after.items():
+        assert told.request == before[name].request
+        assert told.attempts == before[name].attempts
+        assert told.output == before[name].output
+    assert world.output("results.jsonl").splitlines() == lines
+    manifest = json.loads(world.output("manifest.json"))
+    assert manifest["counts"]["items"] == 3
+    assert world.tick_moment() is None, "nothing is left to do: the outputs are up to date"
+
+
+def test_other_items_of_a_blanked_file_can_still_be_sent(world: World) -> None:
+    lives(world)
+    forget(world, SHE)
+    world.api().retry("reviews", redo=True)
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_files_at_the_service_that_hold_the_item_are_deleted_and_no_others(world: World) -> None:
+    world.write(OTHERS)
+    world.submit()
+    world.run()
+    kept = {f["id"] for f in world.service.list_files(limit=100)["data"]}
+    world.write([*OTHERS, HERS])
+    world.submit()
+    world.run()
+    found = forget(world, SHE)
+    assert (found.remote_deleted, found.remote_left) == (2, 0)
+    assert {f["id"] for f in world.service.list_files(limit=100)["data"]} == kept
+
+
+def test_counts_and_money_stay(world: World) -> None:
+    lives(world)
+    before = json.loads(world.output("report.json"))
+    forget(world, SHE)
+    after = json.loads(world.output("report.json"))
+    assert after["tokens"] == before["tokens"]
+    assert after["attempts"] == before["attempts"]
+    assert after["counts"]["items"] == before["counts"]["items"] - 1
+
+
+def test_a_forgotten_item_that_is_submitted_again_is_new_and_has_another_number(
+    world: World,
+) -> None:
+    world.write([*OTHERS, HERS])
+    world.submit()
+    world.run()
+    forget(world, SHE)
+    tally = world.submit().tally
+    assert tally is not None
+    assert (tally.new, tally.unchanged) == (1, 3)
+    world.run()
+    assert world.executions() == {1: 1, 2: 1, 3: 1, 4: 1, 5: 1}
+
+
+def test_an_item_that_waits_in_a_fresh_file_is_never_sent(world: World) -> None:
+    world.write([*OTHERS, HERS])
+    world.submit(send=False)
+    forget(world, SHE)
+    assert everywhere(world) == []
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert sorted(world.executions()) == [1, 2, 3]
+
+
+def test_an_item_without_an_id_is_forgotten_by_its_name(world: World) -> None:
+    world.write([{"text": "one"}, {"text": CANARY}], output={"csv": True})
+    world.submit()
+    world.run()
+    assert everywhere(world)
+    assert forget(world, "reviews.jsonl:3").item_count == 1
+    assert everywhere(world) == []
+
+
+def test_an_item_that_could_not_be_read_is_forgotten_too(world: World) -> None:
+    world.write([*OTHERS, {"id": SHE, "txt": "misspelt"}], bad_items=1)
+    world.submit()
+    world.run()
+    (name,) = world.failures()
+    assert forget(world, name).item_count == 1
+    assert world.tally() == {"succeeded": 3}
+    assert world.rows("select * from bad_items") == []
+
+
+def test_an_item_that_has_vanished_is_forgotten_too(world: World) -> None:
+    lives(world)
+    world.write(OTHERS, **FIELDS)
+    world.submit()
+    world.run()
+    assert everywhere(world)
+    forget(world, SHE)
+    assert everywhere(world) == []
+
+
+def test_items_in_flight_are_refused_with_the_command_that_cancels(world: World) -> None:
+    world.write([*OTHERS, HERS])
+    world.submit()
+    with pytest.raises(NotFinished, match="batchrun cancel reviews@openai"):
+        forget(world, SHE)
+    world.run()
+    assert world.tally() == {"succeeded": 4}
+
+
+def test_an_unknown_item_is_refused_and_nothing_is_forgotten(world: World) -> None:
+    lives(world)
+    with pytest.raises(UsageError, match="has no item 'nobody': nothing was forgotten"):
+        forget(world, SHE, "nobody")
+    assert world.tally() == {"succeeded": 4}
+
+
+def test_other_jobs_with_the_same_id_are_named(world: World) -> None:
+    lives(world)
+    world.submit(world.write([HERS], world.folder / "second.jsonl", job="second"))
+    assert forget(world, SHE).also_in == ("second@openai",)
+
+
+def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
+    lives(world)
+    before = everywhere(world)
+    found = forget(world, SHE, is_dry_run=True)
+    assert found.item_count == 1
+    assert found.remote_left == 9, "four batches, one with an error file besides"
+    assert everywhere(world) == before
+
+
+def test_lines_of_other_items_that_only_a_tolerant_reader_understands_stay(world: World) -> None:
+    """A lone surrogate, which strict JSON readers refuse, makes no answer anybody's."""
+    world.write([*OTHERS, HERS])
+    world.submit()
+    spoilt = b'"text":"\\ud800'
+
+    def spoil(_: str, content: bytes) -> bytes:
+        return (
+            b"".join(
+                line.replace(b'"text":"', spoilt, 1) if b'"2-1-' in line else line
+                for line in content.splitlines(keepends=True)
+            )
+            + (f'{{"garbage": "{CANARY}\n').encode()
+        )
+
+    world.wire.content = spoil
+    world.run()
+    before = world.api().explain("reviews", "i1").attempts[0].raw
+    assert before is not None
+    forget(world, SHE)
+    assert world.api().explain("reviews", "i1").attempts[0].raw == before
+    assert everywhere(world) == []
+
+
+def test_a_file_of_hers_that_somebody_edited_is_named_and_stays(world: World) -> None:
+    lives(world)
+    (path,) = (world.home.outputs / "reviews" / "files").glob(f"*{CANARY}*")
+    path.write_text("edited")
+    found = forget(world, SHE)
+    assert len(found.left) == 1
+    assert path.name in found.left[0]
+    assert path.read_text() == "edited"
+
+
+def test_copies_of_the_ledger_are_removed(world: World) -> None:
+    lives(world)
+    copy = world.home.path / "batchrun-before-schema-2.db"
+    copy.write_bytes(world.home.database.read_bytes())
+    forget(world, SHE)
+    assert not copy.exists()
+
+
+def test_a_reader_that_holds_the_wal_makes_it_unfinished_and_the_next_finishes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batchrun.errors import LedgerError
+    from batchrun.ledger import connection
+
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0)
+    lives(world)
+    with contextlib.closing(sqlite3.connect(world.home.database)) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from jobs").fetchone()
+        with pytest.raises(LedgerError, match="another process reads the ledger"):
+            forget(world, SHE)
+    world.api().forget()
+    assert everywhere(world) == []
+
+
+@pytest.mark.parametrize("again", [(SHE,), ()], ids=["same words", "no words"])
+def test_one_that_is_killed_is_finished_by_running_it_again(
+    world: World, again: tuple[str, ...]
+) -> None:
+    lives(world)
+    kill = 1
+    while SHE in world.states():
+        assert dies(world, lambda: forget(world, SHE), kill)
+        kill += 1
+    assert everywhere(world), "the first phase is done, the second is not"
+    world.api().forget("reviews" if again else None, again)
+    assert everywhere(world) == []
+
+
+def test_killed_at_any_effect_it_is_finished_by_the_next(world: World) -> None:
+    kill = 1
+    while True:
+        world.write([*OTHERS, {**HERS, "round": kill}], **FIELDS)
+        world.submit()
+        world.run()
+        died = dies(world, lambda: forget(world, SHE), kill)
+        if SHE in world.states():
+            forget(world, SHE)
+        else:
+            world.api().forget()
+        assert everywhere(world) == [], f"killed at effect {kill}"
+        if not died:
+            break
+        kill += 1
+    assert kill > 12
+    assert set(world.states()) == {"i0", "i1", "i2"}
+
+
+# -- the service --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_is_away_is_told_and_the_files_are_remembered(world: World) -> None:
+    lives(world)
+    world.backend.add(Fault(call="delete_file", error=Transient("away")))
+    found = forget(world, SHE)
+    assert found.remote_left > 0
+    assert [str(p) for p in found.problems] == ["away"]
+    assert everywhere(world) == [], "what is here is gone all the same"
+    found = world.api().forget()
+    assert (found.remote_left, found.problems) == (0, ())
+    assert found.remote_deleted > 0
+
+
+def test_files_that_are_gone_already_count_as_deleted(world: World) -> None:
+    lives(world)
+    world.clock.sleep_until(world.clock.now() + 40 * DAY_S)
+    found = forget(world, SHE)
+    assert (found.remote_left, found.problems) == (0, ())
+
+
+def test_a_key_of_another_project_proves_nothing(world: World) -> None:
+    from dataclasses import replace
+
+    lives(world)
+    ours = world.wire.identity
+    world.clock.sleep_until(world.clock.now() + 40 * DAY_S)
+    world.wire.identity = replace(ours, fingerprint="somebody else's")
+    found = forget(world, SHE)
+    assert found.remote_left > 0
+    assert isinstance(found.problems[0], WrongAccount)
+    world.wire.identity = ours
+    assert world.api().forget().remote_left == 0
+
+
+def test_a_copied_home_deletes_nothing_at_the_service(world: World) -> None:
+    lives(world)
+    with open_ledger(world.home) as ledger, ledger.transaction():
+        ledger.execute("update meta set value = json_set(value, '$.inode', '1') where key = 'home'")
+    found = forget(world, SHE)
+    assert found.remote_deleted == 0
+    assert "this home is a copy" in str(found.problems[0])
+    assert everywhere(world) == []
+
+
+# -- by age -------------------------------------------------------------------------------------------------------------------
+
+
+def test_only_items_that_are_old_and_no_longer_submitted_are_forgotten_by_age(
+    world: World,
+) -> None:
+    lives(world)
+    world.clock.sleep_until(world.clock.now() + 30 * DAY_S)
+    world.write(OTHERS, **FIELDS)
+    world.submit()
+    world.run()
+    assert forget(world, older_than_s=31 * DAY_S).item_count == 0
+    assert forget(world, older_than_s=30 * DAY_S - 7_200).item_count == 1
+    assert set(world.states()) == {"i0", "i1", "i2"}
+    assert everywhere(world) == []
+
+
+def test_open_items_are_left_alone_by_age(world: World) -> None:
+    world.write([*OTHERS, HERS])
+    world.submit()
+    world.clock.sleep_until(world.clock.now() + DAY_S)
+    found = forget(world, older_than_s=3_600)
+    assert (found.item_count, found.open_count) == (0, 4)
