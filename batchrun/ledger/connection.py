@@ -234,9 +234,11 @@ def _check_not_lost(home: Home) -> None:
     size = home.database.stat().st_size if home.database.exists() else 0
     if 0 < size < _SMALLEST_DATABASE:
         raise _ledger_error(sqlite3.DatabaseError("file is not a database"), home.database)
-    if not size and any(home.requests.glob("*.jsonl")):
+    # `recover` sets the spool of a lost ledger aside under such a name, before it puts a new ledger in its place.
+    if not size and any(home.path.glob("spool*/requests/*.jsonl")):
         raise LedgerError(
-            f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent. Restore batchrun.db from a backup. "
+            f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent. Restore batchrun.db from a backup, "
+            "or rebuild it from the service with `batchrun recover FILE...`. "
             "To start over, move the whole home away; what it had sent may then be paid for twice."
         )
 
@@ -266,7 +268,10 @@ def _ledger_error(exc: sqlite3.Error, path: Path) -> LedgerError:
     elif "readonly" in text or "unable to open" in text:
         fix = "Make the home and its files writable for this user."
     elif "not a database" in text or "malformed" in text:
-        fix = "The file is damaged. Keep it, restore a backup, and do not delete spool/: it holds every answer."
+        fix = (
+            "The file is damaged. Keep it elsewhere, restore a backup or rebuild it with `batchrun recover FILE...`, "
+            "and do not delete spool/: it holds every answer."
+        )
     else:
         fix = "Run the same command again; if it stays, please report it."
     return LedgerError(f"{path}: {text}. {fix}")

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
+from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.requests import custom_ids
 
@@ -71,6 +72,7 @@ class Settling:
         self._ledger, self._batch, self._at = ledger, batch, at
         self._mine = (batch["first_item"], batch["last_item"], batch["id"])
         self._has_vanished = False
+        self._is_recovered = False  # its custom_ids are not those of this ledger
         self._models: dict[str, int] = {
             row["name"]: row["id"] for row in ledger.rows("select id, name from models")
         }
@@ -88,7 +90,11 @@ class Settling:
         if not rows:
             return {}
         items, sends, keys = zip(*rows, strict=True)
-        return dict(zip(custom_ids(items, sends, keys), items, strict=True))
+        identifiers = custom_ids(items, sends, keys)
+        if recorded := custom_ids_of(self._ledger, self._batch["id"]):
+            self._is_recovered = True
+            identifiers = list(map(recorded.get, items, identifiers))
+        return dict(zip(identifiers, items, strict=True))
 
     def prior(self, *, runs_from: int) -> Prior:
         """What must be known of the few; then earlier results make room, since `result_rows` holds an item's last one only.
@@ -170,6 +176,13 @@ class Settling:
     def finish(self) -> dict[ItemEvent, int]:
         """Move every item of the batch; returns how many by event. All that is in flight still has succeeded."""
         ledger, job, at, batch = self._ledger, self._batch["job"], self._at, self._batch["id"]
+        if self._is_recovered:
+            # The custom_ids count the sendings of another ledger; results count ours.
+            ledger.execute(
+                "update result_rows set send = i.sends from item_rows i where i.id = result_rows.item "
+                "and result_rows.item between ? and ? and result_rows.batch = ? and i.batch = result_rows.batch",
+                self._mine,
+            )
         self._revise_superseded()
         moved: dict[ItemEvent, int] = {}
         for (name,) in ledger.connection.execute("select distinct event from settled").fetchall():

@@ -180,6 +180,11 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
         sets="batch = null",
     )
     ledger.execute(f"delete from queue where item in ({_MATCHED})")
+    before = dict(
+        ledger.execute(
+            "select m.item, i.sends from matched m join item_rows i on i.id = m.item where i.sends > 0 or m.send > 1"
+        ).fetchall()
+    )
     # The next sending must bear a number that none before it had, here or in the ledger that sent this one.
     move_items(
         ledger,
@@ -190,10 +195,18 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
         batch=batch,
         sets=f"batch = {batch}, sends = max(sends + 1, (select m.send from matched m where m.item = item_rows.id))",
     )
-    foreign = ledger.execute(
-        "select m.item, m.custom_id from matched m join item_rows i on i.id = m.item where m.number <> i.id or m.send <> i.sends"
+    rows = ledger.execute(
+        "select m.item, m.custom_id, m.number, m.send, i.sends from matched m join item_rows i on i.id = m.item"
     ).fetchall()
-    record_custom_ids(ledger, batch, foreign)
+    record_custom_ids(
+        ledger,
+        batch,
+        (
+            (item, custom_id)
+            for item, custom_id, number, send, sends in rows
+            if (number, send) != (item, sends) or sends != before.get(item, 0) + 1
+        ),
+    )
 
 
 def _break_up_fresh(ledger: Ledger, job: int) -> None:

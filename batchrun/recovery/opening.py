@@ -73,21 +73,30 @@ def _set_spool_aside(home: Home) -> None:
 
 
 def _set_unrecorded_aside(ledger: Ledger) -> None:
-    """Result files of batches that an older ledger does not know: the numbers of those batches will be given to others."""
+    """Spool files that an older ledger does not know: the numbers of those batches and files will be given to others."""
     home = ledger.home
-    last = int(ledger.value("select coalesce(max(id), 0) from batch_rows"))
+    numbers = {
+        home.results: "select coalesce(max(id), 0) from batch_rows",
+        home.requests: "select coalesce(max(id), 0) from request_files",
+    }
     unknown = [
         path
-        for path in home.results.glob("*.jsonl")
-        if (number := path.name.partition("-")[0]).isdecimal() and int(number) > last
+        for folder, highest in numbers.items()
+        for path in folder.glob("*.jsonl")
+        if (number := path.stem.partition("-")[0]).isdecimal()
+        and int(number) > int(ledger.value(highest))
     ]
     if not unknown:
         return
-    aside = _free_name(home) / home.results.name
-    aside.mkdir(mode=0o700, parents=True)
+    aside = _free_name(home)
+    aside.mkdir(mode=0o700)
+    for folder in numbers:
+        (aside / folder.name).mkdir(mode=0o700)
     for path in unknown:
-        path.rename(aside / path.name)
-    fsync_folder(home.results)
+        path.rename(aside / path.parent.name / path.name)
+    for folder in numbers:
+        fsync_folder(aside / folder.name)
+        fsync_folder(folder)
 
 
 def _free_name(home: Home) -> Path:

@@ -4,7 +4,8 @@
 them. They were paid for: nothing of them is thrown away, whatever the job files at hand ask.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import contextlib
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ def write_unplaced(
     """
     folder = home.outputs / f"recovered-{safe_name(remote_id)}"
     files, read = list(files), _Reader(endpoint)
-    if not any(True for _, path in files for _ in read.unplaced(path, placed)):
+    if not any(read.has_unplaced(path, placed) for _, path in files):
         _clear(folder)
         return None, 0
     make_folder(home.outputs)
@@ -78,7 +79,11 @@ class _Reader:
         except UsageError:
             self._read = make_reader(plain)
 
-    def unplaced(self, path: Path, placed: Collection[str]) -> Iterator[tuple[bytes, Reading]]:
+    def has_unplaced(self, path: Path, placed: Collection[str]) -> bool:
+        with contextlib.closing(self.unplaced(path, placed)) as found:
+            return next(found, None) is not None
+
+    def unplaced(self, path: Path, placed: Collection[str]) -> Generator[tuple[bytes, Reading]]:
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
             for line in file:
                 if line.strip():

@@ -9,6 +9,7 @@ from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import read_batch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
@@ -279,12 +280,14 @@ def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int,
     if not wanted:
         return {}
     named: dict[int, str] = {}
+    recorded = {name: item for item, name in custom_ids_of(ctx.ledger, row["id"]).items()}
     path = ctx.ledger.home.request_file(row["request_file"])
     with path.open("rb") as file:
         for at, line in enumerate(file, start=1):
             if at in wanted:
-                custom_id = line.removeprefix(b'{"custom_id":"').partition(b'"')[0]
-                named[int(custom_id.partition(b"-")[0])] = wanted.pop(at)
+                custom_id = line.removeprefix(b'{"custom_id":"').partition(b'"')[0].decode("ascii")
+                item = recorded.get(custom_id) or int(custom_id.partition("-")[0])
+                named[item] = wanted.pop(at)
                 if not wanted:
                     break
     return named

@@ -56,7 +56,9 @@ _SENT: Final[_Rules] = (
             "select id, sends, known from (select i.id, i.sends, (i.state = 1) + (r.item is not null) + case when i.sends > 1 or "
             "(i.state <> 1 and r.item is null) "
             "then (select count(*) from history h where h.item = i.id) else 0 end as known "
-            "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known"
+            "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known "
+            # Of a recovered one, earlier sendings may be out of reach; their numbers are not given again.
+            "and (sends < known or id not in (select item from asked_as))"
         ),
     ),
     (
