@@ -17,3 +17,12 @@ def keep_history(ledger: Ledger, items: str, parameters: tuple[object, ...]) -> 
         parameters,
     )
     ledger.execute(f"delete from result_rows where item in ({items})", parameters)
+
+
+def restore_history(ledger: Ledger, items: str) -> None:
+    """Move the last earlier attempt of these items back, where it is one that was still being tried: the reverse of `keep_history`."""
+    last = f"select max(id) from history where item in ({items}) group by item"
+    ledger.execute(
+        f"insert into result_rows ({_COLUMNS}) select {_COLUMNS} from history where id in ({last}) and outcome in (2, 3)"
+    )
+    ledger.execute(f"delete from history where id in ({last}) and outcome in (2, 3)")

@@ -38,11 +38,11 @@ _INSERT_ANSWERS: Final = (
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
-# Batches that were collected may have run; those that were rejected did not. What settled an item for good began its count anew.
+# Batches that were collected or lost may have run; those that were rejected did not. What settled an item for good began its count anew.
 _RUNS: Final = f"""
 select h.item, count(*) from history h join batch_rows b on b.id = h.batch
 where h.item in (select id from item_rows where id between ? and ? and batch = ? and state = 1 and sends >= ?)
-  and b.state = {int(BatchState.COLLECTED)} and h.id > coalesce(
+  and b.state in ({int(BatchState.COLLECTED)}, {int(BatchState.LOST)}) and h.id > coalesce(
     (select max(d.id) from history d where d.item = h.item and d.outcome not in (2, 3)), 0)
 group by h.item
 """

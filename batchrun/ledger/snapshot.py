@@ -8,7 +8,9 @@ from typing import Final
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import BatchState
-from batchrun.planning.plan import RETRY_GATHER_COUNT, BatchFacts, JobFacts, Snapshot
+from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.plan import RETRY_GATHER_COUNT
+from batchrun.planning.policy import LOST_MOST_S
 
 # Statuses in which it is not known yet whether the service's queue has room for the batch; None: not created.
 NOT_ADMITTED: Final = frozenset({None, "validating", "failed"})
@@ -38,6 +40,12 @@ def take_snapshot(
     )
 
 
+_FACTS: Final = (
+    "id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, cancel_sent_at, "
+    "case when lost_at is not null then coalesce(created_at, intent_at) end as lost_since"
+)
+
+
 def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
     return tuple(
         BatchFacts(
@@ -48,15 +56,15 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
             state=BatchState(row["state"]),
             next_at=row["next_at"],
             audit_until=row["audit_until"],
+            sought_until=None if row["lost_since"] is None else row["lost_since"] + LOST_MOST_S,
             is_admitted=row["remote_status"] not in NOT_ADMITTED,
             cancel_requested=bool(row["cancel_requested"]),
             cancel_sent=row["cancel_sent_at"] is not None,
         )
         for row in ledger.rows(
-            "select id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, cancel_sent_at from batch_rows "
-            "where state < 5 union all select id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, "
-            "cancel_sent_at from batch_rows where state >= 5 and audit_until > ? order by id",
-            (now,),
+            f"select {_FACTS} from batch_rows where state < 5 union all select {_FACTS} from batch_rows where state >= 5 "
+            "and (audit_until > ?1 or (state = ?2 and coalesce(created_at, intent_at) > ?1 - ?3)) order by id",
+            (now, BatchState.LOST, LOST_MOST_S),
         )
     )
 

@@ -38,6 +38,7 @@ class ItemEvent(StrEnum):
     CANCELLED = "cancelled"  # the user's wish, once nothing of it can run any more
     REQUEUED = "requeued"  # the user asks again
     REVISED = "revised"  # submitted again with another request
+    REOPENED = "reopened"  # its answer was given up as lost, and the batch that has it is there
 
 
 class BatchState(IntEnum):
@@ -50,6 +51,7 @@ class BatchState(IntEnum):
     ENDED = 4
     COLLECTED = 5
     REJECTED = 6
+    LOST = 7
 
 
 class BatchEvent(StrEnum):
@@ -68,6 +70,9 @@ class BatchEvent(StrEnum):
     COLLECTED = "collected"  # every attempt settled in one transaction
     LOST = (
         "lost"  # the service no longer knows the batch, or an intent grew too old to be disproved
+    )
+    REAPPEARED = (
+        "reappeared"  # a lost batch and its files are there: items not asked again meanwhile reopen
     )
     REJECTED = (
         "rejected"  # the service will not run it and did not bill it: items released or failed
@@ -91,7 +96,11 @@ ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = Map
             IE.CANCELLED: IS.CANCELLED,
         },
         IS.SUCCEEDED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
-        IS.FAILED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
+        IS.FAILED: {
+            IE.REQUEUED: IS.PENDING,
+            IE.REVISED: IS.PENDING,
+            IE.REOPENED: IS.IN_FLIGHT,
+        },
         IS.CANCELLED: {IE.REQUEUED: IS.PENDING, IE.REVISED: IS.PENDING},
     }
 )
@@ -111,20 +120,22 @@ BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] =
             BE.DECLINED: BS.UPLOADED,
             BE.ABSENT: BS.PLANNED,
             BE.REJECTED: BS.REJECTED,
-            BE.LOST: BS.COLLECTED,
+            BE.LOST: BS.LOST,
         },
-        BS.CREATED: {BE.ENDED: BS.ENDED, BE.LOST: BS.COLLECTED},
+        BS.CREATED: {BE.ENDED: BS.ENDED, BE.LOST: BS.LOST},
         BS.ENDED: {
             BE.COLLECTED: BS.COLLECTED,
             BE.UPLOAD_LOST: BS.PLANNED,
             BE.REJECTED: BS.REJECTED,
-            BE.LOST: BS.COLLECTED,
+            BE.LOST: BS.LOST,
         },
         BS.COLLECTED: {},
         BS.REJECTED: {},
+        BS.LOST: {BE.REAPPEARED: BS.ENDED},
     }
 )
-FINAL_BATCH_STATES: Final = frozenset({BS.COLLECTED, BS.REJECTED})
+# States in which a batch holds no item in flight. A lost one is looked for a while longer, and nobody waits for it.
+FINAL_BATCH_STATES: Final = frozenset({BS.COLLECTED, BS.REJECTED, BS.LOST})
 
 NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
     {
@@ -135,6 +146,7 @@ NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
         BS.ENDED: "download both files and settle every attempt",
         BS.COLLECTED: "none: final",
         BS.REJECTED: "none: final",
+        BS.LOST: "once a day, until 30 days after its creation: look whether it is there again",
     }
 )
 

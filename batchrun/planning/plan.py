@@ -9,63 +9,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 UNREACHABLE_S: Final = 10  # a profile that failed is left alone for this long at least
 RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchFacts:
-    """A batch that is not final, or still under audit."""
-
-    id: int
-    job: int
-    profile: str
-    model: str
-    state: BatchState
-    next_at: int = 0
-    audit_until: int | None = None
-    is_admitted: bool = False  # the service took it into its queue: it runs, or has run
-    cancel_requested: bool = False
-    cancel_sent: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
-    """A job with open items, or with outputs older than its ledger.
-
-    `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
-    `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
-    """
-
-    id: int
-    profile: str
-    has_open_items: bool
-    is_stale: bool
-    is_paused: bool = False
-    fresh_files: tuple[tuple[int, str], ...] = ()
-    queued_due: int = 0
-    queued_next_at: int | None = None
-    queued_since: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile. The hold of a
-    model outlives its moment while batches of the model wait: until then they are sent one by one.
-
-    `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
-    `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next.
-    """
-
-    jobs: tuple[JobFacts, ...] = ()
-    batches: tuple[BatchFacts, ...] = ()
-    holds: tuple[tuple[str, str, int], ...] = ()
-    in_process: frozenset[str] = frozenset()
-    exhausted: frozenset[str] = frozenset()
-    unreachable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +37,13 @@ class Poll:
 
     profile: str
     batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask once more for a batch that was given up as lost."""
+
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +114,7 @@ Action: TypeAlias = (
     Sweep
     | Work
     | Poll
+    | Look
     | Cancel
     | Drop
     | Collect
@@ -177,6 +134,7 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         *(Drop(b.id) for b in snapshot.batches if b.cancel_requested and b.state in _NOT_CREATED),
         *_sweeps(reachable, now),
         *_polls(snapshot, reachable, now),
+        *(Look(b.id) for b in reachable if _is_sought(b, now) and b.next_at <= now),
         *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
         *_sends(snapshot, reachable, now),
         *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
@@ -185,6 +143,13 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         return tuple(due)
     moments = [*_next_moments(snapshot, now)]
     return (Wait(min(moments)),) if moments else ()
+
+
+def _is_sought(b: BatchFacts, now: int) -> bool:
+    """Whether a lost batch is still looked for. Nobody waits for it, and its job has ended; but what it answered was paid."""
+    if b.state != BatchState.LOST or b.sought_until is None:
+        return False
+    return b.sought_until > max(now, b.next_at)
 
 
 def _sweeps(batches: Iterable[BatchFacts], now: int) -> list[Action]:
@@ -290,7 +255,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     for b in snapshot.batches:
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
         if b.state in FINAL_BATCH_STATES or b.job in paused or b.id in blocked:
-            if b.audit_until is not None and b.audit_until > now:
+            if _is_sought(b, now) or (b.audit_until is not None and b.audit_until > now):
                 yield max(b.next_at, later)
             if b.state in FINAL_BATCH_STATES or b.state in _NOT_CREATED:
                 continue

@@ -20,6 +20,8 @@ POLL_SHARE: Final = 10  # a batch is polled again after a tenth of its age …
 POLL_MOST_S: Final = 600  # … but at least every ten minutes
 ERROR_DELAYS_S: Final = (10, 30, 60, 300, 900)  # after the 1st, 2nd, … pass in which a step failed
 INTENT_MOST_S: Final = 7 * 86_400  # an older intent is never proven absent
+LOST_LOOK_S: Final = 86_400  # between two looks for a batch that was given up as lost …
+LOST_MOST_S: Final = 30 * 86_400  # … while it is younger than this: its results live no longer
 LATE_FILES_S: Final = 600  # a completed batch may show its file ids late
 
 

@@ -24,6 +24,7 @@ from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, retry_delay_s, settle
+from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
 _encode: Final = msgspec.json.Encoder().encode
 _STOP: Final = Finish.STOP
@@ -99,8 +100,8 @@ def collect(
         )
         progressed = sum(n for e, n in moved.items() if e != ItemEvent.RELEASED)
         ledger.execute(
-            "update jobs set stale = 1, releases = case when ? then 0 else releases + 1 end where id = ?",
-            (progressed, batch["job"]),
+            "update jobs set stale = 1, releases = case when ? then 0 else releases + ? end where id = ?",
+            (progressed, any(moved.values()), batch["job"]),
         )
     return Settled(moved, lines.incident_count)
 
@@ -256,12 +257,23 @@ class _Lines:
 
     def _note_stray(self, kind: int, offset: int, reading: Reading) -> None:
         """A line that settles nothing: garbage, a stranger's id, or a second answer to an attempt that has one."""
+        custom_id, was_lost = reading.custom_id, self._batch["lost_at"] is not None
+        if (
+            was_lost
+            and custom_id is not None
+            and is_settled_line(self._ledger, self._batch, custom_id, kind=kind, offset=offset)
+        ):
+            return
         self.incident_count += 1
         if len(self._incidents) >= _INCIDENTS_MOST:
             return
         where = f"{('output', 'error')[kind]} file, byte {offset}"
         if reading.custom_id is None:
             self._incidents.append(("unreadable_line", f"{where}: {reading.message}", where))
+        elif was_lost and was_asked_again(self._ledger, self._batch, reading.custom_id):
+            self._incidents.append(
+                ("paid_twice", f"{where}: {reading.custom_id} {ASKED_AGAIN}", where)
+            )
         elif self._is_ours(reading.custom_id):
             self._incidents.append(
                 ("second_result", f"{where}: a second result for {reading.custom_id}", where)

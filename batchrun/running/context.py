@@ -1,5 +1,6 @@
 """What one pass carries along: the ledger, the clock, the backends it has opened, and what it has learned about them."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -58,6 +59,12 @@ class PassContext:
         if profile not in self.accounts:
             self.accounts[profile] = self._checked_account(profile, backend)
         return backend
+
+    def is_account_of(self, row: sqlite3.Row) -> bool:
+        """Whether a batch row belongs to the place (address, organisation, project) that its profile, which is open, means now."""
+        account = self.accounts[row["profile"]]
+        place = (account.base_url, account.organization, account.project)
+        return place == (row["base_url"], row["organization"], row["project"])
 
     def fail(self, profile: str, error: BackendError) -> None:
         """Note what went wrong; where the whole profile is affected, leave it alone for the rest of the pass."""

@@ -10,10 +10,9 @@ from batchrun.errors import BackendError, NotFound, Refused
 from batchrun.ledger.batches import add_incident, move_batch, remote_columns, update_batch
 from batchrun.ledger.snapshot import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
-from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import error_delay_s, poll_delay_s
-from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
+from batchrun.running.lost import give_up
 from batchrun.running.send import put_off
 
 log = logging.getLogger(__name__)
@@ -217,16 +216,7 @@ def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:
             )
         return
     message = f"the service no longer knows batch {row['remote_id']}"
-    collect(
-        ctx.ledger,
-        row,
-        [],
-        missing=(Outcome.FAILED, "lost_result", message),
-        event=BatchEvent.LOST,
-        at=now,
-        reason=message,
-    )
-    ctx.observer("lost", batch=row["id"], job=row["job"], message=message)
+    give_up(ctx, row, message)
 
 
 def _put_off(ctx: PassContext, rows: list[sqlite3.Row], exc: BackendError, delay_s: int) -> None:

@@ -18,6 +18,7 @@ from batchrun.ledger.states import BatchState
 from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
 from batchrun.planning.classify import Outcome
+from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import (
     Action,
     Cancel,
@@ -26,8 +27,8 @@ from batchrun.planning.plan import (
     Cut,
     Drop,
     Form,
+    Look,
     Poll,
-    Snapshot,
     Sweep,
     Upload,
     Wait,
@@ -38,6 +39,7 @@ from batchrun.planning.plan import (
 from batchrun.running.context import Observer, OpenBackend, PassContext, silent
 from batchrun.running.ended import settle_ended
 from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
+from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
 from batchrun.running.send import create, reject, upload
 from batchrun.running.sweep import sweep
@@ -152,7 +154,7 @@ class Runner:
     def _profile_of(self, context: PassContext, action: Action) -> str | None:
         if isinstance(action, Sweep | Work | Poll):
             return action.profile
-        if isinstance(action, Cancel | Collect | Create | Upload):
+        if isinstance(action, Cancel | Collect | Create | Look | Upload):
             row = context.ledger.row("select profile from batch_rows where id = ?", (action.batch,))
         elif isinstance(action, Form | Cut):
             row = context.ledger.row("select profile from jobs where id = ?", (action.job,))
@@ -185,7 +187,7 @@ def _perform(context: PassContext, action: Action) -> None:
 
 
 def _perform_on_batch(
-    context: PassContext, action: Upload | Create | Cancel | Collect | Drop
+    context: PassContext, action: Upload | Create | Cancel | Collect | Drop | Look
 ) -> None:
     """A step of one batch, on its row as it is now: an earlier action of the same plan may have moved it."""
     row = context.ledger.row("select * from batch_rows where id = ?", (action.batch,))
@@ -208,6 +210,11 @@ def _perform_on_batch(
             cancel(context, row)
         case Collect(), BatchState.ENDED:
             settle_ended(context, row)
+        case Look(), BatchState.LOST if row["remote_id"] is None:
+            postpone(context, row)
+            sweep(context, row["profile"])
+        case Look(), BatchState.LOST:
+            look(context, row)
         case _:
             log.debug("batch %s is %s by now: %r is not needed", row["id"], state.name, action)
 

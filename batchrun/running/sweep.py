@@ -5,63 +5,20 @@ Absence is believed only of a complete listing, after a first wait, a fence and 
 
 import logging
 import sqlite3
-from dataclasses import dataclass
-from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound
-from batchrun.ledger.batches import add_incident, move_batch, update_batch
+from batchrun.ledger.batches import move_batch, update_batch
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
-from batchrun.planning.classify import Outcome
-from batchrun.planning.policy import INTENT_MOST_S
-from batchrun.running.collect import collect
+from batchrun.planning.policy import INTENT_MOST_S, LOST_MOST_S
+from batchrun.running.audit import audit, cancel_duplicates, is_known_dead
 from batchrun.running.context import PassContext
+from batchrun.running.listing import MARGIN_S, Listing, read_listing
+from batchrun.running.lost import give_up, note_reappeared
 from batchrun.running.observe import observe
-from batchrun.running.send import hold, is_recorded_elsewhere, record_created
+from batchrun.running.send import is_recorded_elsewhere, record_created
 
 log = logging.getLogger(__name__)
-
-_PAGE: Final = 100
-_MARGIN_S: Final = 600  # a sweep reads back to this much before the oldest input file in question
-_FOREVER: Final = 2**40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What a listing showed. `server_time` is the service's clock at its first page, or None."""
-
-    batches: tuple[RemoteBatch, ...]
-    is_complete: bool
-    server_time: int | None
-
-
-def read_listing(backend: Backend, floor: int) -> Listing:
-    """Page through batches.list, newest first, until everything older than `floor` (the service's clock) is passed or the end is reached.
-
-    Complete only if no id came twice, created_at never rose, and every page that said there was more was followed by one with something on
-    it. Raises BackendError when a page cannot be had.
-    """
-    seen: dict[str, RemoteBatch] = {}
-    server_time: int | None = None
-    after: str | None = None
-    last = _FOREVER
-    while True:
-        page = backend.list_batches(after=after, limit=_PAGE)
-        server_time = page.server_time if after is None else server_time
-        for remote in page.batches:
-            if remote.id in seen or remote.created_at > last:
-                return Listing(
-                    batches=tuple(seen.values()), is_complete=False, server_time=server_time
-                )
-            seen[remote.id] = remote
-            last = remote.created_at
-        if not page.batches and after is not None:  # the page before said that there was more
-            return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
-        if not page.has_more or last < floor:
-            return Listing(batches=tuple(seen.values()), is_complete=True, server_time=server_time)
-        if not page.batches:
-            return Listing(batches=(), is_complete=False, server_time=server_time)
-        after = page.batches[-1].id
 
 
 def sweep(ctx: PassContext, profile: str) -> None:
@@ -69,23 +26,28 @@ def sweep(ctx: PassContext, profile: str) -> None:
     backend = ctx.backend(profile)
     rows = list(
         ctx.ledger.rows(
-            "select * from batch_rows where profile = ? and (state = ? or audit_until > ?) order by id",
-            (profile, BatchState.CREATING, ctx.clock.now()),
+            "select * from batch_rows where profile = ?1 and (state = ?2 or audit_until > ?3 "
+            "or (state = ?4 and remote_id is null and intent_at > ?3 - ?5)) order by id",
+            (profile, BatchState.CREATING, ctx.clock.now(), BatchState.LOST, LOST_MOST_S),
         )
     )
     if not rows:
         return  # the last of them was settled, or its audit ended, since this was planned
-    floor = min((row["input_file_created_at"] or 0) for row in rows) - _MARGIN_S
+    floor = min((row["input_file_created_at"] or 0) for row in rows) - MARGIN_S
     try:
         listing = read_listing(backend, floor)
     except BackendError as exc:
         _wait(ctx, rows)
         ctx.fail(profile, exc)
         return
-    _audit(ctx, profile, backend, listing)
+    audit(ctx, profile, backend, listing)
     for row in rows:
         if row["state"] == BatchState.CREATING:
             _find(ctx, backend, row, listing)
+        elif row["state"] == BatchState.LOST and row["remote_id"] is None:
+            # An intent that grew too old to be disproved: its batch may show up all the same.
+            if (found := _hit(ctx, backend, row, listing)) is not None:
+                note_reappeared(ctx, row, found)
         elif row["state"] in FINAL_BATCH_STATES or row["next_at"] <= ctx.clock.now():
             # Looked at. What else is due for it is in the same plan; what cannot be done now must not make us sweep again at once.
             with ctx.ledger.transaction():
@@ -96,21 +58,9 @@ def sweep(ctx: PassContext, profile: str) -> None:
 
 def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing) -> None:
     now = ctx.clock.now()
-    hits = sorted(
-        (
-            remote
-            for remote in listing.batches
-            if _is_of(ctx, remote, row)
-            and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"])
-        ),
-        key=lambda r: (r.created_at, r.id),
-    )
-    if hits:
-        # However it ended, it is ours; of several the earliest that did not fail is the one, and the audit cancels the rest.
-        chosen = next((r for r in hits if r.status != "failed"), hits[0])
+    chosen = _hit(ctx, backend, row, listing)
+    if chosen is not None:
         record_created(ctx, row, chosen, is_first=False)
-        if len(hits) > 1:
-            _cancel_duplicates(ctx, backend, row, [r for r in hits if r.id != chosen.id])
         return
     if not listing.is_complete:
         _put_next(ctx, row, now + 60, "the service's listing was not complete; looking again")
@@ -124,7 +74,7 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
         )
         return
     if now - row["intent_at"] > INTENT_MOST_S:
-        _lose(
+        give_up(
             ctx, row, "an unanswered creation of more than 7 days ago cannot be disproved any more"
         )
         return
@@ -132,6 +82,27 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
         _settle_then_fence(ctx, backend, row, listing, now)
     else:
         _settle_then_redo(ctx, backend, row, listing, now)
+
+
+def _hit(
+    ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
+) -> RemoteBatch | None:
+    """The batch of this row that the listing shows, however it ended; of several the earliest that did not fail, and the rest is cancelled."""
+    hits = sorted(
+        (
+            remote
+            for remote in listing.batches
+            if _is_of(ctx, remote, row)
+            and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"])
+        ),
+        key=lambda r: (r.created_at, r.id),
+    )
+    if not hits:
+        return None
+    chosen = next((r for r in hits if r.status != "failed"), hits[0])
+    if len(hits) > 1:
+        cancel_duplicates(ctx, backend, row, [r for r in hits if r.id != chosen.id])
+    return chosen
 
 
 def _settle_then_fence(
@@ -170,9 +141,7 @@ def _settle_then_fence(
     if backend.traits.second_settle_s == 0:
         fresh = ctx.ledger.row("select * from batch_rows where id = ?", (row["id"],))
         assert fresh is not None
-        _find(
-            ctx, backend, fresh, read_listing(backend, fresh["input_file_created_at"] - _MARGIN_S)
-        )
+        _find(ctx, backend, fresh, read_listing(backend, fresh["input_file_created_at"] - MARGIN_S))
 
 
 def _fence(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> bool:
@@ -238,100 +207,27 @@ def _settle_left(
     return settle_s - max(elapsed, 0)
 
 
-def _audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -> None:
-    """A remote batch with a token of ours that is not the recorded one is a duplicate; a token of ours that we do not know is worse."""
-    ledger_id = ctx.ledger.meta("ledger")
-    for remote in listing.batches:
-        token = remote.metadata.get("batchrun")
-        if token is None:
-            continue
-        row = ctx.ledger.row("select * from batch_rows where token = ?", (token,))
-        if row is None:
-            if remote.metadata.get("batchrun_ledger") == ledger_id:
-                _refuse_older_ledger(ctx, profile, remote)
-            continue
-        if row["remote_id"] not in (None, remote.id) and not _is_known_dead(ctx, remote, row):
-            _cancel_duplicates(ctx, backend, row, [remote])
-
-
-def _refuse_older_ledger(ctx: PassContext, profile: str, remote: RemoteBatch) -> None:
-    reason = (
-        f"the service knows batch {remote.id} of this ledger, and this ledger does not: it is older than the service. "
-        "Nothing is sent. Restore the newest copy of the home."
-    )
-    with ctx.ledger.transaction():
-        hold(ctx, profile, "", _FOREVER, reason)
-        add_incident(
-            ctx.ledger, at=ctx.clock.now(), kind="older_ledger", message=reason, detail=remote.raw
-        )
-
-
-def _cancel_duplicates(
-    ctx: PassContext, backend: Backend, row: sqlite3.Row, extra: list[RemoteBatch]
-) -> None:
-    for remote in extra:
-        with ctx.ledger.transaction():
-            add_incident(
-                ctx.ledger,
-                at=ctx.clock.now(),
-                kind="duplicate_batch",
-                message=f"batch {row['id']} exists twice on the service: {remote.id} is not the recorded one and is cancelled",
-                job=row["job"],
-                batch=row["id"],
-                detail=remote.raw,
-            )
-        if remote.status not in TERMINAL_STATUSES and remote.status != "cancelling":
-            try:
-                backend.cancel(remote.id)
-            except BackendError as exc:
-                log.warning("batch %s: duplicate %s not cancelled: %s", row["id"], remote.id, exc)
-
-
 def _note_statuses(ctx: PassContext, profile: str, listing: Listing) -> None:
     by_id = {remote.id: remote for remote in listing.batches}
     for row in list(
         ctx.ledger.rows(
-            "select * from batch_rows where profile = ? and state = ?",
-            (profile, BatchState.CREATED),
+            "select * from batch_rows where profile = ? and state in (?, ?) and remote_id is not null",
+            (profile, BatchState.CREATED, BatchState.LOST),
         )
     ):
-        if (remote := by_id.get(row["remote_id"])) is not None:
+        remote = by_id.get(row["remote_id"])
+        if remote is None:
+            continue
+        if row["state"] == BatchState.CREATED:
             observe(ctx, row, remote)
+        elif remote.status in TERMINAL_STATUSES and row["remote_status"] != remote.status:
+            note_reappeared(ctx, row, remote)
 
 
 def _is_of(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
     if remote.metadata.get("batchrun") == row["token"]:
-        return not _is_known_dead(ctx, remote, row)
+        return not is_known_dead(ctx, remote, row)
     return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
-
-
-def _is_known_dead(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
-    """An earlier create of this row, with another upload of its file, which the service refused: it says nothing about the present one.
-
-    Where the listing does not show input files, it is known by its id, which was recorded when it was created or found.
-    """
-    if remote.status != "failed":
-        return False
-    if remote.input_file_id is not None:
-        return bool(remote.input_file_id != row["input_file_id"])
-    return bool(
-        ctx.ledger.value(
-            "select 1 from events where batch = ? and event = ? and detail ->> '$.remote' = ?",
-            (row["id"], BatchEvent.CREATED, remote.id),
-        )
-    )
-
-
-def _lose(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
-    collect(
-        ctx.ledger,
-        row,
-        [],
-        missing=(Outcome.FAILED, "lost_result", message),
-        event=BatchEvent.LOST,
-        at=ctx.clock.now(),
-        reason=message,
-    )
 
 
 def _put_next(ctx: PassContext, row: sqlite3.Row, next_at: int, reason: str) -> None:

@@ -6,20 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import (
     RETRY_GATHER_COUNT,
     RETRY_GATHER_S,
     Action,
-    BatchFacts,
     Cancel,
     Collect,
     Create,
     Cut,
     Drop,
     Form,
-    JobFacts,
+    Look,
     Poll,
-    Snapshot,
     Sweep,
     Upload,
     Wait,
@@ -65,6 +64,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         if owner is None and state not in FINAL_BATCH_STATES:
             continue
         audit = draw(st.none() | times)
+        sought = draw(st.none() | times)
         batches.append(
             BatchFacts(
                 id=number,
@@ -74,6 +74,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 state=state,
                 next_at=draw(times),
                 audit_until=audit,
+                sought_until=sought,
                 cancel_requested=draw(st.booleans()),
                 cancel_sent=draw(st.booleans()),
             )
@@ -96,6 +97,8 @@ def batch_ids(action: Action) -> tuple[int, ...]:
             return ids
         case Cancel(batch) | Drop(batch) | Collect(batch) | Upload(batch) | Create(batch):
             return (batch,)
+        case Look(batch):
+            return (batch,)
         case _:
             return ()
 
@@ -115,7 +118,7 @@ def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
 
 
 def is_all_final(snapshot: Snapshot) -> bool:
-    """Nothing is open (or it is paused), no outputs are old, nothing is under audit."""
+    """Nothing is open (or it is paused), no outputs are old, nothing is under audit, nothing lost is looked for."""
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     for job in snapshot.jobs:
         if job.is_stale and not job.has_open_items:
@@ -126,6 +129,9 @@ def is_all_final(snapshot: Snapshot) -> bool:
     for batch in snapshot.batches:
         if batch.state in FINAL_BATCH_STATES:
             if batch.audit_until is not None and batch.audit_until > NOW:
+                return False
+            sought = batch.sought_until if batch.state == BatchState.LOST else None
+            if sought is not None and sought > max(NOW, batch.next_at):
                 return False
         elif (
             batch.job not in paused
@@ -156,6 +162,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
         Create: {BatchState.UPLOADED},
         Poll: {BatchState.CREATED},
         Cancel: {BatchState.CREATED},
+        Look: {BatchState.LOST},
         Collect: {BatchState.ENDED},
     }
     for action in actions:
@@ -165,7 +172,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
 
 @given(snapshots())
 def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
-    rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Collect: 3, Form: 4, Cut: 4}
+    rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, Form: 4, Cut: 4}
     rank |= {Upload: 4, Create: 4, WriteOutputs: 5, Wait: 6}
     ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
     assert ranks == sorted(ranks)
@@ -281,3 +288,12 @@ def test_a_batch_whose_next_try_is_later_than_its_hold_is_waited_for() -> None:
         jobs=(job(is_stale=False),), batches=(planned,), holds=(("openai", "", NOW + 200),)
     )
     assert plan(held, NOW) == (Wait(NOW + 200),)
+
+
+def test_a_lost_batch_is_looked_for_and_waited_for_until_its_time_is_over() -> None:
+    lost = batch(BatchState.LOST, next_at=NOW, sought_until=NOW + 90)
+    assert plan(Snapshot(batches=(lost,)), NOW) == (Look(1),)
+    assert plan(Snapshot(batches=(lost,)), NOW - 50) == (Wait(NOW),)
+    assert plan(Snapshot(batches=(lost,)), NOW + 90) == ()
+    looked_at = batch(BatchState.LOST, next_at=NOW + 90, sought_until=NOW + 90)
+    assert plan(Snapshot(batches=(looked_at,)), NOW) == ()

@@ -13,7 +13,6 @@ from batchrun.ledger.states import (
     ITEM_INITIAL,
     ITEM_TRANSITIONS,
     NEXT_ACTION,
-    OPEN_ITEM_STATES,
     BatchEvent,
     BatchState,
     ItemEvent,
@@ -55,21 +54,29 @@ def test_every_event_happens_somewhere() -> None:
     assert batch_events == set(BatchEvent)
 
 
+def test_an_event_is_told_from_the_other_kind_by_its_name() -> None:
+    """The log of events holds both kinds."""
+    assert not set(map(str, ItemEvent)) & set(map(str, BatchEvent))
+
+
 def test_from_every_state_of_a_batch_an_end_can_be_reached() -> None:
     for state in BatchState:
         assert FINAL_BATCH_STATES & reachable({BatchEvent.PLANNED: state}, BATCH_TRANSITIONS)  # type: ignore[arg-type]
 
 
-def test_nothing_leads_out_of_collected_and_rejected() -> None:
+def test_nothing_leads_out_of_an_end_but_what_was_lost_can_reappear() -> None:
     assert BATCH_TRANSITIONS[BatchState.REJECTED] == {}
     assert BATCH_TRANSITIONS[BatchState.COLLECTED] == {}
-    assert {BatchState.COLLECTED, BatchState.REJECTED} == FINAL_BATCH_STATES
+    assert BATCH_TRANSITIONS[BatchState.LOST] == {BatchEvent.REAPPEARED: BatchState.ENDED}
+    assert {BatchState.COLLECTED, BatchState.REJECTED, BatchState.LOST} == FINAL_BATCH_STATES
 
 
-def test_a_settled_item_moves_only_when_someone_asks_again() -> None:
-    for state in set(ItemState) - OPEN_ITEM_STATES:
-        assert set(ITEM_TRANSITIONS[state]) == {ItemEvent.REQUEUED, ItemEvent.REVISED}
-        assert set(ITEM_TRANSITIONS[state].values()) == {ItemState.PENDING}
+def test_a_settled_item_moves_only_when_someone_asks_again_or_its_lost_batch_reappears() -> None:
+    asked = {ItemEvent.REQUEUED: ItemState.PENDING, ItemEvent.REVISED: ItemState.PENDING}
+    for state in (ItemState.SUCCEEDED, ItemState.CANCELLED):
+        assert ITEM_TRANSITIONS[state] == asked
+    failed = asked | {ItemEvent.REOPENED: ItemState.IN_FLIGHT}
+    assert ITEM_TRANSITIONS[ItemState.FAILED] == failed
 
 
 def test_nothing_is_created_but_after_a_committed_intent() -> None:
@@ -95,6 +102,7 @@ def test_the_stored_numbers_never_change() -> None:
         ("ENDED", 4),
         ("COLLECTED", 5),
         ("REJECTED", 6),
+        ("LOST", 7),
     ]
 
 

@@ -21,7 +21,7 @@ from runnerkit import DAY_S, World, check_invariants, items
 from batchrun.backends.base import Traits
 from batchrun.ledger import requestfiles, spool
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
-from batchrun.running import ended
+from batchrun.running import results
 from batchrun.service.responders.script import Rule
 
 _KILLED: Final = 9
@@ -73,7 +73,7 @@ def _install(points: Points, world: World) -> None:
         points.at("after rename")
 
     requestfiles.publish = watched_publish  # type: ignore[attr-defined]
-    ended.publish = watched_publish  # type: ignore[attr-defined]
+    results.publish = watched_publish  # type: ignore[attr-defined]
     run = world.backend._run
 
     def watched_run(name: str, call: Callable[[], Any]) -> Any:
@@ -88,6 +88,17 @@ def _install(points: Points, world: World) -> None:
 def in_child(world: World, do: Callable[[], object], kill: int) -> bool:
     """Do it in a process of its own that dies at point `kill`; whether it lived. What it prints on failure fails the test."""
     world.embedded.close()  # no SQLite connection may cross a fork
+    return _ended_well(_started(world, do, kill))
+
+
+def at_once(world: World, *do: Callable[[], object]) -> None:
+    """Do each in a process of its own, all at the same time."""
+    world.embedded.close()
+    children = [_started(world, one, None) for one in do]
+    assert all([_ended_well(child) for child in children])
+
+
+def _started(world: World, do: Callable[[], object], kill: int | None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
@@ -104,6 +115,10 @@ def in_child(world: World, do: Callable[[], object], kill: int) -> bool:
         finally:
             sys.stderr.flush()
             os._exit(status)
+    return child
+
+
+def _ended_well(child: int) -> bool:
     _, result = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(result)
     assert code in {0, _KILLED}, f"the process ended with {code}: see its traceback above"

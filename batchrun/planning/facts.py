@@ -1,0 +1,61 @@
+"""What planning looks at: the ledger's rows of jobs and open batches as plain values, and what the current pass knows of its profiles."""
+
+from dataclasses import dataclass
+
+from batchrun.ledger.states import BatchState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """A batch that is not final, still under audit, or lost and looked for.
+
+    `sought_until`: of a lost one, until when it is looked for.
+    """
+
+    id: int
+    job: int
+    profile: str
+    model: str
+    state: BatchState
+    next_at: int = 0
+    audit_until: int | None = None
+    sought_until: int | None = None
+    is_admitted: bool = False  # the service took it into its queue: it runs, or has run
+    cancel_requested: bool = False
+    cancel_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """A job with open items, or with outputs older than its ledger.
+
+    `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
+    `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
+    """
+
+    id: int
+    profile: str
+    has_open_items: bool
+    is_stale: bool
+    is_paused: bool = False
+    fresh_files: tuple[tuple[int, str], ...] = ()
+    queued_due: int = 0
+    queued_next_at: int | None = None
+    queued_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile. The hold of a
+    model outlives its moment while batches of the model wait: until then they are sent one by one.
+
+    `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
+    `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next.
+    """
+
+    jobs: tuple[JobFacts, ...] = ()
+    batches: tuple[BatchFacts, ...] = ()
+    holds: tuple[tuple[str, str, int], ...] = ()
+    in_process: frozenset[str] = frozenset()
+    exhausted: frozenset[str] = frozenset()
+    unreachable: frozenset[str] = frozenset()

@@ -1,0 +1,48 @@
+"""Reading a service's listing of batches, and whether what was read can prove that a batch is not there."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from batchrun.backends.base import Backend, RemoteBatch
+
+MARGIN_S: Final = 600  # a listing is read back to this much before what is looked for
+_PAGE: Final = 100
+_FOREVER: Final = 2**40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a listing showed. `server_time` is the service's clock at its first page, or None."""
+
+    batches: tuple[RemoteBatch, ...]
+    is_complete: bool
+    server_time: int | None
+
+
+def read_listing(backend: Backend, floor: int) -> Listing:
+    """Page through batches.list, newest first, until everything older than `floor` (the service's clock) is passed or the end is reached.
+
+    Complete only if no id came twice, created_at never rose, and every page that said there was more was followed by one with something on
+    it. Raises BackendError when a page cannot be had.
+    """
+    seen: dict[str, RemoteBatch] = {}
+    server_time: int | None = None
+    after: str | None = None
+    last = _FOREVER
+    while True:
+        page = backend.list_batches(after=after, limit=_PAGE)
+        server_time = page.server_time if after is None else server_time
+        for remote in page.batches:
+            if remote.id in seen or remote.created_at > last:
+                return Listing(
+                    batches=tuple(seen.values()), is_complete=False, server_time=server_time
+                )
+            seen[remote.id] = remote
+            last = remote.created_at
+        if not page.batches and after is not None:  # the page before said that there was more
+            return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
+        if not page.has_more or last < floor:
+            return Listing(batches=tuple(seen.values()), is_complete=True, server_time=server_time)
+        if not page.batches:
+            return Listing(batches=(), is_complete=False, server_time=server_time)
+        after = page.batches[-1].id

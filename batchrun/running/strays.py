@@ -1,0 +1,40 @@
+"""Lines of a lost batch that reappeared, for items that are not in flight in it any more: told apart from second results and strangers."""
+
+import sqlite3
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+
+ASKED_AGAIN: Final = (
+    "was given up as lost and asked again since (`batchrun retry --rerun-lost`, or submitted anew), and here is its first answer: "
+    "both may have been billed, and the newer one counts"
+)
+_ID_DIGITS: Final = 19  # a longer number is no row id
+
+
+def is_settled_line(
+    ledger: Ledger, batch: sqlite3.Row, custom_id: str, *, kind: int, offset: int
+) -> bool:
+    """Whether this very line settled its item before the batch was given up: it is read again, and is no news."""
+    return bool(
+        ledger.value(
+            "select 1 from result_rows where item = ?1 and batch = ?2 and kind = ?3 and offset = ?4 "
+            "union all select 1 from history where item = ?1 and batch = ?2 and kind = ?3 and offset = ?4",
+            (_item(custom_id), batch["id"], kind, offset),
+        )
+    )
+
+
+def was_asked_again(ledger: Ledger, batch: sqlite3.Row, custom_id: str) -> bool:
+    """Whether the line's item failed with the loss of this batch and was asked again since: its newer request is the one that counts."""
+    return bool(
+        ledger.value(
+            "select 1 from history where item = ? and batch = ? and cause = 'lost_result'",
+            (_item(custom_id), batch["id"]),
+        )
+    )
+
+
+def _item(custom_id: str) -> int | None:
+    item = custom_id.partition("-")[0]
+    return int(item) if item.isdecimal() and len(item) < _ID_DIGITS else None
