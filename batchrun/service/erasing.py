@@ -12,10 +12,12 @@ def erase(
     batch_ids: Sequence[str],
     file_ids: Sequence[str],
     file_names: Sequence[str],
+    patience_s: float = 30.0,
 ) -> None:
     """Remove these files, by id or name, and everything but counts and times of these batches, which must have ended; repeatable.
 
-    Free pages and WAL of the database are wiped too. Raises LedgerError where the disk refuses or another process reads the database.
+    Free pages and WAL of the database are wiped too. Raises LedgerError where the disk refuses, or where another process has been reading
+    the database for `patience_s`.
     """
     store = Store(data)
     try:
@@ -34,6 +36,6 @@ def erase(
                 "UPDATE batches SET metadata = NULL, errors = NULL WHERE id = ?",
                 ((i,) for i in batch_ids),
             )
-        store.wipe_free_space()
+        store.wipe_free_space(patience_s)
     finally:
         store.close()

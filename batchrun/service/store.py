@@ -214,9 +214,10 @@ class Store:
         with _readable_errors(self.data):
             (self._files / file_id).unlink(missing_ok=True)
 
-    def wipe_free_space(self) -> None:
+    def wipe_free_space(self, patience_s: float) -> None:
         """Write the database anew without what was deleted from it, and empty its WAL. Raises LedgerError while another process reads."""
         with self._lock, _readable_errors(self.data):
+            self._connection.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
             self._connection.execute("VACUUM")
             (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:

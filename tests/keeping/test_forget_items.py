@@ -227,10 +227,60 @@ def test_a_file_of_hers_that_somebody_edited_is_named_and_stays(world: World) ->
     assert path.read_text() == "edited"
 
 
+def test_a_damaged_line_of_another_item_stays_to_be_looked_at(world: World) -> None:
+    world.write([*OTHERS, HERS])
+    world.submit()
+    world.run()
+    path = world.home.result_file(1, 0)
+    path.write_bytes(path.read_bytes().replace(b'"custom_id":"2-', b'"custom_xx":"2-'))
+    line = world.api().explain("reviews", "i1").attempts[0].raw
+    forget(world, SHE)
+    assert world.api().explain("reviews", "i1").attempts[0].raw == line
+    assert everywhere(world) == []
+
+
+def test_what_sqlite_keeps_in_free_pages_and_in_the_wal_goes_too(world: World) -> None:
+    lives(world)
+    with contextlib.closing(sqlite3.connect(world.home.database)) as other:
+        other.execute("pragma secure_delete = off")
+        other.execute("insert into meta values ('big', ?)", (CANARY * 10_000,))
+        other.commit()
+        other.execute("delete from meta where key = 'big'")
+        other.commit()
+        # While any connection is open, SQLite keeps the WAL.
+        forget(world, SHE)
+        assert everywhere(world) == []
+
+
+def test_words_of_the_service_and_of_ours_that_may_quote_it_are_removed(world: World) -> None:
+    lives(world)
+    with open_ledger(world.home) as ledger, ledger.transaction():
+        quoted = json.dumps({"reason": CANARY})
+        ledger.execute("update batch_rows set reason = ? where id = 2", (CANARY,))
+        ledger.execute(
+            "update batch_rows set remote = json_set(remote, '$.errors', ?) where id = 2", (CANARY,)
+        )
+        ledger.execute(
+            "insert into incidents (at, job, batch, kind, message) values (1, 1, 2, 'strange', ?)",
+            (CANARY,),
+        )
+        ledger.execute(
+            "update events set detail = ? where id = (select max(id) from events where batch = 2)",
+            (quoted,),
+        )
+    forget(world, SHE)
+    assert everywhere(world) == []
+    (row,) = world.rows(
+        "select json_extract(remote, '$.status') as status from batch_rows where id = 2"
+    )
+    assert row["status"] == "completed", "what no person said stays"
+
+
 def test_copies_of_the_ledger_are_removed(world: World) -> None:
     lives(world)
     copy = world.home.path / "batchrun-before-schema-2.db"
     copy.write_bytes(world.home.database.read_bytes())
+    copy.chmod(0o600)
     forget(world, SHE)
     assert not copy.exists()
 
