@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "forget": "Remove items, or a whole job, from everywhere: personal data.",
     "recover": "Let a copied or restored home send again.",
     "verify": "Prove that ledger, spool and outputs are in order.",
+    "doctor": "Find what keeps batchrun from working, with the fix.",
     "serve": "Serve the Batch API on this machine, for rehearsals.",
     "new": "Write a job file for a data file.",
     "schema": "Print the JSON Schema of the job line.",

@@ -84,6 +84,20 @@ def open_for_files(
     return opened, found is not None
 
 
+def find_for_doctor(home: str | None) -> "tuple[Home | None, Path, Config]":
+    """The home, or None where there is none yet; the folder that it is or would be in; and the settings there. Starts nothing.
+
+    Raises UsageError where a home was named that is none, or where the settings are wrong.
+    """
+    environ = _environ("BATCHRUN_HOME")
+    found, start = find_home(explicit=home, environ=environ, near=None)
+    if found is None and (home or environ):
+        require_home(found, start, named=home or environ)
+    path = found or start
+    near = None if found else start
+    return (None if found is None else Home(found)), path, _config(near, path, None)
+
+
 def home_option(home: Home) -> str:
     """` --home DIR` for a command to paste, or nothing where the command finds this home by itself."""
     found, _ = find_home(explicit=None, environ=_environ("BATCHRUN_HOME"), near=None)

@@ -1,0 +1,112 @@
+"""What the ledger says of itself: whether this home may send, whether anything ticks, and what is in flight for too long."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
+from batchrun.ledger.connection import Ledger, is_copied
+from batchrun.ledger.jobs import find_jobs
+from batchrun.ledger.snapshot import take_snapshot
+from batchrun.planning.plan import Wait, plan
+
+TICK_AGE_S: Final = 3_600
+# Services keep results for 30 days: whoever has not looked for 20 is about to lose some.
+FLIGHT_AGE_S: Final = 20 * 86_400
+_DAY_S: Final = 86_400
+_CRON: Final = 'Run `batchrun tick` from cron: (crontab -l; echo "*/5 * * * * batchrun tick --home {home}") | crontab -'
+
+
+def _home(name: str, level: Level, what: str, fix: str = "") -> Diagnosis:
+    return Diagnosis(area=Area.HOME, name=name, level=level, what=what, fix=fix)
+
+
+def examine_ledger(ledger: Ledger, now: int, *, in_process: frozenset[str]) -> Iterator[Diagnosis]:
+    """Reads rows of jobs and open batches only. `in_process`: the profiles whose lines run in our own passes."""
+    yield _original(ledger)
+    yield _ticking(ledger, now, in_process)
+    yield _in_flight(ledger, now)
+    yield _paused(ledger)
+
+
+def used_profiles(ledger: Ledger) -> tuple[str, ...]:
+    """The profiles of jobs that are not archived, in alphabetical order."""
+    rows = ledger.rows(
+        "select distinct profile from jobs where submission is not null order by profile"
+    )
+    return tuple(row["profile"] for row in rows)
+
+
+def _original(ledger: Ledger) -> Diagnosis:
+    reason = is_copied(ledger)
+    if reason is None:
+        return _home("original", Level.OK, "this home is no copy")
+    return _home(
+        "original",
+        Level.FAIL,
+        f"this home is a copy or was restored ({reason}): it sends nothing",
+        f"batchrun recover --take-over --home {ledger.home.path}, if the original is gone for good.",
+    )
+
+
+def _ticking(ledger: Ledger, now: int, in_process: frozenset[str]) -> Diagnosis:
+    """Whether work has been due for an hour: a pass that waits for its time is no sign of trouble, one that nobody makes is."""
+    last = ledger.meta("last_pass_at")
+    shown = (
+        "no pass was ever made"
+        if last is None
+        else f"the last pass ended {_age(now - int(last))} ago"
+    )
+    then = now - TICK_AGE_S
+    is_young = (last is not None and int(last) > then) or any(
+        job.submitted_at > then for job in find_jobs(ledger)
+    )
+    actions = () if is_young else plan(take_snapshot(ledger, then, in_process=in_process), then)
+    if not actions or isinstance(actions[0], Wait):
+        return _home("last-pass", Level.OK, f"nothing is overdue; {shown}")
+    return _home(
+        "last-pass",
+        Level.WARN,
+        f"work has been due for more than an hour; {shown}",
+        _CRON.format(home=ledger.home.path),
+    )
+
+
+def _in_flight(ledger: Ledger, now: int) -> Diagnosis:
+    row = ledger.row(
+        "select count(*) as n, min(coalesce(created_at, intent_at)) as since from batch_rows where state in (2, 3, 4)"
+    )
+    assert row is not None
+    if not row["n"]:
+        return _home("in-flight", Level.OK, "no batch is in flight")
+    age = now - (row["since"] or now)
+    what = f"{row['n']:,} batches in flight, the oldest for {_age(age)}"
+    if age <= FLIGHT_AGE_S:
+        return _home("in-flight", Level.OK, what)
+    return _home(
+        "in-flight",
+        Level.WARN,
+        f"{what}: services delete results after 30 days",
+        f"batchrun tick --home {ledger.home.path}, today.",
+    )
+
+
+def _paused(ledger: Ledger) -> Diagnosis:
+    paused = [
+        row["name"]
+        for row in ledger.rows("select name from jobs where paused is not null order by name")
+    ]
+    if not paused:
+        return _home("paused", Level.OK, "no job is paused")
+    return _home(
+        "paused",
+        Level.WARN,
+        f"paused jobs send nothing: {', '.join(paused)}",
+        "batchrun status says why.",
+    )
+
+
+def _age(seconds: int) -> str:
+    seconds = max(0, seconds)
+    if seconds >= 2 * _DAY_S:
+        return f"{seconds // _DAY_S} days"
+    return f"{seconds // 3_600} hours" if seconds >= 2 * 3_600 else f"{seconds // 60} minutes"
