@@ -120,6 +120,12 @@ class Wire(Backend):
     def close(self) -> None:
         """The far end does not notice."""
 
+    @property
+    def creates(self) -> int:
+        """How many creates there have been, late and lost ones included."""
+        count: int = self._load()["creates"]
+        return count
+
     def deliver(self) -> None:
         """Let everything that is due by now take effect, in the order in which it is due."""
         known = self._load()
