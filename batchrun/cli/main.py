@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "cancel": "Stop sending and cancel what runs; paid answers stay.",
     "prune": "Free the disk of what no item needs any more.",
     "forget": "Remove items, or a whole job, from everywhere: personal data.",
+    "resolve": "Say what became of a batch that batchrun cannot find.",
     "recover": "Let a copied or restored home send again.",
     "verify": "Prove that ledger, spool and outputs are in order.",
     "doctor": "Find what keeps batchrun from working, with the fix.",

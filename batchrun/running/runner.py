@@ -3,8 +3,9 @@
 A pass holds the home's lock and ends when nothing more is due; it never sleeps. `run` and `wait` sleep between passes, without the lock.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
@@ -76,6 +77,19 @@ class Runner:
 
     def run_locked(self, ledger: Ledger, *, work_s: float = 300.0) -> PassResult:
         """One pass by a caller who holds the lock."""
+        with self.context(ledger, work_s=work_s) as context:
+            next_at = self._until_nothing_is_due(context)
+        with ledger.transaction():
+            ledger.execute(
+                "insert or replace into meta values ('last_pass_at', ?)", (str(self.clock.now()),)
+            )
+        return PassResult(
+            next_at=next_at, ended=tuple(context.ended), problems=tuple(context.problems)
+        )
+
+    @contextlib.contextmanager
+    def context(self, ledger: Ledger, *, work_s: float = 300.0) -> Iterator[PassContext]:
+        """What a pass works with, for a caller who holds the lock. Raises LedgerError where this home is a copy: nothing is touched."""
         reason = is_copied(ledger)
         if reason is not None:
             raise LedgerError(
@@ -93,16 +107,9 @@ class Runner:
             work_s=work_s,
         )
         try:
-            next_at = self._until_nothing_is_due(context)
+            yield context
         finally:
             context.close()
-        with ledger.transaction():
-            ledger.execute(
-                "insert or replace into meta values ('last_pass_at', ?)", (str(self.clock.now()),)
-            )
-        return PassResult(
-            next_at=next_at, ended=tuple(context.ended), problems=tuple(context.problems)
-        )
 
     def _until_nothing_is_due(self, context: PassContext) -> int | None:
         while True:

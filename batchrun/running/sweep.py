@@ -5,6 +5,7 @@ Absence is believed only of a complete listing, after a first wait, a fence and 
 
 import logging
 import sqlite3
+from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound
@@ -19,6 +20,8 @@ from batchrun.running.observe import observe
 from batchrun.running.send import is_recorded_elsewhere, record_created
 
 log = logging.getLogger(__name__)
+
+_PERSON_S: Final = 3_600  # between two reminders that a person is needed
 
 
 def sweep(ctx: PassContext, profile: str) -> None:
@@ -66,12 +69,7 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
         _put_next(ctx, row, now + 60, "the service's listing was not complete; looking again")
         return
     if not backend.traits.listing_echoes:
-        _put_next(
-            ctx,
-            row,
-            now + 3_600,
-            "this service's listing shows neither metadata nor input file: look for the batch yourself",
-        )
+        _ask_a_person(ctx, row, now)
         return
     if now - row["intent_at"] > INTENT_MOST_S:
         give_up(
@@ -228,6 +226,16 @@ def _is_of(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
     if remote.metadata.get("batchrun") == row["token"]:
         return not is_known_dead(ctx, remote, row)
     return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
+
+
+def _ask_a_person(ctx: PassContext, row: sqlite3.Row, now: int) -> None:
+    reason = (
+        f"batch {row['id']} may have been created, and this service's listing shows neither metadata nor input file. "
+        f"Look for it there, then tell what you found: `batchrun resolve {row['id']} --is BATCH_ID`, or "
+        f"`batchrun resolve {row['id']} --absent`. Until then nothing of it is sent."
+    )
+    _put_next(ctx, row, now + _PERSON_S, reason)
+    ctx.problems.append(BackendError(reason))
 
 
 def _put_next(ctx: PassContext, row: sqlite3.Row, next_at: int, reason: str) -> None:

@@ -1,0 +1,157 @@
+"""What a person found out about a batch that batchrun cannot judge by itself: it is this one on the service, or it is nowhere.
+
+Their word replaces the proof, not the care: what the service can still say is asked first, the batch stays under audit, and a file that a
+late create could use is deleted.
+"""
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+from batchrun.backends.base import Backend, RemoteBatch
+from batchrun.errors import BackendError, NotFound, Refused, UsageError
+from batchrun.ledger.batches import move_batch
+from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.running.context import PassContext
+from batchrun.running.listing import MARGIN_S, read_listing
+from batchrun.running.lost import note_reappeared
+from batchrun.running.send import is_recorded_elsewhere, record_created
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What became of a batch: its state, and its name and status on the service where it has them."""
+
+    batch: int
+    job: str
+    state: str
+    remote_id: str | None
+    remote_status: str | None
+
+
+def resolve(ctx: PassContext, batch: int, *, remote_id: str | None) -> Resolved:
+    """Adopt `remote_id` as batch number `batch`, whose creation went unanswered; None: it does not exist, and is uploaded again.
+
+    Raises UsageError where there is nothing to resolve, or the service says otherwise; BackendError where the service cannot be asked.
+    """
+    row = _row(ctx, batch)
+    backend = ctx.backend(row["profile"])
+    if remote_id is None:
+        _declare_absent(ctx, backend, row)
+    else:
+        _adopt(ctx, backend, row, remote_id)
+    after = _row(ctx, batch, is_resolved=True)
+    job = ctx.ledger.value("select name from jobs where id = ?", (after["job"],))
+    return Resolved(
+        batch=batch,
+        job=str(job),
+        state=BatchState(after["state"]).name.lower(),
+        remote_id=after["remote_id"],
+        remote_status=after["remote_status"],
+    )
+
+
+def _row(ctx: PassContext, batch: int, *, is_resolved: bool = False) -> sqlite3.Row:
+    row = ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
+    if row is None:
+        raise UsageError(f"there is no batch {batch}. `batchrun status` shows those that are open.")
+    state = BatchState(row["state"])
+    is_lost_intent = state == BatchState.LOST and row["remote_id"] is None
+    if not is_resolved and state != BatchState.CREATING and not is_lost_intent:
+        raise UsageError(
+            f"batch {batch} is {state.name.lower()}: only of a batch whose creation went unanswered is there something to resolve."
+        )
+    return row
+
+
+def _adopt(ctx: PassContext, backend: Backend, row: sqlite3.Row, remote_id: str) -> None:
+    other = ctx.ledger.value(
+        "select id from batch_rows where remote_id = ? and id <> ?", (remote_id, row["id"])
+    )
+    if other is not None:
+        raise UsageError(f"{remote_id} is batch {other} already, and not batch {row['id']}.")
+    remote = backend.retrieve(remote_id)
+    if (wrong := _mismatch(ctx, row, remote)) is not None:
+        raise UsageError(f"{remote.id} is not batch {row['id']}: {wrong}. Nothing was changed.")
+    if row["state"] == BatchState.LOST:
+        note_reappeared(ctx, row, remote)
+    else:
+        record_created(ctx, row, remote, is_first=False)
+
+
+def _mismatch(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> str | None:
+    """What shows that a batch on the service cannot be this one, or None. What the service does not echo proves nothing."""
+    if is_recorded_elsewhere(ctx.ledger, remote.id, row["id"]):
+        return "it is recorded as another one"
+    token = remote.metadata.get("batchrun")
+    if token is not None and token != row["token"]:
+        return f"it bears the token {token!r}, not {row['token']!r}"
+    if remote.input_file_id is not None:
+        if remote.input_file_id != row["input_file_id"]:
+            return f"its input file is {remote.input_file_id!r}, not {row['input_file_id']!r}"
+        return None
+    endpoint = remote.raw.get("endpoint")
+    if isinstance(endpoint, str) and endpoint != row["endpoint"]:
+        return f"its endpoint is {endpoint!r}, not {row['endpoint']!r}"
+    if remote.total_count not in (0, row["request_count"]):
+        return f"it has {remote.total_count:,} requests, not {row['request_count']:,}"
+    if remote.created_at and remote.created_at < (row["input_file_created_at"] or 0) - MARGIN_S:
+        return "it is older than the input file"
+    return None
+
+
+def _declare_absent(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> None:
+    if row["state"] == BatchState.LOST:
+        job = ctx.ledger.value("select name from jobs where id = ?", (row["job"],))
+        raise UsageError(
+            f"batch {row['id']} was given up, and its items failed with lost_result. "
+            f"`batchrun retry {job} --rerun-lost` asks them again."
+        )
+    _refuse_if_listed(ctx, backend, row)
+    is_fenced = _is_deleted(backend, row["input_file_id"])
+    now, traits = ctx.clock.now(), backend.traits
+    with ctx.ledger.transaction():
+        move_batch(
+            ctx.ledger,
+            row["id"],
+            before=BatchState.CREATING,
+            event=BatchEvent.ABSENT,
+            at=now,
+            detail={"proof": "a person said so", "input file deleted": is_fenced},
+            next_at=0,
+            input_file_id=None,
+            audit_until=now + 2 * (traits.settle_s + traits.second_settle_s),
+            reason=None,
+        )
+    log.info("batch %s: creating -> planned, declared absent", row["id"])
+
+
+def _refuse_if_listed(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> None:
+    """The service may show it after all. Raises UsageError naming what it shows; a service without a listing shows nothing."""
+    try:
+        listing = read_listing(backend, (row["input_file_created_at"] or 0) - MARGIN_S)
+    except Refused:
+        return
+    for remote in listing.batches:
+        is_ours = (
+            remote.metadata.get("batchrun") == row["token"]
+            or remote.input_file_id == row["input_file_id"]
+        )
+        if is_ours and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"]):
+            raise UsageError(
+                f"the service lists {remote.id} as batch {row['id']}: it exists. Nothing was changed. "
+                f"`batchrun resolve {row['id']} --is {remote.id}` adopts it."
+            )
+
+
+def _is_deleted(backend: Backend, file_id: str) -> bool:
+    """Delete the input file, so that a create still on its way fails; whether that is certain. A service without deletion keeps no one from going on."""
+    try:
+        return backend.delete_file(file_id)
+    except NotFound:
+        return True
+    except BackendError as exc:
+        log.warning("%s could not be deleted: %s", file_id, exc)
+        return False
