@@ -87,12 +87,14 @@ def command(
             return
         put(base_url)
         tell(f"Serving {Path(data).absolute()}; Ctrl-C ends it.")
+        for number, fault in enumerate(faulty.named.values() if faulty else (), 1):
+            tell(f"Fault {number}, {fault}")
 
     serve(
         host=host,
         port=port,
         data=Path(data),
-        responder=_responder(invocation, model, script),
+        responder=_responder(invocation, model, script, Path(data)),
         api_key=key,
         allow_remote=allow_remote,
         clock=invocation.clock,
@@ -102,11 +104,16 @@ def command(
     return 0
 
 
-def _responder(invocation: Invocation, model: str | None, script: str | None) -> "Responder":
+def _responder(
+    invocation: Invocation, model: str | None, script: str | None, data: Path
+) -> "Responder":
     if script is not None:
         from batchrun.service.responders.scripted import ScriptedResponder
 
-        return ScriptedResponder.from_file(Path(script), clock=invocation.clock)
+        # Served again, it goes on: with the counts of its rules, too.
+        return ScriptedResponder.from_file(
+            Path(script), clock=invocation.clock, seen=data / "script-seen"
+        )
     from batchrun.service.llama.discovery import find_model
     from batchrun.service.responders.llama import LlamaResponder
 

@@ -127,6 +127,14 @@ NIGHTS = {
         ],
         (24,),
     ),
+    "batches with files are called failed": (
+        [bad([GET, LIST], "show", set={"status": "failed"})],
+        (23,),
+    ),
+    "batches end after their window": (
+        [bad("validation", "stall", seconds=86_000), bad("expiry", "stall", seconds=5_000)],
+        (23,),
+    ),
     "the queue is full": (
         [bad("validation", "fail", code="token_limit_exceeded", calls=[1, 2, 3, 5])],
         (10,),

@@ -80,6 +80,19 @@ def test_a_line_has_both_or_neither(open_desk: OpenDesk) -> None:
     assert (neither["response"], neither["error"]) == (None, None)
 
 
+@pytest.mark.fault(27, 28)
+def test_any_key_of_a_line_is_something_else(open_desk: OpenDesk) -> None:
+    first, second = lines(
+        written(
+            open_desk,
+            fault("output file", "show", calls=1, set={"custom_id": 3}),
+            fault("output file", "show", calls=2, nulls=["custom_id"], set={"response": "no"}),
+        )
+    )[:2]
+    assert first["custom_id"] == 3
+    assert (second["custom_id"], second["response"]) == (None, "no")
+
+
 @pytest.mark.fault(27, 44, 46)
 def test_a_line_is_garbage_of_any_text_and_size(open_desk: OpenDesk) -> None:
     raw = written(

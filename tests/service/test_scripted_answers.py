@@ -126,6 +126,20 @@ def test_a_rule_with_times_fits_each_request_so_often_then_the_next_rule_answers
     assert status("two", "2-1-abc") == 500
 
 
+def test_a_share_of_the_requests_is_always_the_same_and_another_for_another_rule() -> None:
+    rules = [Rule(share=0.25, status=500), Rule(share=0.25, status=503)]
+    responder = ScriptedResponder(rules, clock=ManualClock())
+
+    def statuses() -> list[int]:
+        bodies = (request_body(input=f"text {number}") for number in range(200))
+        return [responder.respond(RESPONSES, b, custom_id="1-1-a").status_code for b in bodies]
+
+    first = statuses()
+    assert statuses() == first
+    assert 30 <= first.count(500) <= 70
+    assert 20 <= first.count(503) <= 60, "a quarter of the rest"
+
+
 def test_times_are_remembered_in_a_file_for_the_next_process(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text('{"rules": [{"times": 1, "status": 429, "code": "rate_limit_exceeded"}]}')
@@ -243,6 +257,7 @@ def test_prompts_are_read_from_messages_and_parts() -> None:
         ('{"rules": [{"prompt": "("}]}', "rule 1: 'prompt' is not a regular expression"),
         ('{"rules": [{}, {"reply": "x", "label": "y"}]}', "rule 2: one rule gives one answer"),
         ('{"rules": [{"times": 0}]}', "'times' must be at least 1"),
+        ('{"rules": [{"share": 2}]}', "'share' must lie between 0 and 1"),
         (f'{{"rules": [{{"finish": "failed", "url": "{CHAT}"}}]}}', "/v1/responses only"),
     ],
 )

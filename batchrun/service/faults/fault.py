@@ -102,6 +102,14 @@ class Fault(
         """`calls` as a tuple; empty where every call will do."""
         return (self.calls,) if isinstance(self.calls, int) else self.calls
 
+    def __str__(self) -> str:
+        """`POST /batches, drop (after): resets …`: where, what, when in a call, and what that means."""
+        kind = kind_of(self.what, self.places[0])
+        assert kind is not None, "a fault without a problem has a kind"
+        where = self.at if isinstance(self.at, str) else ", ".join(self.at)
+        moment = f" ({self.happens.value})" if len(kind.moments) > 1 else ""
+        return f"{where}, {self.what.value}{moment}: {kind.does}."
+
     def problem(self) -> tuple[str, str] | None:
         """The first thing wrong with it: (key, what is wrong); None for a good one."""
         return next(self._problems(), None)

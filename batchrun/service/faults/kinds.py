@@ -15,7 +15,7 @@ _ERROR = ("code", "type", "message")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One row. The first of `moments` is the default; without any the key means nothing. `needs` must be given, `takes` may be."""
+    """One row; `does` goes on from a kind's name. The first of `moments` is the default; without any the key means nothing. `needs` must be given, `takes` may be."""
 
     does: str
     places: tuple[Place, ...]
@@ -41,8 +41,7 @@ def _line(does: str, *, takes: tuple[str, ...] = ()) -> Kind:
 
 WIRE: Final[dict[What, Kind]] = {
     What.STATUS: _answered(
-        "answers with this HTTP status and an error object as the API words it; `retry_after_s` adds a Retry-After header, "
-        "with `as_date` as a date",
+        "answers with this HTTP status and an error object as the API words it",
         needs=("status",),
         takes=(*_ERROR, "retry_after_s", "as_date"),
     ),
@@ -52,8 +51,7 @@ WIRE: Final[dict[What, Kind]] = {
     What.EMPTY: _answered("answers with an empty body", takes=("status",)),
     What.REDIRECT: _answered("redirects to another address", needs=("to",), takes=("status",)),
     What.DROP: Kind(
-        does="resets the connection instead of answering; `during`: after that many bytes of the body of a POST, which then has no "
-        "effect, or of the answer to another call",
+        does="resets the connection instead of answering",
         places=CALLS,
         moments=(Moment.AFTER, Moment.BEFORE, Moment.DURING),
         takes=("bytes",),
@@ -154,6 +152,10 @@ LINES: Final[dict[What, Kind]] = {
     What.UNKNOWN: _line("writes the line, and one for a request that nobody made"),
     What.GARBAGE: _line(
         "writes `text` instead of the line, repeated up to that many bytes", takes=("text", "bytes")
+    ),
+    What.SHOW: _line(
+        "writes the line with the keys of `set` replaced, and those in `nulls` null",
+        takes=("set", "nulls"),
     ),
     What.BOTH: _line("gives the line a response and an error"),
     What.NEITHER: _line("gives the line neither a response nor an error"),

@@ -59,6 +59,10 @@ def _neither(line: bytes, _fault: Fault) -> list[bytes]:
     return [_edited(line, response=None, error=None)]
 
 
+def _show(line: bytes, fault: Fault) -> list[bytes]:
+    return [_edited(line, **fault.set, **dict.fromkeys(fault.nulls))]
+
+
 def _edited(line: bytes, **changes: object) -> bytes:
     read: JsonObject = msgspec.json.decode(line)
     return msgspec.json.encode({**read, **changes}) + b"\n"
@@ -70,6 +74,7 @@ LINE_FAULTS: dict[What, Callable[[bytes, Fault], list[bytes]]] = {
     What.CONTRADICT: _contradict,
     What.UNKNOWN: _unknown,
     What.GARBAGE: _garbage,
+    What.SHOW: _show,
     What.BOTH: _both,
     What.NEITHER: _neither,
 }

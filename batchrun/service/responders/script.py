@@ -4,6 +4,7 @@
       {"prompt": "refund", "label": "billing"},
       {"custom_id": "^[0-9]+-1-", "times": 1, "status": 500, "code": "server_error"},
       {"prompt": "long story", "finish": "length", "reply": "Once upon a"},
+      {"share": 0.02, "times": 1, "status": 503},
       {"delay_s": 3600}
     ]}
 
@@ -17,7 +18,7 @@ import msgspec
 
 from batchrun.errors import UsageError
 from batchrun.model import Json, JsonObject
-from batchrun.service.bodies import CHAT, RESPONSES, Finish
+from batchrun.service.bodies import CHAT, RESPONSES, Finish, ident_of
 
 
 class Rule(
@@ -26,7 +27,8 @@ class Rule(
     """When to answer, and what. All conditions must hold; a rule without any always fits.
 
     `custom_id` and `prompt` are regular expressions, searched in the custom_id and in the text of all messages; `url` and `model` are
-    compared. `times`: only the first so many times that it fits the same request body, so that a retry gets the next rule.
+    compared. `share`: only this share (0 to 1) of all request bodies; it follows from the body, so that a retry is in it again. `times`:
+    only the first so many times that it fits the same request body, so that a retry gets the next rule.
 
     Answers, of which a rule has at most one: `reply` (text), `json` (any value, sent as text), `label` (put where the schema has its
     first property with an enum; plain text without a schema), `status` >= 400 (an HTTP error), `body` (sent as it is, with `status`
@@ -37,6 +39,7 @@ class Rule(
     url: str | None = None
     model: str | None = None
     prompt: str | None = None
+    share: float | None = None
     times: int | None = None
 
     reply: str | None = None
@@ -74,6 +77,8 @@ class Rule(
             return f"'finish': 'failed' exists on {RESPONSES} only"
         if self.times is not None and self.times < 1:
             return "'times' must be at least 1"
+        if self.share is not None and not 0 <= self.share <= 1:
+            return "'share' must lie between 0 and 1"
         return None
 
     def fits(self, *, url: str, body: JsonObject, custom_id: str | None, prompt: str) -> bool:
@@ -83,9 +88,15 @@ class Rule(
             and (self.model is None or self.model == body.get("model"))
             and (self.custom_id is None or bool(re.search(self.custom_id, custom_id or "")))
             and (self.prompt is None or bool(re.search(self.prompt, prompt)))
+            and (self.share is None or self._lot(body) < self.share)
             # /v1/chat/completions has no such answer; the rule is for the other endpoint.
             and not (self.finish is Finish.FAILED and url == CHAT)
         )
+
+    def _lot(self, body: JsonObject) -> float:
+        """A number from 0 to 1 that follows from the body, and is another one for another rule."""
+        words = (msgspec.json.encode(part, order="sorted").decode() for part in (self, body))
+        return int(ident_of(*words), 16) / 16**32
 
 
 class _Script(msgspec.Struct, forbid_unknown_fields=True):
