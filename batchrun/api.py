@@ -42,7 +42,7 @@ from batchrun.model import JsonObject
 from batchrun.planning.plan import Wait, plan
 from batchrun.prepare import SubmitOptions
 from batchrun.running.context import Observer, silent
-from batchrun.running.resolving import Resolved, resolve
+from batchrun.running.resolving import Resolved, resolve, settle_as_is
 from batchrun.running.runner import PassResult, Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
 
@@ -312,16 +312,21 @@ class Batchrun:
             lock_wait_s=self.lock_wait_s,
         ).recover(files, options or RecoverOptions())
 
-    def resolve(self, batch: int, *, remote_id: str | None) -> Resolved:
+    def resolve(
+        self, batch: int, *, remote_id: str | None = None, is_as_is: bool = False
+    ) -> Resolved:
         """Say what became of a batch whose creation went unanswered: it is `remote_id` on the service, or (None) it does not exist.
 
-        Raises UsageError where that cannot be, BackendError, HomeLocked.
+        `is_as_is`: of one whose result file cannot be read, to settle it by the lines that can. Raises UsageError where that cannot be,
+        BackendError, HomeLocked.
         """
         with (
             pass_lock(self.home, wait_s=self.lock_wait_s),
             open_ledger(self.home) as ledger,
             self._runner().context(ledger) as context,
         ):
+            if is_as_is:
+                return settle_as_is(context, batch)
             return resolve(context, batch, remote_id=remote_id)
 
     def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:

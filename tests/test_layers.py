@@ -76,8 +76,8 @@ MAY_READ_ENVIRONMENT: Final = "batchrun.cli.* batchrun.service.llama.child"
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
-    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form "
-    "batchrun.recovery.opening batchrun.recovery.matching batchrun.recovery.importing batchrun.recovery.unplaced "
+    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form batchrun.running.results batchrun.running.damaged "
+    "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.itemfiles batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
     "batchrun.endpoints.generate"  # a script for developers

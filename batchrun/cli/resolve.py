@@ -22,6 +22,12 @@ from batchrun.cli.signals import LongRunning
     is_flag=True,
     help="It does not exist on the service: send it again.",
 )
+@click.option(
+    "--as-is",
+    "is_as_is",
+    is_flag=True,
+    help="Its result file cannot be read: settle it by the lines that can.",
+)
 @shared("home", "json", "lock_wait")
 @click.pass_obj
 def command(
@@ -30,21 +36,22 @@ def command(
     batch: int,
     remote_id: str | None,
     is_absent: bool,
+    is_as_is: bool,
     home: str | None,
     lock_wait_s: float,
 ) -> int:
-    """Say what became of BATCH, whose creation went unanswered, where batchrun cannot find out by itself.
+    """Say what became of BATCH, whose creation went unanswered, where batchrun cannot find out by itself; or what to do with its results.
 
-    `status` and `tick` name the batch and this command. Look at the service's own list of batches first: what is declared absent and
+    `status` and `tick` name the batch and this command. Before --absent look at the service's own list of batches first: what is declared absent and
     exists all the same is paid for twice.
     """
     from batchrun.cli.opening import home_option, open_batchrun
     from batchrun.errors import UsageError
 
-    if (remote_id is None) != is_absent:
-        raise UsageError("Say one of --is BATCH_ID and --absent. Nothing was changed.")
+    if (remote_id is not None) + is_absent + is_as_is != 1:
+        raise UsageError("Say one of --is BATCH_ID, --absent and --as-is. Nothing was changed.")
     batchrun = open_batchrun(invocation, home, lock_wait_s=lock_wait_s)
-    resolved = batchrun.resolve(batch, remote_id=remote_id)
+    resolved = batchrun.resolve(batch, remote_id=remote_id, is_as_is=is_as_is)
     if invocation.is_json:
         put_json(
             {
@@ -56,11 +63,12 @@ def command(
             }
         )
         return 0
-    what = (
-        "it is sent again"
-        if resolved.remote_id is None
-        else f"it is {resolved.remote_id} ({resolved.remote_status})"
-    )
+    if is_as_is:
+        what = "it is settled by the lines that can be read"
+    elif resolved.remote_id is None:
+        what = "it is sent again"
+    else:
+        what = f"it is {resolved.remote_id} ({resolved.remote_status})"
     put(
         f"batch {batch}: {what}. Go on with: batchrun wait {resolved.job}{home_option(batchrun.home)}"
     )

@@ -63,6 +63,10 @@ class Home(NamedTuple):
         """Where the output (kind 0) or error file (kind 1) of our batch is or will be."""
         return self.results / f"{batch_id}-{('output', 'error')[kind]}.jsonl"
 
+    def suspect_file(self, batch_id: int, kind: int) -> Path:
+        """Where a result file is kept that could not be read, while it is downloaded once more."""
+        return self.results / f"{batch_id}-{('output', 'error')[kind]}.suspect.jsonl"
+
     @property
     def fields(self) -> Path:
         """Original fields of items, kept where outputs join them."""
@@ -73,7 +77,9 @@ class Home(NamedTuple):
         return self.fields / f"{submission_id}.jsonl"
 
     def create(self) -> None:
-        """Make the folders (0700) and the .gitignore; harmless where they exist. Raises LedgerError naming the folder."""
+        """Make the folders (0700), durably, and the .gitignore; harmless where they exist. Raises LedgerError naming the folder."""
+        from batchrun.ledger.spool import fsync_folder
+
         try:
             for folder in (
                 self.path,
@@ -84,6 +90,9 @@ class Home(NamedTuple):
             ):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
+            # What is synced in a folder whose own name is lost with the power is lost with it: the intent of a paid batch, too.
+            for folder in (self.path.parent, self.path, self.path / "spool"):
+                fsync_folder(folder)
             ignore = self.path / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")

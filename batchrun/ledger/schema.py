@@ -185,6 +185,7 @@ create table batch_rows (
   audit_until integer,                -- sweeps look for duplicates until then
   cancel_requested integer not null default 0,
   cancel_sent_at integer,
+  takes_unreadable integer not null default 0,  -- 1: a person said to settle it although many result lines cannot be read
   lost_at integer,                    -- given up as lost; its items may have been asked again since
   reason text                         -- why it waits, was rejected or lost
 ) strict;

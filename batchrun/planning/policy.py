@@ -83,3 +83,11 @@ def poll_delay_s(age_s: int, poll_s: int) -> int:
 def token_hold_s(refusals: int) -> int:
     """Seconds to hold a model back after `refusals` (>= 1) batches in a row did not fit the service's queue of tokens."""
     return TOKEN_HOLD_S[min(refusals, len(TOKEN_HOLD_S)) - 1]
+
+
+def is_suspicious(unreadable: int, lines: int) -> bool:
+    """Whether a result file of `lines` lines, of which so many cannot be read, is not to be believed: more than 1 %.
+
+    A single broken line among readable ones is an incident of its item, however short the file.
+    """
+    return unreadable * 100 > lines and (unreadable > 1 or unreadable == lines)

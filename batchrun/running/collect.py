@@ -6,7 +6,7 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +23,7 @@ from batchrun.ledger.submissions import settings_from_json
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
-from batchrun.planning.policy import RUNS_PER_ATTEMPT, retry_delay_s, settle
+from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -39,6 +39,16 @@ _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
 )
+
+
+@dataclass
+class UnreadableResults(Exception):
+    """More than 1 % of the lines of a result file cannot be read: it is damaged, or something else. Nothing was changed."""
+
+    kind: int
+    path: Path
+    unreadable: int
+    lines: int
 
 
 class Settled(NamedTuple):
@@ -65,7 +75,8 @@ def collect(
     `files`: (kind, spool path) of those that exist, output first. `missing`: outcome, cause and message for items without any line;
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
     `retries_at_once`: the service runs in this process, and waiting for it to recover would be waiting for ourselves.
-    Raises LedgerError; then nothing has changed, and the same call can be made again.
+    Raises LedgerError, and UnreadableResults where the batch is not marked to be settled all the same; then nothing has changed, and the
+    same call can be made again.
     """
     settings = settings_from_json(
         ledger.value("select settings from jobs where id = ?", (batch["job"],))
@@ -133,6 +144,7 @@ class _Lines:
         self._answers: list[Answer] = []
         self._held = 0
         self.incident_count = 0
+        self._unreadable_count = 0
         self._incidents: list[tuple[str, str, str]] = []
 
     def take(self, kind: int, path: Path) -> None:
@@ -141,6 +153,7 @@ class _Lines:
         first_sends = f"-{_FIRST_SEND}-"
         last_model, last_model_id = None, None
         answers, is_plain = self._answers, self._is_plain
+        before = self._seen()
         end = 0
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
             for line in file:
@@ -170,7 +183,14 @@ class _Lines:
                     self._settle(item, custom_id, reading, last_model_id, (kind, offset, length))
                 if self._held > _HELD_BYTES:
                     self._store(kind)
+        lines, unreadable = (now - then for now, then in zip(self._seen(), before, strict=True))
+        if is_suspicious(unreadable, lines) and not self._batch["takes_unreadable"]:
+            raise UnreadableResults(kind, path, unreadable, lines)
         self._store(kind)
+
+    def _seen(self) -> tuple[int, int]:
+        """Lines so far, but for the first of them a constant: those that settled an item and those that did not; unreadable ones."""
+        return self.incident_count - len(self._expected), self._unreadable_count
 
     def settle_named(self, failed: Mapping[int, str]) -> None:
         """Items whose request the service refused by line number: nothing ran, and the same request would be refused again."""
@@ -265,6 +285,7 @@ class _Lines:
         ):
             return
         self.incident_count += 1
+        self._unreadable_count += custom_id is None
         if len(self._incidents) >= _INCIDENTS_MOST:
             return
         where = f"{('output', 'error')[kind]} file, byte {offset}"

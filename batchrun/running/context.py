@@ -10,6 +10,7 @@ from batchrun.clock import Clock
 from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
 from batchrun.ledger.connection import Ledger
 from batchrun.model import Account
+from batchrun.running.listing import Listing
 
 OpenBackend = Callable[[str], Backend]
 _WORK_SLICE_S: Final = 5.0
@@ -30,7 +31,8 @@ def silent(event: str, **facts: object) -> None:
 @dataclass(slots=True)
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
-    services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass.
+    services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
+    the listing that was read before the first create with a profile.
     """
 
     ledger: Ledger
@@ -46,6 +48,7 @@ class PassContext:
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     unwritable: set[int] = field(default_factory=set)
+    looked: dict[str, Listing] = field(default_factory=dict)
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.

@@ -20,8 +20,9 @@ from batchrun.planning.policy import (
     error_delay_s,
     token_hold_s,
 )
-from batchrun.running.collect import collect
+from batchrun.running.collect import UnreadableResults, collect
 from batchrun.running.context import PassContext
+from batchrun.running.damaged import set_aside
 from batchrun.running.lost import give_up
 from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, was_free
 from batchrun.running.send import cut_smaller, hold, put_off, reject, remove_cut_file
@@ -58,15 +59,22 @@ def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
         if ctx.clock.now() - row["ended_at"] < LATE_FILES_S:
             put_off(ctx, row, exc)
         else:
-            give_up(ctx, row, _GONE, in_spool(ctx, row))
+            _lose(ctx, row, in_spool(ctx, row))
         return
     except BackendError as exc:
         put_off(ctx, row, exc)
         return
     if lacks_answers(remote):
-        give_up(ctx, row, _GONE, files)
+        _lose(ctx, row, files)
     else:
         _collect(ctx, row, remote, files, _MISSING[remote.status])
+
+
+def _lose(ctx: PassContext, row: sqlite3.Row, files: list[tuple[int, Path]]) -> None:
+    try:
+        give_up(ctx, row, _GONE, files)
+    except UnreadableResults as found:
+        set_aside(ctx, row, found)
 
 
 def _collect(
@@ -76,16 +84,20 @@ def _collect(
     files: list[tuple[int, Path]],
     missing: tuple[Outcome, str, str],
 ) -> None:
-    settled = collect(
-        ctx.ledger,
-        row,
-        files,
-        missing=missing,
-        event=BatchEvent.COLLECTED,
-        at=ctx.clock.now(),
-        retries_at_once=ctx.is_in_process(row["profile"]),
-        reason=None if remote.status == "completed" else remote.status,
-    )
+    try:
+        settled = collect(
+            ctx.ledger,
+            row,
+            files,
+            missing=missing,
+            event=BatchEvent.COLLECTED,
+            at=ctx.clock.now(),
+            retries_at_once=ctx.is_in_process(row["profile"]),
+            reason=None if remote.status == "completed" else remote.status,
+        )
+    except UnreadableResults as found:
+        set_aside(ctx, row, found)
+        return
     _pause_if_hopeless(ctx, row, f"batch ended {remote.status}")
     ctx.observer(
         "collected",

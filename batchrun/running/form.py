@@ -8,6 +8,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
+from typing import Final
+
+import xxhash
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
@@ -24,6 +27,8 @@ from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import Limits
 from batchrun.requests import custom_id, line_prefix
+
+REQUESTS_KEY: Final = "batchrun_requests"
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
@@ -55,6 +60,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
         )
         batch = _insert(ledger, job, file, done, at)
         _assign(ledger, job=job["id"], batch=batch, where=own, parameters=bounds, at=at)
+        _mark_requests(ledger, batch)
         ledger.execute(
             f"delete from queue where item in (select id from item_rows where id between ? and ? and batch = {batch})",
             bounds[:2],
@@ -169,6 +175,7 @@ def _cut_one(
             parameters=cut,
             at=at,
         )
+        _mark_requests(ledger, batch)
         ledger.execute(f"delete from queue where item in ({chosen})", cut)
     return batch, taken
 
@@ -274,6 +281,27 @@ def _assign(
         batch=batch,
         sets=f"batch = {batch}, sends = sends + 1",
     )
+
+
+def _mark_requests(ledger: Ledger, batch: int) -> None:
+    """Put the hash of the batch's request hashes, in their order, into its metadata: another home that sends the same is seen by it."""
+    hasher = xxhash.xxh3_128()
+    for (hashed,) in ledger.connection.execute(
+        "select i.hash from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item and i.batch = b.id "
+        "where b.id = ? order by i.file, i.offset",
+        (batch,),
+    ):
+        hasher.update(hashed)
+    ledger.execute(
+        "update batch_rows set metadata = json_set(metadata, ?, ?) where id = ?",
+        (f"$.{REQUESTS_KEY}", hasher.hexdigest(), batch),
+    )
+
+
+def requests_hash(batch: sqlite3.Row) -> str | None:
+    """The hash under which a batch row's requests are known on the service."""
+    found = json.loads(batch["metadata"]).get(REQUESTS_KEY)
+    return None if found is None else str(found)
 
 
 def sweep_cuts(ledger: Ledger) -> None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchrun.backends.base import Backend, RemoteBatch
+from batchrun.ledger.connection import Ledger
 
 MARGIN_S: Final = 600  # a listing is read back to this much before what is looked for
 _PAGE: Final = 100
+_NO_LISTING_S: Final = 3_600  # how long a listing that failed is tried only where it is needed; there are servers without one
 _FOREVER: Final = 2**40
 
 
@@ -19,16 +21,17 @@ class Listing:
     server_time: int | None
 
 
-def read_listing(backend: Backend, floor: int) -> Listing:
+def read_listing(backend: Backend, floor: int, *, pages: int | None = None) -> Listing:
     """Page through batches.list, newest first, until everything older than `floor` (the service's clock) is passed or the end is reached.
 
     Complete only if no id came twice, created_at never rose, and every page that said there was more was followed by one with something on
-    it. Raises BackendError when a page cannot be had.
+    it, and it took no more than `pages`. Raises BackendError when a page cannot be had.
     """
     seen: dict[str, RemoteBatch] = {}
     server_time: int | None = None
     after: str | None = None
     last = _FOREVER
+    left = _FOREVER if pages is None else pages
     while True:
         page = backend.list_batches(after=after, limit=_PAGE)
         server_time = page.server_time if after is None else server_time
@@ -43,6 +46,21 @@ def read_listing(backend: Backend, floor: int) -> Listing:
             return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
         if not page.has_more or last < floor:
             return Listing(batches=tuple(seen.values()), is_complete=True, server_time=server_time)
-        if not page.batches:
-            return Listing(batches=(), is_complete=False, server_time=server_time)
+        left -= 1
+        if not page.batches or not left:
+            return Listing(batches=tuple(seen.values()), is_complete=False, server_time=server_time)
         after = page.batches[-1].id
+
+
+def failed_lately(ledger: Ledger, profile: str, now: int) -> bool:
+    """Whether the listing did not work within the last hour: then it is not read where something else will do."""
+    failed_at = ledger.meta(f"listing_failed_at:{profile}")
+    return failed_at is not None and 0 <= now - int(failed_at) < _NO_LISTING_S
+
+
+def note_failure(ledger: Ledger, profile: str, now: int) -> None:
+    """Remember that it did not work."""
+    with ledger.transaction():
+        ledger.execute(
+            "insert or replace into meta values (?, ?)", (f"listing_failed_at:{profile}", str(now))
+        )

@@ -12,8 +12,10 @@ from batchrun.ledger.snapshot import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
+from batchrun.running.listing import failed_lately, note_failure
 from batchrun.running.lost import give_up
 from batchrun.running.send import put_off
+from batchrun.running.twins import yield_to_twin
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +25,6 @@ _YOUNG_S: Final = (
 _GONE_AFTER: Final = 5  # polls in a row that answer 404
 _RUNNING: Final = frozenset({"in_progress", "finalizing", "completed"})
 _PAGE: Final = 100
-_NO_LISTING_S: Final = (
-    3_600  # how long a listing that failed is not tried for polling; there are servers without one
-)
 _KNOWN: Final = TERMINAL_STATUSES | _RUNNING | {"validating", "cancelling"}
 _STRANGE_POLL_S: Final = 3_600
 _STRANGE_MOST_S: Final = 48 * 3_600  # twice the window: by then it should have ended
@@ -159,31 +158,37 @@ def poll(ctx: PassContext, profile: str, batch_ids: tuple[int, ...]) -> None:
 def _observe_listed(
     ctx: PassContext, profile: str, rows: dict[str, sqlite3.Row], wanted: set[str]
 ) -> None:
-    """Observe from the listing what it shows, taking that out of `rows` and `wanted`; nothing where the listing does not work."""
-    now, backend, key = ctx.clock.now(), ctx.backend(profile), f"listing_failed_at:{profile}"
-    failed_at = ctx.ledger.meta(key)
-    if failed_at is not None and 0 <= now - int(failed_at) < _NO_LISTING_S:
+    """Observe from the listing what it shows, taking that out of `rows` and `wanted`; nothing where the listing does not work.
+
+    A batch is looked at for the first time in the listing, since that shows its twins too.
+    """
+    now, backend = ctx.clock.now(), ctx.backend(profile)
+    if failed_lately(ctx.ledger, profile, now):
         return
+    new = [row for i, row in rows.items() if i in wanted and not row["polls"]]
+    listed: list[RemoteBatch] = []
     after: str | None = None
     # A page is one call for up to a hundred batches: it pays while more are wanted than pages were spent.
     pages = 0
-    while len(wanted) > 1 + pages:
+    while len(wanted) > 1 + pages or (new and not pages):
         try:
             page = backend.list_batches(after=after, limit=_PAGE)
         except BackendError as exc:
             log.info("profile %s: no listing, asking one by one: %s", profile, exc)
-            with ctx.ledger.transaction():
-                ctx.ledger.execute("insert or replace into meta values (?, ?)", (key, str(now)))
+            note_failure(ctx.ledger, profile, now)
             return
         pages += 1
+        listed += page.batches
         for remote in page.batches:
             row = rows.pop(remote.id, None)
             if row is not None:
                 wanted.discard(remote.id)
                 observe(ctx, row, remote)
         if not page.has_more or not page.batches:
-            return
+            break
         after = page.batches[-1].id
+    for row in new:
+        yield_to_twin(ctx, row, listed)
 
 
 def cancel(ctx: PassContext, row: sqlite3.Row) -> None:

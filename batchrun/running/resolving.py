@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound, Refused, UsageError
-from batchrun.ledger.batches import move_batch
+from batchrun.ledger.batches import move_batch, update_batch
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.running.context import PassContext
 from batchrun.running.listing import MARGIN_S, read_listing
 from batchrun.running.lost import note_reappeared
+from batchrun.running.results import ERROR, OUTPUT
 from batchrun.running.send import is_recorded_elsewhere, record_created
 
 log = logging.getLogger(__name__)
@@ -42,24 +43,44 @@ def resolve(ctx: PassContext, batch: int, *, remote_id: str | None) -> Resolved:
         _declare_absent(ctx, backend, row)
     else:
         _adopt(ctx, backend, row, remote_id)
-    after = _row(ctx, batch, is_resolved=True)
-    job = ctx.ledger.value("select name from jobs where id = ?", (after["job"],))
+    return _resolved(ctx, batch)
+
+
+def settle_as_is(ctx: PassContext, batch: int) -> Resolved:
+    """Let the next pass settle a batch by those of its result lines that can be read. Raises UsageError where none is in question."""
+    row = ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
+    home = ctx.ledger.home
+    if row is None or not any(home.suspect_file(batch, kind).exists() for kind in (OUTPUT, ERROR)):
+        raise UsageError(f"batch {batch} has no result file that cannot be read.")
+    if row["state"] != BatchState.ENDED:
+        raise UsageError(f"batch {batch} is {BatchState(row['state']).name.lower()} already.")
+    with ctx.ledger.transaction():
+        update_batch(ctx.ledger, batch, takes_unreadable=1, next_at=0)
+    return _resolved(ctx, batch)
+
+
+def _resolved(ctx: PassContext, batch: int) -> Resolved:
+    row = ctx.ledger.row(
+        "select b.*, j.name as job_name from batch_rows b join jobs j on j.id = b.job where b.id = ?",
+        (batch,),
+    )
+    assert row is not None
     return Resolved(
         batch=batch,
-        job=str(job),
-        state=BatchState(after["state"]).name.lower(),
-        remote_id=after["remote_id"],
-        remote_status=after["remote_status"],
+        job=row["job_name"],
+        state=BatchState(row["state"]).name.lower(),
+        remote_id=row["remote_id"],
+        remote_status=row["remote_status"],
     )
 
 
-def _row(ctx: PassContext, batch: int, *, is_resolved: bool = False) -> sqlite3.Row:
+def _row(ctx: PassContext, batch: int) -> sqlite3.Row:
     row = ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
     if row is None:
         raise UsageError(f"there is no batch {batch}. `batchrun status` shows those that are open.")
     state = BatchState(row["state"])
     is_lost_intent = state == BatchState.LOST and row["remote_id"] is None
-    if not is_resolved and state != BatchState.CREATING and not is_lost_intent:
+    if state != BatchState.CREATING and not is_lost_intent:
         raise UsageError(
             f"batch {batch} is {state.name.lower()}: only of a batch whose creation went unanswered is there something to resolve."
         )

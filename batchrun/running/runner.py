@@ -37,11 +37,13 @@ from batchrun.planning.plan import (
     WriteOutputs,
     plan,
 )
+from batchrun.running.clearance import may_create
 from batchrun.running.context import Observer, OpenBackend, PassContext, silent
 from batchrun.running.ended import settle_ended
 from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
 from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
+from batchrun.running.room import has_room
 from batchrun.running.send import create, reject, upload
 from batchrun.running.sweep import sweep
 
@@ -210,9 +212,11 @@ def _perform_on_batch(
                 cause="cancelled",
             )
         case Upload(), BatchState.PLANNED:
-            upload(context, row)
+            if has_room(context, row):
+                upload(context, row)
         case Create(), BatchState.UPLOADED:
-            create(context, row)
+            if has_room(context, row) and may_create(context, row):
+                create(context, row)
         case Cancel(), BatchState.CREATED:
             cancel(context, row)
         case Collect(), BatchState.ENDED:

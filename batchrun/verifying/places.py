@@ -12,7 +12,7 @@ from batchrun.ledger.spool import TEMP_SUFFIX
 from batchrun.outputs.itemfiles import FOLDER
 from batchrun.verifying.files import size_of, unreadable
 
-_RESULT_FILE: Final = re.compile(r"(\d{1,18})-(?:output|error)\.jsonl")
+_RESULT_FILE: Final = re.compile(r"(\d{1,18})-(?:output|error)(?:\.suspect)?\.jsonl")
 _NUMBERED: Final = re.compile(r"(\d{1,18})\.jsonl")
 
 

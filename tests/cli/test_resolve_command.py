@@ -49,4 +49,4 @@ def test_what_the_service_lists_is_not_absent(desk: Desk, service: BatchService)
 def test_one_of_two_things_must_be_said(desk: Desk, options: tuple[str, ...]) -> None:
     called = desk.call("resolve", "1", *options)
     assert called.code == 2
-    assert "Say one of --is BATCH_ID and --absent" in called.err
+    assert "Say one of --is BATCH_ID, --absent and --as-is" in called.err
