@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "prune": "Free the disk of what no item needs any more.",
     "forget": "Remove items, or a whole job, from everywhere: personal data.",
     "resolve": "Say what became of a batch that batchrun cannot find.",
-    "recover": "Let a copied or restored home send again.",
+    "recover": "Rebuild a lost or older ledger from the service.",
     "verify": "Prove that ledger, spool and outputs are in order.",
     "doctor": "Find what keeps batchrun from working, with the fix.",
     "serve": "Serve the Batch API on this machine, for rehearsals.",

@@ -69,6 +69,15 @@ class RecoveredJob:
     counts: Mapping[str, int]
     is_paused: bool
 
+    def to_json(self) -> JsonObject:
+        """As `batchrun recover --json` prints it."""
+        return {
+            "job": self.name,
+            "profile": self.profile,
+            "counts": dict(self.counts),
+            "paused": self.is_paused,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
