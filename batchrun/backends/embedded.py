@@ -1,7 +1,7 @@
 """The backend without a network: the Batch service in this very process, durable in a folder of the home.
 
 It starts no daemon. `create` only queues; lines are executed inside `work`, which the runner calls in each pass. Nothing can be
-ambiguous here: a call either committed or raised.
+ambiguous here: a call either committed or raised, unless a fault script says otherwise.
 """
 
 import contextlib
@@ -9,11 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchrun.backends.base import BatchPage, RemoteBatch, RemoteFile, Traits
-from batchrun.backends.reading import read_batch, read_deleted, read_file, read_page
+from batchrun.backends.base import BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.reading import read_batch, read_deleted, read_file, read_file_page, read_page
 from batchrun.clock import Clock
-from batchrun.errors import AuthError, LedgerError, NotFound, Refused, Transient
+from batchrun.errors import Ambiguous, AuthError, LedgerError, NotFound, Refused, Transient
 from batchrun.model import Account, JsonObject, Limits
+from batchrun.service.faults.script import FaultScript
+from batchrun.service.faults.service import open_service
 from batchrun.service.options import Options
 from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.base import Reply, Responder
@@ -25,7 +27,7 @@ _TRAITS = Traits(settle_s=0, second_settle_s=0, poll_s=0, executes_in_process=Tr
 
 
 class EmbeddedBackend:
-    """`Backend` over a BatchService in `data`; neither it nor the responder is made before it is needed."""
+    """`Backend` over a BatchService in `data`; neither it nor the responder is made before it is needed. `script`: its faults."""
 
     def __init__(
         self,
@@ -35,12 +37,14 @@ class EmbeddedBackend:
         *,
         limits: Limits | None = None,
         options: Options | None = None,
+        script: FaultScript | None = None,
     ) -> None:
         self._data = data
         self._responder_factory = responder_factory
         self._clock = clock
         self._limits = limits or Limits()
         self._options = options
+        self._script = script
         self._opened: BatchService | None = None
 
     @property
@@ -61,10 +65,11 @@ class EmbeddedBackend:
     def service(self) -> BatchService:
         """The service itself, opened by the first use. Raises LedgerError where its folder cannot be used."""
         if self._opened is None:
-            self._opened = BatchService(
+            self._opened = open_service(
                 self._data,
                 _LazyResponder(self._responder_factory),
                 self._clock,
+                script=self._script,
                 limits=self._limits,
                 options=self._options,
             )
@@ -96,6 +101,12 @@ class EmbeddedBackend:
         with _translated():
             return read_deleted(self.service.delete_file(file_id))
 
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        """One page of what was uploaded, newest first."""
+        with _translated():
+            page = self.service.list_files(after=after, limit=limit, purpose="batch")
+            return read_file_page(page, limit=limit)
+
     def download(self, file_id: str, path: Path) -> int:
         """Copy a file out of the service; what a dead process left at `path` is replaced."""
         with _translated():
@@ -126,8 +137,13 @@ class EmbeddedBackend:
             "completion_window": window,
             "metadata": metadata,
         }
-        with _translated():
-            return read_batch(self.service.create_batch(params))
+        try:
+            with _translated():
+                return read_batch(self.service.create_batch(params))
+        except Transient as error:
+            if error.status == 504:  # a fault script: given up, and perhaps made later
+                raise Ambiguous(error.message, status=504) from error
+            raise
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         """The batch as it stands."""

@@ -17,7 +17,7 @@ from batchrun.clock import Clock, SystemClock
 from batchrun.errors import BatchrunError, UsageError
 from batchrun.service.faults.connections import Connections
 from batchrun.service.faults.script import FaultScript
-from batchrun.service.faults.service import FaultyService
+from batchrun.service.faults.service import FaultyService, open_service
 from batchrun.service.faults.wire import FaultyWire
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Responder
@@ -114,7 +114,7 @@ def serve(
         raise UsageError(
             f"host {host!r} can be reached from other machines. Give --allow-remote if that is meant, or serve on 127.0.0.1."
         )
-    service = _service(data, responder, clock or SystemClock(), options, script)
+    service = open_service(data, responder, clock or SystemClock(), script=script, options=options)
     stopping = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
     try:
@@ -125,18 +125,6 @@ def serve(
     finally:
         signal.signal(signal.SIGTERM, previous)
         service.close()
-
-
-def _service(
-    data: Path,
-    responder: Responder,
-    clock: Clock,
-    options: Options | None,
-    script: FaultScript | None,
-) -> BatchService:
-    if script is None:
-        return BatchService(data, responder, clock, options=options)
-    return FaultyService(data, responder, clock, script=script, options=options)
 
 
 def _front(service: BatchService, api_key: str) -> "tuple[ASGIApp, type[asyncio.Protocol] | str]":

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from contract import BackendContract, Rig, Script, request, scripted, write_lines
 
+from batchrun.backends.base import RemoteBatch
 from batchrun.backends.embedded import EmbeddedBackend
-from batchrun.errors import LedgerError
+from batchrun.errors import Ambiguous, LedgerError
+from batchrun.service.faults.fault import Fault
+from batchrun.service.faults.script import FaultScript
+from batchrun.service.faults.words import What
 from batchrun.service.responders.base import Responder
 from batchrun.testing import ManualClock
 
@@ -65,4 +69,29 @@ def test_a_download_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path)
     file = backend.upload(path, name="a.jsonl", expires_after_s=None)
     with pytest.raises(LedgerError, match="cannot be written"):
         backend.download(file.id, tmp_path / "no-such-folder" / "copy.part")
+    backend.close()
+
+
+@pytest.mark.fault(4, 11)
+def test_a_create_that_a_script_gives_up_is_ambiguous_and_may_land_later(tmp_path: Path) -> None:
+    clock, script = ManualClock(), Script()
+    late = Fault(at="POST /batches", what=What.LATE, seconds=600, calls=1)
+    backend = EmbeddedBackend(
+        tmp_path / "service", lambda: scripted(script, clock), clock, script=FaultScript([late])
+    )
+    path = write_lines(tmp_path / "input.jsonl", [request("a")])
+    file = backend.upload(path, name="a.jsonl", expires_after_s=None)
+
+    def create() -> RemoteBatch:
+        return backend.create(
+            input_file_id=file.id, endpoint="/v1/responses", window="24h", metadata={"n": "1"}
+        )
+
+    with pytest.raises(Ambiguous):
+        create()
+    assert backend.list_batches(after=None, limit=10).batches == ()
+    clock.advance(600)
+    (landed,) = backend.list_batches(after=None, limit=10).batches
+    assert landed.input_file_id == file.id
+    assert create().id != landed.id
     backend.close()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from batchrun.model import JsonObject, Limits
 from batchrun.service.faults.fault import Fault
 from batchrun.service.faults.script import FaultScript
-from batchrun.service.faults.service import FaultyService
+from batchrun.service.faults.service import open_service
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Responder
 from batchrun.service.responders.script import Rule
@@ -55,17 +55,13 @@ class Desk:
     def open(self) -> BatchService:
         """A service over the same folder."""
         responder = self.responder or ScriptedResponder(self.script, clock=self.clock)
-        if self.faults:
-            return FaultyService(
-                self.data,
-                responder,
-                self.clock,
-                script=FaultScript(self.faults, seed=self.seed),
-                limits=self.limits,
-                options=self.options,
-            )
-        return BatchService(
-            self.data, responder, self.clock, limits=self.limits, options=self.options
+        return open_service(
+            self.data,
+            responder,
+            self.clock,
+            script=FaultScript(self.faults, seed=self.seed) if self.faults else None,
+            limits=self.limits,
+            options=self.options,
         )
 
     def reopen(self) -> None:

@@ -225,6 +225,23 @@ def test_a_delay_before_and_after_the_effect_is_seen_in_the_batch(open_desk: Ope
     assert desk.clock.now() == began + 120
 
 
+@pytest.mark.fault(4, 11)
+def test_a_late_create_whose_answer_is_lost_altogether_is_two_faults(open_desk: OpenDesk) -> None:
+    desk = open_desk(
+        faults=[
+            fault("POST /batches", "late", seconds=600, calls=1),
+            fault("POST /batches", "drop", calls=1),
+        ]
+    )
+    with connected(desk) as client:
+        with pytest.raises(openai.APIConnectionError):
+            create(client)
+        assert client.batches.list().data == []
+        desk.clock.advance(600)
+        (landed,) = client.batches.list().data
+    assert landed.metadata == {"job": "a"}
+
+
 @pytest.mark.fault(18)
 def test_a_wrong_encoding_and_a_bomb(open_desk: OpenDesk) -> None:
     at = "GET /files/{id}/content"

@@ -29,7 +29,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time
-_SLICE_S: Final = 1  # of a wait, so that a server that is told to stop stops
+_SLICE_S: Final = 5  # of a wait, so that a server that is told to stop stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,3 +173,18 @@ class FaultyService(BatchService):
 def _late(faults: tuple[Fault, ...]) -> int | None:
     """The delay of the first late effect among these."""
     return next((fault.seconds or 0 for fault in faults if fault.what is What.LATE), None)
+
+
+def open_service(
+    data: Path,
+    responder: Responder,
+    clock: Clock,
+    *,
+    script: FaultScript | None,
+    limits: Limits | None = None,
+    options: Options | None = None,
+) -> BatchService:
+    """The service over a folder, with faults where there is a script for them."""
+    if script is None:
+        return BatchService(data, responder, clock, limits=limits, options=options)
+    return FaultyService(data, responder, clock, script=script, limits=limits, options=options)
