@@ -107,7 +107,7 @@ def try_writing(patient: Patient) -> Diagnosis:
     if not is_deleted:
         return patient.diagnosis(
             "write", Level.WARN, f"{file.id} was uploaded; the service does not confirm that it is deleted",
-            "A creation without an answer stays in doubt here: look for its batch at the service yourself.",
+            "A creation without an answer stays in doubt here, until `batchrun resolve BATCH`.",
         )  # fmt: skip
     return patient.diagnosis("write", Level.OK, "a file was uploaded, and deleted again")
 
@@ -206,7 +206,7 @@ def _listing(patient: Patient, page: BatchPage) -> Diagnosis:
             "listing",
             Level.WARN,
             "it is not newest first, so that it never proves that a batch does not exist",
-            "After a creation without an answer, look for its batch at the service yourself.",
+            "After a creation without an answer: `batchrun resolve BATCH`.",
         )
     if patient.ledger is None:
         return patient.diagnosis("listing", Level.UNKNOWN, "no batch of ours is known yet")
