@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from batchrun.backends.base import Backend, BatchPage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import Backend, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
 from batchrun.errors import BackendError
 from batchrun.model import Account, Limits
 
@@ -68,6 +68,10 @@ class FaultyBackend:
     def delete_file(self, file_id: str) -> bool:
         """As `inner`, or a fault."""
         return self._run("delete_file", partial(self._inner.delete_file, file_id))
+
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        """As `inner`, or a fault."""
+        return self._run("list_files", partial(self._inner.list_files, after=after, limit=limit))
 
     def download(self, file_id: str, path: Path) -> int:
         """As `inner`, or a fault; after an error of the service no file is left, as the contract says, after a crash it is."""

@@ -50,7 +50,7 @@ def test_the_library_does_what_the_command_line_does() -> None:
 
 def test_a_backend_has_these_calls_and_no_others() -> None:
     assert {name for name, _ in inspect.getmembers(Backend) if not name.startswith("_")} == {
-        *("traits", "limits", "account", "upload", "get_file", "delete_file", "download"),
+        *("traits", "limits", "account", "upload", "get_file", "delete_file", "list_files", "download"),
         *("create", "retrieve", "cancel", "list_batches", "work", "close"),
     }
 

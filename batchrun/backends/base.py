@@ -1,4 +1,4 @@
-"""The contract of a backend: seven calls on files and batches, and what may be assumed of the service behind them.
+"""The contract of a backend: nine calls on files and batches, and what may be assumed of the service behind them.
 
 Who retries what: a backend makes each call once. `retrying.py` wraps one and repeats the idempotent calls (seconds); the planner
 repeats what outlives a process (hours). Nobody ever repeats `create` without looking first.
@@ -87,8 +87,16 @@ class BatchPage:
     server_time: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePage:
+    """One page of the files that were uploaded for batches, newest first."""
+
+    files: tuple[RemoteFile, ...]
+    has_more: bool
+
+
 class Backend(Protocol):
-    """The seven calls. Implementations are cheap to construct; the connection is made by the first call."""
+    """The nine calls. Implementations are cheap to construct; the connection is made by the first call."""
 
     @property
     def traits(self) -> Traits:
@@ -114,6 +122,10 @@ class Backend(Protocol):
 
     def delete_file(self, file_id: str) -> bool:
         """DELETE /files/{id}; True only if the service answered `deleted: true`."""
+        ...
+
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        """GET /files with purpose=batch, newest first, `limit` 1..10000. For house-keeping only: a server may refuse it."""
         ...
 
     def download(self, file_id: str, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The backend for OpenAI and for servers that speak its Batch API: the seven calls of `base.py` through the official SDK.
+"""The backend for OpenAI and for servers that speak its Batch API: the nine calls of `base.py` through the official SDK.
 
 The SDK signs, encodes and sends; it does not retry (it would send a create twice), follow redirects (the key would go along) or build
 models (they hide what is missing). Answers are read in `reading.py`, errors translated in `openai_errors.py`, crawling connections cut
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from batchrun.backends.base import (
     TERMINAL_STATUSES,
     BatchPage,
+    FilePage,
     RemoteBatch,
     RemoteFile,
     Traits,
@@ -29,6 +30,7 @@ from batchrun.backends.reading import (
     read_date,
     read_deleted,
     read_file,
+    read_file_page,
     read_page,
     reported_bytes,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _UPLOAD = Call(name="POST /files", on_id=False)
 _GET_FILE = Call(name="GET /files/{id}")
 _DELETE_FILE = Call(name="DELETE /files/{id}")
+_LIST_FILES = Call(name="GET /files", on_id=False)
 _CONTENT = Call(name="GET /files/{id}/content")
 _CREATE = Call(name="POST /batches", on_id=False, costs_money=True)
 _RETRIEVE = Call(name="GET /batches/{id}")
@@ -117,6 +120,14 @@ class OpenAIBackend:
         files = self._client().files.with_raw_response
         with self._call(_DELETE_FILE):
             return read_deleted(_decoded(files.delete(file_id).content))
+
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        """GET /files with purpose=batch, newest first, `limit` 1..10000."""
+        files = self._client().files.with_raw_response
+        options: dict[str, Any] = {} if after is None else {"after": after}
+        with self._call(_LIST_FILES):
+            answer = files.list(purpose="batch", limit=limit, order="desc", **options)
+            return read_file_page(_decoded(answer.content), limit=limit)
 
     def download(self, file_id: str, path: Path) -> int:
         """GET /files/{id}/content into the new file `path`; returns its bytes.

@@ -10,9 +10,7 @@ from batchrun.config import BackendKind, Profile
 SERVICE_FOLDER = "service"  # in the home: the files and batches of the embedded service
 
 
-def open_backend(
-    profile: Profile, *, home: Path, clock: Clock, is_patient: bool = True
-) -> Backend:
+def open_backend(profile: Profile, *, home: Path, clock: Clock, is_patient: bool = True) -> Backend:
     """The backend of a profile. Costs next to nothing: neither a connection nor a key nor a model is looked for before the first call.
 
     Waits between tries go through `clock`; not `is_patient`: each call is made once. The caller closes the backend.

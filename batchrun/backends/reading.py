@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from batchrun.backends.base import BatchPage, RemoteBatch, RemoteFile
+from batchrun.backends.base import BatchPage, FilePage, RemoteBatch, RemoteFile
 from batchrun.model import Json, JsonObject
 
 FOREIGN_TEXT_LIMIT = 500  # characters of a server's own words in one of our messages
@@ -65,21 +65,18 @@ def read_page(answer: Json, *, limit: int, server_time: int | None) -> BatchPage
     Stricter than `read_batch`: every batch needs a `created_at`, since a sweep that proves absence goes by it. Where `has_more` is
     missing, a full page means that there may be more.
     """
-    listed = (
-        answer if isinstance(answer, list) else _object(answer, "a list of batches").get("data")
-    )
-    if listed is None and isinstance(answer, dict) and "data" in answer:
-        listed = []  # Go servers write an empty list as null
-    if not isinstance(listed, list):
-        raise UnreadableError("the listing has no list under 'data'")
-    batches = tuple(read_batch(entry) for entry in listed)
+    batches = tuple(read_batch(entry) for entry in _listed(answer, "a list of batches"))
     for batch in batches:
         if not batch.created_at:
             raise UnreadableError(f"batch {printable(batch.id)!r} is listed without a 'created_at'")
-    has_more = answer.get("has_more") if isinstance(answer, dict) else None
-    if not isinstance(has_more, bool):
-        has_more = len(batches) >= limit
-    return BatchPage(batches=batches, has_more=has_more and bool(batches), server_time=server_time)
+    has_more = _has_more(answer, len(batches), limit)
+    return BatchPage(batches=batches, has_more=has_more, server_time=server_time)
+
+
+def read_file_page(answer: Json, *, limit: int) -> FilePage:
+    """One page of a listing of at most `limit` files."""
+    files = tuple(read_file(entry) for entry in _listed(answer, "a list of files"))
+    return FilePage(files=files, has_more=_has_more(answer, len(files), limit))
 
 
 def read_file(answer: Json) -> RemoteFile:
@@ -134,6 +131,20 @@ def printable(text: str, *, secrets: Iterable[str] = (), limit: int = FOREIGN_TE
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _listed(answer: Json, what: str) -> list[Json]:
+    listed = answer if isinstance(answer, list) else _object(answer, what).get("data")
+    if listed is None and isinstance(answer, dict) and "data" in answer:
+        listed = []  # Go servers write an empty list as null
+    if not isinstance(listed, list):
+        raise UnreadableError("the listing has no list under 'data'")
+    return listed
+
+
+def _has_more(answer: Json, count: int, limit: int) -> bool:
+    said = answer.get("has_more") if isinstance(answer, dict) else None
+    return bool(count) and (said if isinstance(said, bool) else count >= limit)
 
 
 def _object(answer: Json, what: str) -> JsonObject:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from batchrun.backends.base import Backend, BatchPage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import Backend, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
 from batchrun.errors import Transient
 from batchrun.model import Account, Limits
 
@@ -70,6 +70,10 @@ class RetryingBackend:
     def delete_file(self, file_id: str) -> bool:
         """Repeated; a second try may find the file gone, which is NotFound."""
         return self._repeated(partial(self._inner.delete_file, file_id))
+
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        """Repeated, page by page."""
+        return self._repeated(partial(self._inner.list_files, after=after, limit=limit))
 
     def download(self, file_id: str, path: Path) -> int:
         """Repeated from the first byte; a try that fails leaves no file."""

@@ -146,6 +146,23 @@ class BackendContract:
             rig.backend.download(file.id, tmp_path / "copy.part")
         assert not (tmp_path / "copy.part").exists()
 
+    def test_uploaded_files_are_listed_newest_first_page_by_page_without_results(
+        self, rig: Rig, create: Create, tmp_path: Path
+    ) -> None:
+        create(request("a"))
+        rig.finish()
+        path = write_lines(tmp_path / "input.jsonl", [request("a")])
+        for number in range(4):
+            rig.clock.advance(1)
+            rig.backend.upload(path, name=f"br-{number}.jsonl", expires_after_s=None)
+        names: list[str] = []
+        after, has_more = None, True
+        while has_more:
+            page = rig.backend.list_files(after=after, limit=2)
+            names += [file.filename for file in page.files]
+            after, has_more = page.files[-1].id, page.has_more
+        assert names == ["br-3.jsonl", "br-2.jsonl", "br-1.jsonl", "br-0.jsonl", "br-0123.jsonl"]
+
     def test_a_file_lives_as_long_as_was_asked(self, rig: Rig, tmp_path: Path) -> None:
         path = write_lines(tmp_path / "input.jsonl", [request("a")])
         file = rig.backend.upload(path, name="a.jsonl", expires_after_s=DAY_S)

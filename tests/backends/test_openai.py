@@ -182,6 +182,19 @@ def test_an_id_cannot_lead_to_another_path(backend: OpenAIBackend, server: Serve
     assert server.seen[0].path == "/v1/files/..%2Fbatches%3Fx=1%23y"
 
 
+def test_files_are_listed_by_purpose_newest_first(backend: OpenAIBackend, server: Server) -> None:
+    one = {"id": "file-1", "bytes": 3, "created_at": 5, "filename": "br-1.jsonl"}
+    server.then(answer({"data": [one], "has_more": True}), answer({"data": None}))
+    first = backend.list_files(after=None, limit=1000)
+    assert [file.filename for file in first.files] == ["br-1.jsonl"]
+    assert first.has_more
+    assert not backend.list_files(after="file-1", limit=1000).has_more
+    assert [seen.path for seen in server.seen] == [
+        "/v1/files?limit=1000&order=desc&purpose=batch",
+        "/v1/files?after=file-1&limit=1000&order=desc&purpose=batch",
+    ]
+
+
 def test_a_listing_has_pages_and_the_time_of_the_server(
     backend: OpenAIBackend, server: Server
 ) -> None:

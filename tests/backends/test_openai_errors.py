@@ -42,6 +42,7 @@ IDEMPOTENT: dict[str, Callable[[OpenAIBackend], object]] = {
     "upload": upload,
     "get_file": lambda backend: backend.get_file("file-1"),
     "delete_file": lambda backend: backend.delete_file("file-1"),
+    "list_files": lambda backend: backend.list_files(after=None, limit=1000),
     "retrieve": lambda backend: backend.retrieve("batch_1"),
     "list_batches": lambda backend: backend.list_batches(after=None, limit=100),
 }

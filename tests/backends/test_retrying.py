@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.backends.base import Backend, BatchPage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import Backend, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
 from batchrun.backends.retrying import TRIES, RetryingBackend
 from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
 from batchrun.model import Account, Limits
@@ -39,6 +39,9 @@ class Obliging:
     def delete_file(self, file_id: str) -> bool:
         return True
 
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        return FilePage(files=(FILE,), has_more=False)
+
     def download(self, file_id: str, path: Path) -> int:
         return 1
 
@@ -67,6 +70,7 @@ CALLS: dict[str, Callable[[Backend], object]] = {
     "upload": lambda backend: backend.upload(PATH, name="x", expires_after_s=None),
     "get_file": lambda backend: backend.get_file("file-1"),
     "delete_file": lambda backend: backend.delete_file("file-1"),
+    "list_files": lambda backend: backend.list_files(after=None, limit=1),
     "download": lambda backend: backend.download("file-1", PATH),
     "retrieve": lambda backend: backend.retrieve("batch_1"),
     "cancel": lambda backend: backend.cancel("batch_1"),

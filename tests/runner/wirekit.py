@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from batchrun.backends.base import Backend, BatchPage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import Backend, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.errors import Ambiguous, BackendError
 from batchrun.model import Account, JsonObject, Limits
@@ -66,6 +66,10 @@ class Wire(Backend):
         self.inner.get_file(file_id)
         self._put("delete", self.delete_lag_s, {"file_id": file_id})
         return True
+
+    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+        self.deliver()
+        return self.inner.list_files(after=after, limit=min(limit, self.page_size))
 
     def download(self, file_id: str, path: Path) -> int:
         self.deliver()
