@@ -129,18 +129,32 @@ def marked() -> dict[int, list[str]]:
     found: dict[int, set[str]] = defaultdict(set)
     for path in sorted(TESTS.rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        tables = _tables(tree)
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for decorator in node.decorator_list:
-                    for number in _numbers(decorator):
+                    for number in _numbers(decorator, tables):
                         found[number].add(f"{path.relative_to(TESTS).as_posix()}::{node.name}")
     return {number: sorted(tests) for number, tests in sorted(found.items())}
 
 
-def _numbers(decorator: ast.expr) -> Iterator[int]:
-    """The arguments of every `pytest.mark.fault(...)` in a decorator, also inside `parametrize`."""
+def _tables(tree: ast.Module) -> dict[str, ast.expr]:
+    """What a module gives names to: a table of cases may stand above the test that is run over it."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _numbers(decorator: ast.expr, tables: dict[str, ast.expr]) -> Iterator[int]:
+    """The arguments of every `pytest.mark.fault(...)` in a decorator, also inside `parametrize` and in the tables that it names."""
     for node in ast.walk(decorator):
         match node:
+            case ast.Name(id=name) if name in tables:
+                yield from _numbers(tables[name], {})
             case ast.Call(func=ast.Attribute(attr="fault"), args=arguments):
                 for argument in arguments:
                     number = ast.literal_eval(argument)

@@ -21,64 +21,104 @@ def all_answered_once(night: Night) -> None:
     assert night.executions() == dict.fromkeys(range(1, night.count + 1), 1)
 
 
-NIGHTS = {
-    "a quiet one": ([bad("output file", "missing", from_s=10**9)], ()),
-    "answers to creates are lost": ([bad(CREATE, "drop", calls=[1, 3])], (4, 13)),
-    "creates never arrive": ([bad(CREATE, "drop", moment="before", calls=[1, 2])], (4, 13)),
-    "creates are given up and land soon": ([bad(CREATE, "late", seconds=200, times=2)], (4, 11)),
-    "creates land in the second wait": ([bad(CREATE, "late", seconds=450, times=2)], (4, 11)),
-    "creates land much later": ([bad(CREATE, "late", seconds=90_000, times=2)], (4, 11)),
-    "creates and deletions land late": (
+NIGHTS = [
+    pytest.param([bad("output file", "missing", from_s=10**9)], id="a quiet one"),
+    pytest.param(
+        [bad(CREATE, "drop", calls=[1, 3])],
+        id="answers to creates are lost",
+        marks=pytest.mark.fault(4, 13),
+    ),
+    pytest.param(
+        [bad(CREATE, "drop", moment="before", calls=[1, 2])],
+        id="creates never arrive",
+        marks=pytest.mark.fault(4, 13),
+    ),
+    pytest.param(
+        [bad(CREATE, "late", seconds=200, times=2)],
+        id="creates are given up and land soon",
+        marks=pytest.mark.fault(4, 11),
+    ),
+    pytest.param(
+        [bad(CREATE, "late", seconds=450, times=2)],
+        id="creates land in the second wait",
+        marks=pytest.mark.fault(4, 11),
+    ),
+    pytest.param(
+        [bad(CREATE, "late", seconds=90_000, times=2)],
+        id="creates land much later",
+        marks=pytest.mark.fault(4, 11),
+    ),
+    pytest.param(
         [bad(CREATE, "late", seconds=400, times=2), bad("DELETE /files/{id}", "late", seconds=300)],
-        (4, 11),
+        id="creates and deletions land late",
+        marks=pytest.mark.fault(4, 11),
     ),
-    "answers are lost and listings lag": (
+    pytest.param(
         [bad(CREATE, "drop", calls=[1, 2]), bad(LIST, "lag", seconds=250)],
-        (4, 13),
+        id="answers are lost and listings lag",
+        marks=pytest.mark.fault(4, 13),
     ),
-    "a gateway pages 429 after the effect": (
+    pytest.param(
         [bad(CREATE, "html", status=429, moment="after", calls=1)],
-        (7, 8),
+        id="a gateway pages 429 after the effect",
+        marks=pytest.mark.fault(7, 8),
     ),
-    "5xx before and after the effect": (
+    pytest.param(
         [
             bad(CREATE, "status", status=500, calls=1),
             bad(CREATE, "status", status=503, moment="after", calls=2),
             bad(CREATE, "html", status=524, moment="after", calls=3),
         ],
-        (11,),
+        id="5xx before and after the effect",
+        marks=pytest.mark.fault(11),
     ),
-    "408 and 409 after the effect": (
+    pytest.param(
         [
             bad(CREATE, "status", status=408, moment="after", calls=1),
             bad(CREATE, "status", status=409, moment="after", calls=2),
         ],
-        (4, 5),
+        id="408 and 409 after the effect",
+        marks=pytest.mark.fault(4, 5),
     ),
-    "429 with seconds, with a date, and without": (
+    pytest.param(
         [
             bad(ANY, "status", status=429, retry_after_s=20, every=5, times=4),
             bad(ANY, "status", status=429, retry_after_s=400, as_date=True, every=7, times=2),
             bad(ANY, "status", status=429, every=6, times=4),
         ],
-        (7, 8),
+        id="429 with seconds, with a date, and without",
+        marks=pytest.mark.fault(7, 8),
     ),
-    "creates are answered with HTML, nothing, noise": (
+    pytest.param(
         [
             bad(CREATE, "html", moment="after", calls=1),
             bad(CREATE, "empty", moment="after", calls=2),
             bad(CREATE, "noise", moment="after", calls=3),
         ],
-        (19,),
+        id="creates are answered with HTML, nothing, noise",
+        marks=pytest.mark.fault(19),
     ),
-    "everything redirects for an hour": (
+    pytest.param(
         [bad(ANY, "redirect", to="http://127.0.0.1:9/", until_s=3_600)],
-        (20,),
+        id="everything redirects for an hour",
+        marks=pytest.mark.fault(20),
     ),
-    "a captive portal for an hour": ([bad(ANY, "html", from_s=30, until_s=3_600)], (19,)),
-    "uploads are reset": ([bad("POST /files", "drop", moment="during", times=3)], (13,)),
-    "answers to uploads are lost": ([bad("POST /files", "drop", times=3)], (13,)),
-    "downloads break in every way": (
+    pytest.param(
+        [bad(ANY, "html", from_s=30, until_s=3_600)],
+        id="a captive portal for an hour",
+        marks=pytest.mark.fault(19),
+    ),
+    pytest.param(
+        [bad("POST /files", "drop", moment="during", times=3)],
+        id="uploads are reset",
+        marks=pytest.mark.fault(13),
+    ),
+    pytest.param(
+        [bad("POST /files", "drop", times=3)],
+        id="answers to uploads are lost",
+        marks=pytest.mark.fault(13),
+    ),
+    pytest.param(
         [
             bad(CONTENT, "cut", bytes=100, calls=1),
             bad(CONTENT, "drop", moment="during", calls=2),
@@ -93,13 +133,15 @@ NIGHTS = {
             bad(CONTENT, "empty", calls=11),
             bad(CONTENT, "status", status=502, calls=[12, 13, 14]),
         ],
-        (14, 15, 16, 18, 19),
+        id="downloads break in every way",
+        marks=pytest.mark.fault(14, 15, 16, 18, 19),
     ),
-    "bodies crawl": (
+    pytest.param(
         [bad(CONTENT, "slow", calls=[1, 2]), bad(LIST, "slow", times=1)],
-        (17,),
+        id="bodies crawl",
+        marks=pytest.mark.fault(17),
     ),
-    "result files are shown late": (
+    pytest.param(
         [
             bad(CONTENT, "vanish", times=4),
             bad(
@@ -110,14 +152,20 @@ NIGHTS = {
                 until_s=400,
             ),
         ],
-        (3, 22),
+        id="result files are shown late",
+        marks=pytest.mark.fault(3, 22),
     ),
-    "batches are unknown for a while": ([bad([GET, LIST], "vanish", until_s=600)], (3,)),
-    "a strange status for an hour": (
+    pytest.param(
+        [bad([GET, LIST], "vanish", until_s=600)],
+        id="batches are unknown for a while",
+        marks=pytest.mark.fault(3),
+    ),
+    pytest.param(
         [bad([GET, LIST], "show", set={"status": "paused"}, until_s=3_600)],
-        (21,),
+        id="a strange status for an hour",
+        marks=pytest.mark.fault(21),
     ),
-    "counts are wrong": (
+    pytest.param(
         [
             bad(
                 [GET, LIST],
@@ -125,50 +173,52 @@ NIGHTS = {
                 set={"request_counts": {"total": 9, "completed": 0, "failed": 9}},
             )
         ],
-        (24,),
+        id="counts are wrong",
+        marks=pytest.mark.fault(24),
     ),
-    "batches with files are called failed": (
+    pytest.param(
         [bad([GET, LIST], "show", set={"status": "failed"})],
-        (23,),
+        id="batches with files are called failed",
+        marks=pytest.mark.fault(23),
     ),
-    "batches end after their window": (
+    pytest.param(
         [bad("validation", "stall", seconds=86_000), bad("expiry", "stall", seconds=5_000)],
-        (23,),
+        id="batches end after their window",
+        marks=pytest.mark.fault(23),
     ),
-    "the queue is full": (
+    pytest.param(
         [bad("validation", "fail", code="token_limit_exceeded", calls=[1, 2, 3, 5])],
-        (10,),
+        id="the queue is full",
+        marks=pytest.mark.fault(10),
     ),
-    "a listing oldest first while an answer is lost": (
+    pytest.param(
         [bad(CREATE, "drop", calls=2), bad(LIST, "oldest_first", until_s=7_200)],
-        (4,),
+        id="a listing oldest first while an answer is lost",
+        marks=pytest.mark.fault(4),
     ),
-    "a listing ignores `after` while an answer is lost": (
+    pytest.param(
         [bad(CREATE, "drop", calls=2), bad(LIST, "ignore_after", until_s=7_200)],
-        (4,),
+        id="a listing ignores `after` while an answer is lost",
+        marks=pytest.mark.fault(4),
     ),
-    "lines come twice, and of strangers": (
+    pytest.param(
         [bad("output file", "duplicate", every=2), bad("output file", "unknown")],
-        (25, 26),
+        id="lines come twice, and of strangers",
+        marks=pytest.mark.fault(25, 26),
     ),
-    "statuses last": (
+    pytest.param(
         [
             bad("validation", "stall", seconds=1_000),
             bad("finalizing", "stall", seconds=4_000),
             bad("expiry", "stall", seconds=90_000),
         ],
-        (21,),
+        id="statuses last",
+        marks=pytest.mark.fault(21),
     ),
-}
+]
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        pytest.param(faults, id=name, marks=[pytest.mark.fault(*numbers)] if numbers else [])
-        for name, (faults, numbers) in NIGHTS.items()
-    ],
-)
+@pytest.mark.parametrize("faults", NIGHTS)
 def test_every_item_is_answered_and_paid_for_once(tmp_path: Path, faults: list[Fault]) -> None:
     night = Night(folder=tmp_path / "n", faults=faults).play()
     all_answered_once(night)
