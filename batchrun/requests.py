@@ -112,9 +112,9 @@ def custom_ids(items: Iterable[int], sends: Iterable[int], keys: Iterable[str | 
 
 def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:
     """`line_prefix(custom_id(item, 1, key))` of items numbered from `first`, as fast as can be: it is made for every item of a job."""
-    hashes = map(xxhash.xxh3_64_intdigest, map(str.encode, keys))
+    hashes = map(xxhash.xxh3_64_hexdigest, map(str.encode, keys))
     return [
-        b'{"custom_id":"%d-1-%012x",' % (item, hashed >> 16)
+        f'{{"custom_id":"{item}-1-{hashed[:12]}",'.encode()
         for item, hashed in enumerate(hashes, first)
     ]
 

@@ -29,9 +29,9 @@ class Block:
     data: bytes
     is_oversized: bool = False
 
-    def whole_lines(self) -> list[bytes]:
+    def whole_lines(self) -> Iterator[bytes]:
         """The lines as they are, newlines included: cheaper than `lines`, and JSON does not mind."""
-        return list(io.BytesIO(self.data))
+        return io.BytesIO(self.data)
 
     def lines(self) -> list[bytes]:
         """The lines without their newlines; a final newline starts no further line."""
@@ -63,46 +63,25 @@ def read_blocks(
     yielded as an oversized block. Raises Fault for UTF-16 before anything is yielded. `limit >= block_bytes`.
     """
     assert limit >= block_bytes > 0
-    line = 1
-    held: list[bytes] = []  # the pieces of a line whose newline has not come yet
-    held_bytes = 0
-    is_first, is_skipping = True, False
-    while chunk := stream.read(block_bytes):
+    line, is_first = 1, True
+    while data := stream.read(block_bytes):
         if is_first:
-            chunk = _without_mark(chunk)
+            data = _without_mark(data)
             is_first = False
-        if is_skipping:
-            end = chunk.find(b"\n") + 1
-            if not end:
-                continue
-            chunk = chunk[end:]
+        if not data.endswith(b"\n"):
+            data += stream.readline(limit)
+        last = data.rfind(b"\n", 0, -1) + 1  # only the last line can be longer than a block
+        if len(data) - last - data.endswith(b"\n") > limit:
+            if last:
+                yield Block(line=line, data=data[:last])
+                line += newline_count(data[:last])
+            yield Block(line=line, data=data[last : last + block_bytes], is_oversized=True)
             line += 1
-            is_skipping = False
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            for block in _whole(b"".join((*held, chunk[:cut])), line, limit):
-                yield block
-                line += 1 if block.is_oversized else newline_count(block.data)
-            held, held_bytes = [], 0
-        if cut < len(chunk):
-            held.append(chunk[cut:])
-            held_bytes += len(chunk) - cut
-        if held_bytes > limit:
-            yield Block(line=line, data=held[0][:block_bytes], is_oversized=True)
-            held, held_bytes, is_skipping = [], 0, True
-    if held:
-        yield Block(line=line, data=b"".join(held))
-
-
-def _whole(data: bytes, line: int, limit: int) -> Iterator[Block]:
-    """The complete lines that came together; only the first of them can have grown over the limit while it was held."""
-    end = data.find(b"\n")
-    if end > limit:
-        yield Block(line=line, data=data[:1000], is_oversized=True)
-        data = data[end + 1 :]
-        line += 1
-    if data:
-        yield Block(line=line, data=data)
+            while data and not data.endswith(b"\n"):
+                data = stream.readline(block_bytes)
+        elif data:
+            yield Block(line=line, data=data)
+            line += newline_count(data)
 
 
 def _without_mark(head: bytes) -> bytes:

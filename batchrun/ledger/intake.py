@@ -7,12 +7,8 @@ be looked at. Duplicates are found by the unique index; no id is held in memory.
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, repeat
-from operator import add, sub
 from types import MappingProxyType
 from typing import Final, TypeAlias
-
-import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.known import KnownItem, KnownItems
@@ -20,7 +16,14 @@ from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
 from batchrun.model import Limits
-from batchrun.requests import PlainRequests, Request, custom_id, first_prefixes, line_prefix
+from batchrun.requests import (
+    PlainRequests,
+    Request,
+    custom_id,
+    first_prefixes,
+    line_prefix,
+    plain_hash,
+)
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"
@@ -113,27 +116,25 @@ class Intake:
             self._ledger.connection.execute("begin immediate")
         keys, before, prompts, after, model, seed = block
         count, first = len(keys), self.next_item
-        around = len(before) + len(after)
-        writer = self.files.writer(
-            model, FileKind.RENDERED, size=around + len(prompts[0]) + _PREFIX_MOST, inputs=1
-        )
-        prefixes = first_prefixes(first, keys)
-        pieces = zip(prefixes, repeat(before), prompts, repeat(after + b"\n"))
-        lines = b"".join(chain.from_iterable(pieces))
-        if not writer.has_room_for(len(lines), count, self._limits):
+        end = after + b"\n"
+        most = _PREFIX_MOST + len(before) + len(prompts[0]) + len(end)
+        writer = self.files.writer(model, FileKind.RENDERED, size=most, inputs=1)
+        pieces: list[bytes] = []
+        values: list[object] = []
+        offset = writer.offset
+        for key, prefix, prompt in zip(keys, first_prefixes(first, keys), prompts, strict=True):
+            pieces += (prefix, before, prompt, end)
+            offset += len(prefix)  # a row points to what follows the custom_id
+            # A bytearray, since sqlite3 looks for an adapter of each `bytes`: a tenth of the insert.
+            values += (key, bytearray(plain_hash(prompt, seed)), offset)
+            offset += len(before) + len(prompt) + len(end)
+        if not writer.has_room_for(offset - writer.offset, count, self._limits):
             return None
-        # Where each tail begins: after its own prefix, and after every line before it.
-        lengths = list(map(around.__add__, map(len, prompts)))
-        sizes = map(add, map(len, prefixes), map((1).__add__, lengths))
-        ends = accumulate(sizes, initial=writer.offset)
-        next(ends)
-        offsets = map(sub, map((-1).__add__, ends), lengths)
-        hashed_prompts = map(xxhash.xxh3_128_digest, prompts, repeat(seed))
-        columns = zip(keys, hashed_prompts, offsets, strict=True)
-        if not self._insert_plain(writer.id, list(chain.from_iterable(columns))):
+        if not self._insert_plain(writer.id, values):
             return None
         # Ids are given by SQLite here: one above the highest, which only the holder of the lock moves.
         assert self._ledger.value("select last_insert_rowid()") == first + count - 1
+        lines = b"".join(pieces)
         writer.append(
             lines, count=count, inputs=count, first_item=first, last_item=first + count - 1
         )

@@ -1,6 +1,7 @@
 """Bytes are cut into whole lines whatever the block size, and every line keeps its number."""
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,7 @@ def test_other_line_breaks_of_unicode_do_not_end_a_line() -> None:
 @pytest.mark.fault(45)
 def test_a_byte_order_mark_at_the_start_is_dropped() -> None:
     assert numbered(blocks(b"\xef\xbb\xbfa\n")) == [(1, b"a")]
+    assert blocks(b"\xef\xbb\xbf") == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -72,14 +74,27 @@ def test_a_line_that_ends_exactly_with_the_skipped_block_is_followed_by_the_next
 
 @pytest.mark.fault(39, 46)
 def test_a_line_over_the_limit_is_never_held_whole() -> None:
-    class Endless(io.RawIOBase):
+    class Long(io.RawIOBase):
         left = 200
 
-        def read(self, size: int = -1) -> bytes:
-            self.left -= 1
-            return b"x" * size if self.left else b""
+        def readable(self) -> bool:
+            return True
 
-    cut = list(read_blocks(Endless(), block_bytes=1000, limit=2000))  # type: ignore[arg-type]  # RawIOBase reads bytes too
+        def readinto(self, buffer: Any) -> int:
+            self.left -= 1
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer) if self.left > 0 else 0
+
+    asked: list[int] = []
+
+    class Counting(io.BufferedReader):
+        def readline(self, size: int | None = -1) -> bytes:
+            asked.append(size if size is not None else -1)
+            return super().readline(size)
+
+    cut = list(read_blocks(Counting(Long(), 1000), block_bytes=1000, limit=2000))
+    assert max(asked) == 2000
+    assert min(asked) > 0
     assert [(block.is_oversized, len(block.data)) for block in cut] == [(True, 1000)]
 
 

@@ -15,6 +15,7 @@ from batchrun.requests import (
     RequestBuilder,
     custom_id,
     custom_ids,
+    first_prefixes,
     line_prefix,
 )
 
@@ -207,6 +208,13 @@ def refused(builder: RequestBuilder, fields: JsonObject) -> BadItem:
 def test_custom_ids_of_many_are_those_of_each() -> None:
     rows = [(17, 2, "a1"), (18, 1, None), (19, 3, "日本")]
     assert custom_ids(*zip(*rows, strict=True)) == [custom_id(*row) for row in rows]
+
+
+def test_the_first_prefixes_of_many_are_those_of_each() -> None:
+    keys = ["a1", "", "é☀", "x" * 60]
+    assert first_prefixes(17, keys) == [
+        line_prefix(custom_id(item, 1, key)) for item, key in enumerate(keys, 17)
+    ]
 
 
 @pytest.mark.parametrize(
