@@ -15,7 +15,7 @@ from batchrun.endpoints.tolerant import as_text, error_of, objects, usage_of
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome
 
-_NUMBER_CHARACTERS = b"0123456789+-.eE,"
+_NUMBER_CHARACTERS = b"0123456789+-.e,"
 
 
 class Embeddings(Endpoint):
@@ -77,6 +77,9 @@ class Embeddings(Endpoint):
             # Raw has been through the JSON scanner, so an array of nothing but number characters is an array of numbers.
             if vector.translate(None, _NUMBER_CHARACTERS) != b"[]" or len(vector) == 2:
                 return None
+            # 1e999 is JSON, and no number that a reader of the output could hold: only small exponents are taken unseen.
+            if not all(part.startswith(b"-") for part in vector.split(b"e")[1:]):
+                return None
             usage = body.usage
             return Reading(
                 result.custom_id,
@@ -107,7 +110,10 @@ def _vector(value: Json) -> list[int | float] | None:
             return None
     if not isinstance(value, list) or not value:
         return None
-    if not all(type(number) in {int, float} and math.isfinite(number) for number in value):
+    # An integer is finite, and may be larger than any float: isfinite would raise.
+    if not all(
+        type(number) is int or (type(number) is float and math.isfinite(number)) for number in value
+    ):
         return None
     return value
 

@@ -24,16 +24,27 @@ def parse(text: str) -> Json:
     A lone surrogate, which JSON can spell and UTF-8 cannot, becomes U+FFFD: one broken character must not cost a paid answer.
     """
     try:
-        value = json.loads(text)
+        value = _loaded(text)
         if _ESCAPED_SURROGATE.search(text):
             spelled = json.dumps(value, ensure_ascii=False)
             value = json.loads(
                 spelled.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             )
     except (ValueError, RecursionError):
-        # ValueError is bad JSON, and also an integer of more digits than Python converts.
         return None
     return value
+
+
+def _loaded(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer of more digits than Python converts, most likely a broken count: it must not cost the answer beside it.
+        return json.loads(
+            text, parse_int=lambda digits: float(digits) if len(digits) > 4_000 else int(digits)
+        )
 
 
 def as_object(value: Json) -> JsonObject:

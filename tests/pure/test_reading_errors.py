@@ -183,7 +183,7 @@ def test_a_very_long_message_is_clipped() -> None:
     [
         b"", b"null", b"[]", b"7", b'"text"', b"not json", b'{"custom_id":"7-1-abc"', b"\xff\xfe",
         b"{}", b'{"custom_id":null}', b'{"custom_id":7}', b'{"custom_id":""}', b"[" * 100_000,
-        b'{"custom_id":"a","n":' + b"9" * 10_000 + b"}",
+        b'{"custom_id":"a","n":' + b"9" * 10_000,
     ],
 )  # fmt: skip
 def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:

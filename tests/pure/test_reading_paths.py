@@ -203,3 +203,59 @@ def test_plain_successes_do_take_the_fast_path(url: str, body: Json) -> None:
     reading = endpoint_of(url).fast_reader(interpreter(job))(json.dumps(line).encode())
     assert reading is not None
     assert reading.outcome is Outcome.SUCCEEDED
+
+
+def embedding_line(number: str, **more: Json) -> bytes:
+    body = {"data": [{"embedding": [0.25, 1]}], "usage": {"prompt_tokens": 1}}
+    line = {"custom_id": "1-1-a", "response": {"status_code": 200, "body": body}, **more}
+    return json.dumps(line).replace("0.25", number).encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "output"),
+    [
+        ("0.25", b"[0.25,1]"),
+        ("-1.5e-7", b"[-1.5e-7,1]"),
+        ("1e5", b"[100000.0,1]"),
+        ("7" * 400, b"[%b,1]" % (b"7" * 400)),
+        ("1e999", None),
+        ("-1E+999", None),
+        ("NaN", None),
+        ("-Infinity", None),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+@pytest.mark.parametrize("more", [{}, {"error": {}}], ids=["fast", "careful"])
+@pytest.mark.fault(48, 49)
+def test_a_vector_of_odd_numbers_is_exact_or_a_failure(
+    number: str, output: bytes | None, more: dict[str, Json]
+) -> None:
+    job = JobSettings(name="j", path="/j.jsonl", line=1, endpoint="/v1/embeddings")
+    reading = make_reader(job)(embedding_line(number, **more))
+    assert_sound(reading)
+    assert reading.output == output
+    assert reading.cause == (None if output else "empty_output")
+
+
+@pytest.mark.parametrize("digits", [4_001, 4_301, 100_000])
+@pytest.mark.parametrize("at", ['"input_tokens": 3', '"created": 3'])
+@pytest.mark.fault(49)
+def test_a_count_of_absurd_length_costs_no_answer(digits: int, at: str) -> None:
+    text = [{"type": "output_text", "text": "whole"}]
+    body = {
+        "status": "completed",
+        "output": [{"type": "message", "content": text}],
+        "usage": {"input_tokens": 3, "output_tokens": 2},
+        "created": 3,
+    }
+    line = {"custom_id": "1-1-a", "response": {"status_code": 200, "body": body}, "error": {}}
+    raw = json.dumps(line).replace(at, at[:-1] + "9" * digits)
+    reading = READERS[0](raw.encode())
+    assert_sound(reading)
+    assert (reading.custom_id, reading.output) == ("1-1-a", b'"whole"')
+    assert reading.output_tokens == 2
+
+
+def test_a_broken_line_with_an_absurd_number_is_still_broken() -> None:
+    reading = READERS[0](b'{"custom_id": "1-1-a", "n": ' + b"9" * 5_000)
+    assert (reading.custom_id, reading.cause) == (None, "malformed_result")
