@@ -155,16 +155,19 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
 
     columns = (
         "r.batch, r.send, r.at, r.outcome, r.cause, r.message, r.finish, r.input_tokens, r.cached_tokens, r.output_tokens, "
-        "r.reasoning_tokens, r.kind, r.offset, r.length, m.name as model, b.remote_id, b.remote_status"
+        "r.reasoning_tokens, r.kind, r.offset, r.length, m.name as model, b.remote_id, b.remote_status, a.custom_id as sent_as"
     )
-    joins = "left join models m on m.id = r.model left join batch_rows b on b.id = r.batch where r.item = ?1"
+    joins = (
+        "left join models m on m.id = r.model left join batch_rows b on b.id = r.batch "
+        "left join asked_as a on a.batch = r.batch and a.item = r.item where r.item = ?1"
+    )
     return [
         Attempt(
             batch=row["batch"],
             remote_id=row["remote_id"],
             remote_status=row["remote_status"],
             send=row["send"],
-            custom_id=custom_id(item, row["send"], key),
+            custom_id=row["sent_as"] or custom_id(item, row["send"], key),
             outcome=OUTCOMES[row["outcome"]],
             at=row["at"],
             cause=row["cause"],
@@ -190,11 +193,15 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
 
 def _open(ledger: Ledger, item: int, batch: int) -> Attempt:
     row = ledger.row(
-        "select remote_id, remote_status, request_file from batch_rows where id = ?", (batch,)
+        "select b.remote_id, b.remote_status, b.request_file, a.custom_id from batch_rows b "
+        "left join asked_as a on a.batch = b.id and a.item = ? where b.id = ?",
+        (item, batch),
     )
-    sent = (
-        None if row is None else sent_custom_id(ledger.home.request_file(row["request_file"]), item)
-    )
+    sent = None
+    if row is not None:
+        # A recovered batch asks under the number that the item had in the ledger that made it.
+        file = ledger.home.request_file(row["request_file"])
+        sent = row["custom_id"] or sent_custom_id(file, item)
     return Attempt(
         batch=batch,
         remote_id=row["remote_id"] if row is not None else None,

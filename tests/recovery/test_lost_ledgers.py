@@ -239,7 +239,8 @@ def test_a_listing_that_breaks_off_ends_nothing(world: World) -> None:
     world.write(items(3))
     world.submit()
     lose_home(world)
-    down = Fault(call="list_batches", error=Transient("down"), number=1)
+    listed = world.backend.calls.count("list_batches")
+    down = Fault(call="list_batches", error=Transient("down"), number=listed + 1)
     world.backend.add(down)
     recovered = recover(world)
     assert [str(problem) for problem in recovered.problems] == ["down"]
