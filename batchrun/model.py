@@ -11,6 +11,7 @@ JsonObject: TypeAlias = dict[str, Any]
 ITEM_LINE_LIMIT_BYTES = (
     16_000_000  # a line of input or a rendered text longer than this is refused (docs/job-file.md)
 )
+RESULT_LINE_LIMIT_BYTES = 64_000_000  # a line of a result file longer than this is no answer: the largest body is a tenth of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from batchrun.endpoints.tolerant import (
     parse,
 )
 from batchrun.endpoints.values import interpreter
-from batchrun.model import JobSettings, JsonObject
+from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, JsonObject
 from batchrun.planning.classify import Outcome, classify
 
 MESSAGE_LIMIT = (
@@ -59,6 +59,10 @@ def make_reader(settings: JobSettings) -> Callable[[bytes], Reading]:
 
 def read_carefully(endpoint: Endpoint, interpret: Interpret, line: bytes) -> Reading:
     """The reading of any line, by way of plain dicts: several times slower than the fast path, and the one that knows everything."""
+    if len(line) > RESULT_LINE_LIMIT_BYTES:
+        return _reading(
+            None, _malformed(f"the line is longer than {RESULT_LINE_LIMIT_BYTES:,} bytes")
+        )
     result = parse(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
     if not isinstance(result, dict):
         return _reading(None, _malformed("the line is not a JSON object"))

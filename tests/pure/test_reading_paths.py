@@ -12,7 +12,7 @@ from batchrun.endpoints import ENDPOINTS, endpoint_of
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader, read_carefully
 from batchrun.endpoints.values import interpreter
-from batchrun.model import JobSettings, Json
+from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, Json
 from batchrun.planning.causes import CAUSES
 from batchrun.planning.classify import Outcome
 
@@ -259,3 +259,11 @@ def test_a_count_of_absurd_length_costs_no_answer(digits: int, at: str) -> None:
 def test_a_broken_line_with_an_absurd_number_is_still_broken() -> None:
     reading = READERS[0](b'{"custom_id": "1-1-a", "n": ' + b"9" * 5_000)
     assert (reading.custom_id, reading.cause) == (None, "malformed_result")
+
+
+@pytest.mark.fault(46)
+def test_a_line_over_the_limit_is_refused_by_its_length() -> None:
+    """What stands for it (see batchrun/ledger/resultlines.py) is no JSON, so it comes here and is not parsed again."""
+    reading = READERS[0](bytes(RESULT_LINE_LIMIT_BYTES + 1))
+    assert (reading.custom_id, reading.cause) == (None, "malformed_result")
+    assert reading.message == "the line is longer than 64,000,000 bytes"
