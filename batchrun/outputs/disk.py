@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.errors import LedgerError
-from batchrun.ledger.spool import disk_error, written
+from batchrun.ledger.spool import disk_error, fsync_folder, written
 
 _BUFFER_BYTES: Final = 1 << 16  # blocks are larger: they go to the file uncopied
 
@@ -30,9 +30,13 @@ def make_folder(folder: Path) -> None:
     Raises LedgerError naming the folder: not ours, a file, read-only.
     """
     try:
+        missing = [parent for parent in folder.parents if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
+            # The ledger will say that the outputs are written: a loss of power must not take their folder away.
+            for made in (*missing, folder):
+                fsync_folder(made.parent)
             return
         mode = folder.stat().st_mode
         if not stat.S_ISDIR(mode):

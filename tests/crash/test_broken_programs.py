@@ -1,0 +1,86 @@
+"""The harness can fail: each program with a part of the protocol taken out breaks a promise under the kills that the whole one survives."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from farside import Manners
+from judging import Violation
+from killing import Kill
+from living import Planned, Way, live
+from programs import PROGRAMS
+from yard import SERVED, Zygote
+
+CRONTAB = PROGRAMS[0]
+AFTER_THE_CREATE = Kill(kind=SERVED, line="after POST /v1/batches", nth=1)
+
+
+def lives(
+    zygote: Zygote,
+    way: Way,
+    folder: Path,
+    broken: str | None,
+    *kills: Kill | None,
+    **manners: Any,
+) -> str | None:
+    """How the program breaks a promise, or None."""
+    try:
+        live(
+            CRONTAB, Planned(*kills), way, folder, zygote, manners=Manners(**manners), broken=broken
+        )
+    except Violation as violation:
+        return str(violation)
+    return None
+
+
+def test_a_create_before_its_intent_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    way = ways("crontab")
+    assert lives(zygote, way, tmp_path / "whole", None, AFTER_THE_CREATE) is None
+    found = lives(zygote, way, tmp_path / "broken", "effect_before_intent", AFTER_THE_CREATE)
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
+def test_without_the_fence_a_create_that_outlives_its_client_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    """The client is killed while its create is on the way, which takes effect when it was long given up."""
+    way = ways("crontab")
+    assert lives(zygote, way, tmp_path / "whole", None, AFTER_THE_CREATE, late=(660,)) is None
+    found = lives(zygote, way, tmp_path / "broken", "no_fence", AFTER_THE_CREATE, late=(660,))
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
+def test_without_the_second_wait_a_create_that_beats_the_fence_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    """The deletion bites late and the listing lags: the create gets through after the fence and is seen later still."""
+    way = ways("crontab")
+    slow = {"late": (200,), "lag_s": 110, "delete_lag_s": 300}
+    assert lives(zygote, way, tmp_path / "whole", None, AFTER_THE_CREATE, **slow) is None
+    found = lives(zygote, way, tmp_path / "broken", "no_second_wait", AFTER_THE_CREATE, **slow)
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
+def test_without_transactions_a_kill_between_two_statements_is_caught(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    way = ways("crontab")
+    passed, _ = way.passed["submit"][0]
+    kills = [Kill(kind="statement", nth=nth) for nth in range(passed.statements, 20, -7)]
+    assert any(
+        lives(zygote, way, tmp_path / str(kill.nth), "no_transaction", kill) for kill in kills
+    )
+
+
+@pytest.mark.parametrize("broken", ["no_transaction"])
+def test_a_broken_program_that_nobody_kills_is_not_caught(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path, broken: str
+) -> None:
+    """So it is the kills that show what is missing."""
+    assert lives(zygote, ways("crontab"), tmp_path / "lives", broken) is None
