@@ -96,7 +96,9 @@ class Campaign:
         way = self._ways[program.name]
         killer = Chance(chance, way, syscalls=() if self.no_strace else SYSCALLS)
         manners = Manners(
-            late=tuple(chance.choice(DELAYS) for _ in range(chance.randrange(3))),
+            late=tuple(chance.choice(DELAYS) for _ in range(chance.randrange(3)))
+            if program.has_late
+            else (),
             lag_s=chance.choice(LAGS),
             delete_lag_s=chance.choice(DELETE_LAGS),
             line_s=program.manners.line_s,

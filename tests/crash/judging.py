@@ -5,12 +5,13 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from programs import JOB
+from programs import JOB, PERSONAL
 from yard import KEY, Called, Yard
 
 from batchrun.ledger.connection import Ledger, open_for_reading
@@ -33,10 +34,10 @@ class Yardstick:
     executions: dict[int, int]
 
 
-def judge_call(yard: Yard, called: Called) -> None:
-    """After each process, however it ended."""
+def judge_call(yard: Yard, called: Called, *, good: AbstractSet[int] = frozenset()) -> None:
+    """After each process, however it ended; `good` are more codes that mean no harm."""
     what = f"`batchrun {' '.join(called.words)}` (code {called.code})"
-    if not called.was_killed and called.code not in _GOOD:
+    if not called.was_killed and called.code not in _GOOD | good:
         raise Violation(f"{what} said: {called.out}{called.err}")
     for word in ("Traceback", "please report", KEY):
         if word in called.out + called.err:
@@ -78,8 +79,10 @@ def executions(yard: Yard) -> dict[int, int]:
     return dict(found)
 
 
-def judge_end(yard: Yard, expected: Yardstick, *, is_exact: bool) -> None:
-    """When everything has ended and every late call has arrived. Raises Violation."""
+def judge_end(
+    yard: Yard, expected: Yardstick, *, is_exact: bool, forgets: int | None = None
+) -> None:
+    """When everything has ended and every late call has arrived. `forgets`: an item that is nowhere any more. Raises Violation."""
     if yard.outputs(JOB) != expected.outputs:
         differing = {
             name: (yard.outputs(JOB).get(name), expected.outputs.get(name))
@@ -100,9 +103,11 @@ def judge_end(yard: Yard, expected: Yardstick, *, is_exact: bool) -> None:
         answered = {
             row["id"] for row in ledger.rows("select i.id from item_rows i where state = 2")
         }
-    if lost := yard.answered() - answered:
+    if lost := yard.answered() - answered - {forgets}:
         raise Violation(f"answers that were paid and are not there: items {lost}")
     _judge_secrecy(yard)
+    if forgets is not None:
+        _judge_forgotten(yard)
 
 
 def _judge_remotes(yard: Yard) -> None:
@@ -121,3 +126,9 @@ def _judge_secrecy(yard: Yard) -> None:
     for path in places:
         if path.is_file() and KEY.encode() in path.read_bytes():
             raise Violation(f"the API key is in {path}")
+
+
+def _judge_forgotten(yard: Yard) -> None:
+    for path in (*yard.home.path.rglob("*"), *yard.home.outputs.rglob("*")):
+        if path.is_file() and PERSONAL.encode() in path.read_bytes():
+            raise Violation(f"a forgotten item's text is in {path}")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Final, Protocol
 from farside import Manners
 from judging import Violation, Yardstick, executions, judge_call, judge_end
 from killing import Kill, Passed
-from programs import DAY_S, ENOUGH, FILE, JOB, Call, Pass, Program, Step, Ticks, Until, Write
+from programs import DAY_S, ENOUGH, FILE, JOB, Call, Lose, Pass, Program, Step, Ticks, Until, Write
 from yard import POWER, SERVED, SYSCALL, Called, Yard, Zygote
 
 MOST_IN_A_ROW: Final = 3  # the command, its recovery, and the recovery of that
@@ -136,8 +137,10 @@ class Life:
                 self.yard.write(FILE, lines)
             case Pass(seconds):
                 self.yard.clock.advance(seconds)
-            case Call(words):
-                self._call(*words)
+            case Lose():
+                shutil.rmtree(self.yard.home.path)
+            case Call(words, told):
+                self._call(*words, told=told)
             case Until(words):
                 self._wait_for(*words)
             case Ticks():
@@ -158,8 +161,9 @@ class Life:
             self.yard.clock.sleep_until(int(datetime.fromisoformat(next_at).timestamp()))
         raise Violation(f"no end after {ENOUGH} ticks")
 
-    def _call(self, *words: str) -> Called:
-        """The command, as often as it takes until one lives."""
+    def _call(self, *words: str, told: int = 0) -> Called:
+        """The command, as often as it takes until one lives. `told`: what the one after a dead one may end with, too."""
+        good = {0}
         while True:
             self.tally.processes += 1
             kill = self.killer.next(words)
@@ -168,7 +172,8 @@ class Life:
                 self.passed.setdefault(words[0], []).append((passed, calls))
             else:
                 called = self.yard.call(*words, kill=kill)
-            judge_call(self.yard, called)
+            judge_call(self.yard, called, good=good)
+            good = {0, told}
             if kill is not None:
                 self.tally.planned[kill.kind] += 1
             if not called.was_killed:
@@ -187,7 +192,7 @@ def way_of(program: Program, folder: Path, zygote: Zygote) -> Way:
         life = Life(yard, program, Unharmed(), passed={})
         life.run()
         yardstick = Yardstick(outputs=yard.outputs(JOB), executions=executions(yard))
-        judge_end(yard, yardstick, is_exact=True)
+        judge_end(yard, yardstick, is_exact=True, forgets=program.forgets)
         assert life.passed is not None
         return Way(passed=life.passed, yardstick=yardstick)
     finally:
@@ -212,7 +217,7 @@ def live(
     try:
         life = Life(yard, program, killer, tally or Tally())
         life.run()
-        judge_end(yard, way.yardstick, is_exact=program.is_exact)
+        judge_end(yard, way.yardstick, is_exact=program.is_exact, forgets=program.forgets)
     finally:
         yard.close()
     return life.tally

@@ -14,9 +14,10 @@ ENOUGH: Final = 400  # ticks; a program that is not done by then goes round in c
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One command. A user whose command died gives it again."""
+    """One command. A user whose command died gives it again, and may be told with `told` that it had come to its end."""
 
     words: tuple[str, ...]
+    told: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,26 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Lose:
+    """The home is gone, with the ledger in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """Time passes."""
 
     seconds: int
 
 
-Step: TypeAlias = Call | Until | Ticks | Write | Pass
+Step: TypeAlias = Call | Until | Ticks | Write | Lose | Pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """`steps` in their order. `rules` script the service's answers. `is_exact`: outputs and executions are those of a run without
-    trouble; where a cancel is a race by its nature, only the truth of the service and the books must agree.
+    trouble; where a cancel is a race by its nature, only the truth of the service and the books must agree. `has_late`: creates may
+    be late; where a ledger is lost, nobody is left who knows of such a one. `forgets`: the item that is forgotten, by its number; its text,
+    which must be found nowhere then, is `forgets`' own.
     """
 
     name: str
@@ -59,6 +67,8 @@ class Program:
     rules: Sequence[dict[str, Any]] = ()
     manners: Manners = field(default_factory=Manners)
     is_exact: bool = True
+    has_late: bool = True
+    forgets: int | None = None
 
 
 def job_lines(*texts: str, **settings: Any) -> tuple[dict[str, Any], ...]:
@@ -79,6 +89,8 @@ def job_lines(*texts: str, **settings: Any) -> tuple[dict[str, Any], ...]:
 
 
 _FIRST: Final = job_lines("text 0", "text 1", "text 2", "text 3")
+PERSONAL: Final = "Jane Roe of 4 Mill Lane"  # the text of the item that a program forgets
+_PERSONAL: Final = job_lines("text 0", PERSONAL, "text 2", "text 3")
 _CHANGED: Final = job_lines("text 0", "text one", "text 2", "text 3", "text 4")
 # Asked again by itself; refused for good; refused once, so that `retry` helps.
 _RULES: Final = (
@@ -132,5 +144,28 @@ PROGRAMS: Final = (
         ),
         manners=Manners(line_s=60),
         is_exact=False,
+    ),
+    Program(
+        name="keeping",
+        steps=(
+            *(Write(_PERSONAL), _SUBMIT, _WAIT, Call(("verify", "--json"))),
+            Call(("forget", JOB, "i1", "--yes", "--json"), told=2),
+            *(Call(("forget", "--yes", "--json")), Call(("prune", "--json")), Call(("verify",))),
+        ),
+        rules=_RULES,
+        forgets=2,
+    ),
+    Program(
+        name="recovery",
+        steps=(
+            Write(_FIRST),
+            _SUBMIT,
+            Pass(100),
+            Lose(),
+            Until(("recover", FILE, "--json")),
+            Ticks(),
+        ),
+        rules=_RULES,
+        has_late=False,
     ),
 )
