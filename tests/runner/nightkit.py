@@ -27,7 +27,6 @@ from batchrun.testing import ManualClock
 
 KEY: Final = "sk-canary-0123456789abcdef"
 PROFILE: Final = "[profile.openai]\nsettle_s = 300\nsecond_settle_s = 600\npoll_s = 120\nlimits.request_count = 2\n"
-_MOST_WAITS: Final = 40
 
 
 def bad(at: str | Sequence[str], what: str, **details: Any) -> Fault:
@@ -51,7 +50,7 @@ class FarClock(ManualClock):
 class Night:
     """One job of `count` items, two to a batch, from submit to its end, and what the service knows of it then.
 
-    `day_after`: the job is looked after for two days more, as by cron.
+    `waits`: how often it is waited for. `day_after`: the job is looked after for two days more, as by cron.
     """
 
     folder: Path
@@ -62,6 +61,7 @@ class Night:
     rules: list[Rule] = field(default_factory=list)
     options: Options = field(default_factory=Options)
     clock: FarClock = field(default_factory=FarClock)
+    waits: int = 40
     day_after: bool = False
     is_done: bool = False
 
@@ -86,7 +86,7 @@ class Night:
                 api = self._program(base_url)
                 prepared, _ = api.submit([path])
                 assert prepared[0].error is None
-                for _ in range(_MOST_WAITS):
+                for _ in range(self.waits):
                     _, self.is_done = api.wait()
                     if self.is_done:
                         break

@@ -6,6 +6,7 @@ import pytest
 from nightkit import PROFILE, Night, bad
 
 from batchrun.service.faults.fault import Fault
+from batchrun.service.options import Options
 
 ANY = "any call"
 CONTENT = "GET /files/{id}/content"
@@ -182,11 +183,6 @@ NIGHTS = [
         marks=pytest.mark.fault(23),
     ),
     pytest.param(
-        [bad("validation", "stall", seconds=86_000), bad("expiry", "stall", seconds=5_000)],
-        id="batches end after their window",
-        marks=pytest.mark.fault(23),
-    ),
-    pytest.param(
         [bad("validation", "fail", code="token_limit_exceeded", calls=[1, 2, 3, 5])],
         id="the queue is full",
         marks=pytest.mark.fault(10),
@@ -245,7 +241,7 @@ def test_a_storm_of_everything_at_once(tmp_path: Path, seed: int) -> None:
         bad(CREATE, "late", seconds=500, probability=0.2),
         bad(LIST, "lag", seconds=100),
     ]
-    night = Night(folder=tmp_path / "n", faults=faults, seed=seed, count=10).play()
+    night = Night(folder=tmp_path / "n", faults=faults, seed=seed).play()
     all_answered_once(night)
     assert sum(night.fired()) > 3
 
@@ -267,17 +263,28 @@ def test_a_typed_429_after_the_effect_is_seen_as_a_double_purchase_where_it_is_b
     assert night.rows("select kind from incidents") == [{"kind": "duplicate_batch"}]
 
 
-@pytest.mark.fault(24, 27, 28)
+@pytest.mark.fault(24)
 def test_answers_that_were_paid_and_not_delivered_are_not_bought_again(tmp_path: Path) -> None:
-    faults = [
-        bad("output file", "missing", custom_id="^1-"),
-        bad("output file", "garbage", custom_id="^2-"),
-    ]
+    faults = [bad("output file", "missing", custom_id="^1-")]
     night = Night(folder=tmp_path / "n", faults=faults).play()
     assert night.is_done
     assert night.executions() == dict.fromkeys(range(1, 7), 1)
-    assert night.states() == {"succeeded": 4, "failed": 2}
-    assert night.causes() == {"i0": "missing_result", "i1": "missing_result"}
+    assert night.causes() == {"i0": "missing_result"}
+    assert night.states() == {"succeeded": 5, "failed": 1}
+
+
+@pytest.mark.fault(27)
+def test_a_result_file_that_cannot_be_read_waits_for_a_person_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
+    faults = [bad("output file", "garbage", custom_id="^[12]-")]
+    night = Night(folder=tmp_path / "n", faults=faults, waits=2).play()
+    assert not night.is_done
+    assert night.states() == {"succeeded": 4, "in_flight": 2}
+    assert night.executions() == dict.fromkeys(range(1, 7), 1)
+    assert {row["kind"] for row in night.rows("select kind from incidents")} == {
+        "unreadable_results"
+    }
 
 
 @pytest.mark.fault(28)
@@ -288,6 +295,15 @@ def test_a_line_with_neither_answer_nor_error_costs_an_attempt(tmp_path: Path) -
     assert night.is_done
     assert night.executions() == {1: 1, 2: 1, 3: 3, 4: 1, 5: 1, 6: 1}
     assert night.causes() == {"i2": "malformed_result"}
+
+
+@pytest.mark.fault(23)
+def test_batches_that_run_on_after_their_window_are_waited_for(tmp_path: Path) -> None:
+    faults = [bad("validation", "stall", seconds=3_500), bad("expiry", "stall", seconds=2_000)]
+    options = Options(windows={"24h": 3_600}, line_s=600)
+    night = Night(folder=tmp_path / "n", faults=faults, options=options).play()
+    all_answered_once(night)
+    assert all(b["completed_at"] > b["expires_at"] for b in night.truth["batches"])
 
 
 @pytest.mark.fault(6)
