@@ -5,6 +5,7 @@ an item costs one render and one string encode. Items with a `body` or a structu
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -51,7 +52,7 @@ class Request(NamedTuple):
 class PlainRequests(NamedTuple):
     """A block of requests of one model, all with ids, one input each: in columns, which is how PREPARE reaches its speed.
 
-    The tail of request k is `before` + `prompts[k]` + `after`; `seed` goes into its hash.
+    The tail of request k is `before` + `prompts[k]` + `after`, and its hash `hashes[k]`.
     """
 
     keys: list[str]
@@ -59,7 +60,7 @@ class PlainRequests(NamedTuple):
     prompts: list[bytes]
     after: bytes
     model: str
-    seed: int
+    hashes: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,9 @@ class RequestBuilder:
         prompts = list(map(_encode, texts))
         if max(map(len, prompts)) + len(before) + len(after) > ITEM_LINE_LIMIT_BYTES:
             return None
-        return PlainRequests(keys, before, prompts, after, settings.model, self._seed)
+        # `plain_hash` of each, without a call of ours an item.
+        hashes = list(map(xxhash.xxh3_128_digest, prompts, itertools.repeat(self._seed)))
+        return PlainRequests(keys, before, prompts, after, settings.model, hashes)
 
     def build_all(
         self, block: list[dict[str, Any]], bad: Callable[[int, BadItem], None]

@@ -16,14 +16,7 @@ from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
 from batchrun.model import Limits
-from batchrun.requests import (
-    PlainRequests,
-    Request,
-    custom_id,
-    first_prefixes,
-    line_prefix,
-    plain_hash,
-)
+from batchrun.requests import PlainRequests, Request, custom_id, first_prefixes, line_prefix
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"
@@ -114,7 +107,7 @@ class Intake:
             return None
         if not self._ledger.connection.in_transaction:
             self._ledger.connection.execute("begin immediate")
-        keys, before, prompts, after, model, seed = block
+        keys, before, prompts, after, model, hashes = block
         count, first = len(keys), self.next_item
         end = after + b"\n"
         most = _PREFIX_MOST + len(before) + len(prompts[0]) + len(end)
@@ -122,11 +115,12 @@ class Intake:
         pieces: list[bytes] = []
         values: list[object] = []
         offset = writer.offset
-        for key, prefix, prompt in zip(keys, first_prefixes(first, keys), prompts, strict=True):
+        prefixes = first_prefixes(first, keys)
+        for key, prefix, prompt, hashed in zip(keys, prefixes, prompts, hashes, strict=True):
             pieces += (prefix, before, prompt, end)
             offset += len(prefix)  # a row points to what follows the custom_id
             # A bytearray, since sqlite3 looks for an adapter of each `bytes`: a tenth of the insert.
-            values += (key, bytearray(plain_hash(prompt, seed)), offset)
+            values += (key, bytearray(hashed), offset)
             offset += len(before) + len(prompt) + len(end)
         if not writer.has_room_for(offset - writer.offset, count, self._limits):
             return None

@@ -1,5 +1,6 @@
 """Making a submission visible: what changes of the items that the job had before. All of it inside the submission's last transaction."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from batchrun.ledger.connection import Ledger
@@ -126,18 +127,15 @@ def record_bad(
     ledger: Ledger, bad: Sequence[tuple[str, str, str]], *, job: int, first: int, at: int
 ) -> None:
     """Failures for the bad lines of this submission; those of the one before are gone."""
+    # Found through bad_items: looking through all the job's items took a fiftieth of PREPARE.
     old = ledger.execute(
-        "select vanished, count(*) from item_rows where job = ? and file is null group by vanished",
+        "select i.id, i.vanished from bad_items b join item_rows i on i.id = b.item where +i.job = ? and i.file is null",
         (job,),
     ).fetchall()
-    if old:
-        ledger.execute(
-            "delete from bad_items where item in (select id from item_rows where job = ? and file is null)",
-            (job,),
-        )
-        ledger.execute("delete from item_rows where job = ? and file is null", (job,))
-        for vanished, n in old:
-            count_removed(ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=at)
+    ledger.executemany("delete from bad_items where item = ?", [(item,) for item, _ in old])
+    ledger.executemany("delete from item_rows where id = ?", [(item,) for item, _ in old])
+    for vanished, n in Counter(vanished for _, vanished in old).items():
+        count_removed(ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=at)
     for item, (name, cause, message) in enumerate(bad, first):
         ledger.execute(
             "insert into item_rows (id, job, state, name) values (?, ?, ?, ?)",

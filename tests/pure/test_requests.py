@@ -96,12 +96,8 @@ def all_ways(job: JobSettings, fields: JsonObject) -> list[Request]:
     ]
     plain = builder.build_plain([fields])
     if plain is not None:
-        from batchrun.requests import plain_hash
-
         tail = plain.before + plain.prompts[0] + plain.after
-        ways.append(
-            Request(plain.keys[0], tail, plain.model, 1, plain_hash(plain.prompts[0], plain.seed))
-        )
+        ways.append(Request(plain.keys[0], tail, plain.model, 1, plain.hashes[0]))
     return ways
 
 
