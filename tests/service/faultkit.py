@@ -35,7 +35,7 @@ def connected(desk: Desk) -> Iterator[openai.OpenAI]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """What came over the connection until its end; `status` and `headers` are None where it was no HTTP."""
+    """What came over the connection until its end, taken apart where it is asked for."""
 
     raw: bytes
     was_reset: bool

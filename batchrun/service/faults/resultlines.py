@@ -1,4 +1,4 @@
-"""Result lines as a bad service writes them: left out, twice, of strangers, or no JSON. Pure but for the clock-free ids it makes up.
+"""Result lines as a bad service writes them: left out, twice, of strangers, or no JSON. Pure.
 
 The file itself is consistent: its size is counted, its bytes are what every download gets.
 """
