@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from clikit import Desk
-from doctorkit import SENT, checks, levels
+from doctorkit import checks, levels, submit
 from misbehaving import Server
 
 from batchrun.doctoring.diagnosis import Level
@@ -31,8 +31,7 @@ MOUNTS = """\
 @pytest.fixture
 def submitted(desk: Desk, server: Server) -> Desk:
     """A home with one batch in flight."""
-    server.then(*SENT)
-    assert desk.call("submit", desk.job()).code == 0
+    submit(desk, server)
     return desk
 
 

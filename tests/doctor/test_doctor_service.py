@@ -4,7 +4,7 @@ import json
 
 import pytest
 from clikit import Desk
-from doctorkit import SENT, checks, levels
+from doctorkit import checks, levels, submit
 from misbehaving import Server, answer, batch, file, garbage, page, refusal, reset
 
 KEY = "sk-canary-0123456789abcdef"
@@ -143,16 +143,13 @@ def test_whether_a_listing_shows_what_batches_are_found_by_is_told(
     desk: Desk, server: Server, shown: dict[str, object], echoes: str, level: str, code: int
 ) -> None:
     (desk.folder / "batchrun.toml").write_text(f"[profile.openai]\n{echoes}")
-    server.then(*SENT)
-    assert desk.call("submit", desk.job()).code == 0
-    server.seen.clear()
+    submit(desk, server)
     server.then(answer(listing(batch(**shown))), answer(file()))
     assert checks(desk, code=code)["listing"]["level"] == level
 
 
 def test_a_batch_of_somebody_else_says_nothing_of_the_listing(desk: Desk, server: Server) -> None:
-    server.then(*SENT)
-    desk.call("submit", desk.job())
+    submit(desk, server)
     server.then(answer(listing(batch(id="batch_other", metadata=None))), answer(file()))
     assert checks(desk)["listing"]["level"] == "unknown"
 
@@ -219,8 +216,7 @@ def test_an_address_in_the_clear_is_told_and_not_called(
 def test_open_batches_at_another_place_are_told(
     desk: Desk, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.then(*SENT)
-    desk.call("submit", desk.job())
+    submit(desk, server)
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_other")
     found = checks(desk, "--offline", code=6)
     assert found["account"]["level"] == "fail"
@@ -230,8 +226,7 @@ def test_open_batches_at_another_place_are_told(
 def test_a_new_key_is_told_and_is_no_fault(
     desk: Desk, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.then(*SENT)
-    desk.call("submit", desk.job())
+    submit(desk, server)
     assert checks(desk, "--offline")["account"]["level"] == "ok"
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another-0123456789")
     assert checks(desk, "--offline")["account"]["level"] == "warn"
@@ -249,8 +244,7 @@ def test_a_profile_that_jobs_use_and_nobody_knows_any_more_is_told(
 ) -> None:
     settings = desk.folder / "batchrun.toml"
     settings.write_text(f"[profile.mine]\nbase_url = {json.dumps(server.base_url)}\n")
-    server.then(*SENT)
-    desk.call("submit", desk.job(backend="mine"))
+    submit(desk, server, backend="mine")
     settings.unlink()
     found = checks(desk, "--offline", code=6)
     assert found["profile"]["level"] == "fail"

@@ -246,6 +246,7 @@ def test_a_ledger_that_is_gone_is_not_begun_anew_beside_what_it_sent(
     with pytest.raises(LedgerError, match="spool/ holds what it sent"):
         world.submit()
     world.home.database.write_bytes(kept)
+    world.home.database.chmod(0o600)
     world.run()
     assert set(world.executions().values()) == {1}
 
