@@ -153,6 +153,10 @@ def _show(
                 f"{batchrun.home.path}: this home sends from now on; {renewed} unsent batches start anew"
             )
     codes += show_problems(found.problems, invocation)
+    if any(job.error is not None for job in found.prepared) and not invocation.is_json:
+        tell(
+            "batchrun: nothing was recovered, and nothing is sent before recover has come to its end"
+        )
     if again is not None:
         codes.append(NotFinished.exit_code)
         if not invocation.is_json:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from clikit import FAST_PROFILE, Desk
 
 from batchrun.service.service import BatchService
@@ -94,6 +95,7 @@ def test_take_over_alone_needs_neither_key_nor_service(desk: Desk, service: Batc
     assert desk.call("wait").code == 0
 
 
+@pytest.mark.fault(34)
 def test_a_damaged_ledger_says_how_to_go_on(desk: Desk, service: BatchService) -> None:
     path = desk.job()
     desk.call("run", path)

@@ -1,14 +1,16 @@
 """Batches of other ledgers, other jobs and nobody's: told, kept, and never taken for ours by accident."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from recoverykit import became, finish, lose_home, recover
-from runnerkit import NewWorld, World, items
+from runnerkit import OPENAI, NewWorld, World, items
 
-from batchrun.errors import BackendError, UsageError
+from batchrun.errors import AuthError, BackendError, UsageError
 from batchrun.ledger.home import Home
+from batchrun.testing_backend import Fault
 
 
 def elsewhere(world: World, count: int) -> str:
@@ -102,35 +104,29 @@ def test_a_batch_of_which_some_requests_are_no_items_any_more_is_taken_in_part(
     assert sum(world.charges().values()) == 5
 
 
-def test_an_adopted_batch_that_the_service_refuses_yet_is_sent_again_with_its_items_only(
-    new_world: NewWorld,
+def test_an_adopted_batch_that_the_service_refuses_yet_goes_again_with_its_items_only(
+    world: World,
 ) -> None:
-    world = new_world()
     world.write(items(4))
     world.submit()
     lose_home(world)
-    world.write(items(4)[::-1][:3])
+    world.write(items(4)[:0:-1])
     (batch,) = recover(world).batches
-    assert batch.items == 3
-    (path,) = [p for p in world.home.requests.glob("*.jsonl") if p.read_bytes().count(b"\n") == 3][
-        1:
-    ]
-    assert [json.loads(line)["custom_id"][0] for line in path.read_text().splitlines()] == [
-        "2",
-        "3",
-        "4",
-    ]
+    assert (str(batch.became), batch.items) == ("in_flight", 3)
+    world.service.cancel_batch(batch.remote_id)
+    full = {"code": "token_limit_exceeded", "message": "no room", "line": None, "param": None}
+    world.wire.edit = lambda b: (
+        replace(b, status="failed", errors=(full,)) if b.id == batch.remote_id else b
+    )
     finish(world)
     assert world.answers() == {f"i{n}": f"Review: text {n}" for n in (1, 2, 3)}
+    assert sum(world.charges().values()) == 3
+    assert len(world.remotes()) == 2
 
 
 def test_a_service_whose_listing_tells_nothing_cannot_be_recovered_from(
     new_world: NewWorld,
 ) -> None:
-    from dataclasses import replace
-
-    from runnerkit import OPENAI
-
     world = new_world(traits=replace(OPENAI, listing_echoes=False))
     world.write(items(2))
     world.submit()
@@ -138,3 +134,48 @@ def test_a_service_whose_listing_tells_nothing_cannot_be_recovered_from(
     (problem,) = recover(world).problems
     assert isinstance(problem, BackendError)
     assert "shows no metadata" in str(problem)
+
+
+def test_of_two_batches_of_one_intent_the_first_is_the_one(world: World) -> None:
+    world.write(items(2))
+    world.submit()
+    (remote,) = world.remotes()
+    again = ("input_file_id", "endpoint", "completion_window", "metadata")
+    world.clock.advance(5)
+    world.service.create_batch({key: remote[key] for key in again})
+    world.serve()
+    lose_home(world)
+    first, second = recover(world).batches
+    assert (str(first.became), first.remote_id) == ("collected", remote["id"])
+    assert (str(second.became), second.note) == ("unclaimed", "a second batch of one intent")
+    assert second.unplaced == 2
+    finish(world)
+    assert world.tally() == {"succeeded": 2}
+    assert len(world.remotes()) == 2
+
+
+def test_without_a_key_nothing_is_read_and_nothing_sent(world: World) -> None:
+    world.write(items(2))
+    world.submit()
+    lose_home(world)
+    asked = world.backend.calls.count("account")
+    world.backend.add(Fault(call="account", error=AuthError("no key"), number=asked + 1))
+    recovered = recover(world)
+    assert isinstance(recovered.prepared[0].error, AuthError)
+    assert recovered.batches == ()
+    assert became(recover(world)) == ["in_flight"]
+
+
+def test_a_name_of_a_batch_that_is_a_path_stays_in_the_outputs(world: World) -> None:
+    other = world.write(items(1), world.folder / "faq.jsonl", job="faq")
+    world.write(items(1))
+    world.submit(other)
+    world.submit()
+    world.run()
+    lose_home(world)
+    world.wire.edit = lambda batch: (
+        replace(batch, id="../../etc") if batch.metadata["batchrun_job"] == "faq" else batch
+    )
+    (folder,) = [Path(batch.folder) for batch in recover(world).batches if batch.folder]
+    assert folder.parent == world.home.outputs
+    assert folder.name.startswith("recovered-%2E")

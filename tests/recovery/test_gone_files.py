@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from crashkit import outcome
 from recoverykit import became, finish, lose_home, recover, untroubled
 from runnerkit import NewWorld, World, items, texts
@@ -53,6 +54,7 @@ def test_items_without_ids_and_without_requests_are_kept_for_people(world: World
     assert sum(world.charges().values()) == 2
 
 
+@pytest.mark.fault(3)
 def test_answers_that_are_gone_are_lost_and_not_asked_again(world: World) -> None:
     world.write(items(3))
     world.submit()

@@ -98,6 +98,7 @@ def recover_until_rename(world: World, kill: int) -> None:
     recover(world)
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("lose", WAYS)
 def test_a_recovery_may_die_at_any_commit_or_call(yard: Yard, lose: Lose) -> None:
     points = count_points(world := yard.lost(lose), partial(recover, world))
