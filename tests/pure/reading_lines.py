@@ -2,7 +2,10 @@
 
 import json
 
-from batchrun.endpoints.answer import Reading
+import msgspec
+from msgspec.structs import astuple
+
+from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.causes import CAUSES
@@ -92,3 +95,23 @@ def embedding(*vectors: Json) -> JsonObject:
         "data": [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)],
         "usage": {"prompt_tokens": 10, "total_tokens": 10},
     }
+
+
+def assert_sound(reading: Reading) -> None:
+    """The invariants that the ledger counts on."""
+    if reading.outcome is Outcome.SUCCEEDED:
+        assert reading.cause is None
+        assert reading.output is not None
+        msgspec.json.decode(reading.output)
+    else:
+        assert reading.output is None
+        assert reading.cause in CAUSES
+        assert reading.message
+    assert type(reading.finish) is Finish
+    for text in (reading.custom_id, reading.message, reading.partial, *astuple(reading)[-2:]):
+        if text is not None:
+            assert isinstance(text, str)
+            text.encode()  # a lone surrogate raises
+    for count in astuple(reading)[7:11]:
+        assert type(count) is int
+        assert 0 <= count < 2**63

@@ -2,18 +2,15 @@
 
 import json
 
-import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import astuple
+from reading_lines import assert_sound
 
 from batchrun.endpoints import ENDPOINTS, endpoint_of
-from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader, read_carefully
 from batchrun.endpoints.values import interpreter
 from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, Json
-from batchrun.planning.causes import CAUSES
 from batchrun.planning.classify import Outcome
 
 JOBS = [
@@ -96,26 +93,6 @@ responses = record(status_code=one_of(200), body=bodies, request_id=one_of("r"))
 lines = st.fixed_dictionaries(
     {"custom_id": one_of("1-1-a"), "response": responses, "error": errors}
 )
-
-
-def assert_sound(reading: Reading) -> None:
-    """The invariants that the ledger counts on."""
-    if reading.outcome is Outcome.SUCCEEDED:
-        assert reading.cause is None
-        assert reading.output is not None
-        msgspec.json.decode(reading.output)
-    else:
-        assert reading.output is None
-        assert reading.cause in CAUSES
-        assert reading.message
-    assert type(reading.finish) is Finish
-    for text in (reading.custom_id, reading.message, reading.partial, *astuple(reading)[-2:]):
-        if text is not None:
-            assert isinstance(text, str)
-            text.encode()  # a lone surrogate raises
-    for count in astuple(reading)[7:11]:
-        assert type(count) is int
-        assert 0 <= count < 2**63
 
 
 @given(st.binary())
