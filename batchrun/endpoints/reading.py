@@ -113,8 +113,8 @@ def _reading(
 
 
 def _malformed(message: str) -> _Judged:
-    # Nothing says that an answer was given, so asking again is not buying again.
-    return _Judged(Outcome.RETRY, "malformed_result", message)
+    # It stands among the results, so it may have been billed: asking again unasked could be buying again.
+    return _Judged(Outcome.FAILED, "malformed_result", message)
 
 
 def _error_in(

@@ -101,7 +101,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="malformed_result",
             title="the result line cannot be read",
-            fix="Ask again; the line as received is shown by `batchrun explain`.",
+            fix="Look at the line as received (`batchrun explain`); ask again, knowing that it may have been charged.",
             is_retryable=True,
             command=_RETRY,
         ),

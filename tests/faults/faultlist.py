@@ -71,7 +71,7 @@ counts that do not fit the lines => the lines count; what has none fails as `mis
 two result lines of one custom_id => the first wins, the second is an incident
 an unknown custom_id => an incident, never an output; the line stays in the spool
 a result line that is no JSON object, or has no custom_id => an incident with its byte offset; the item is missing; a file with many of them is not believed
-both an answer and an error, or neither; a status that is no number => the line's own error counts; a line with nothing is asked again as `malformed_result`
+both an answer and an error, or neither; a status that is no number => the line's own error counts; a line with nothing fails as `malformed_result` and is not asked again unasked
 a clock that jumps => waits count the shorter of our time and the service's; expiry is the service's word
 """,
     "This machine fails": """

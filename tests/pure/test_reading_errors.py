@@ -188,7 +188,7 @@ def test_a_very_long_message_is_clipped() -> None:
 )  # fmt: skip
 def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
     reading = read(raw)
-    assert astuple(reading)[:3] == (None, RETRY, "malformed_result")
+    assert astuple(reading)[:3] == (None, FAILED, "malformed_result")
     assert reading.message
 
 
@@ -205,8 +205,8 @@ def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
     ],
 )
 @pytest.mark.fault(28)
-def test_a_line_with_neither_answer_nor_error_is_tried_again(given: JsonObject) -> None:
-    assert astuple(read(given))[:3] == ("7-1-abc", RETRY, "malformed_result")
+def test_a_line_with_neither_answer_nor_error_fails_and_is_not_asked_again_unasked(given: JsonObject) -> None:
+    assert astuple(read(given))[:3] == ("7-1-abc", FAILED, "malformed_result")
 
 
 def test_invalid_utf_8_in_an_answer_becomes_the_replacement_character() -> None:
