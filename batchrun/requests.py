@@ -212,6 +212,7 @@ class RequestBuilder:
             return None
         before, _, after = self._skeleton
         prompts = list(map(_encode, texts))
+        # Of the texts, too: encoded they are no shorter.
         if max(map(len, prompts)) + len(before) + len(after) > ITEM_LINE_LIMIT_BYTES:
             return None
         # `plain_hash` of each, without a call of ours an item.

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
 from batchrun.jobfile.problems import Fault
@@ -63,7 +63,7 @@ class FullTemplate:
         except _Null:
             raise null_field(self._inner_null(fields)) from None
 
-    def render_block(self, block: list[JsonObject]) -> list[str] | None:  # noqa: ARG002 - the protocol's
+    def render_block(self, block: list[JsonObject]) -> Iterable[str] | None:  # noqa: ARG002 - the protocol's
         """None: minijinja renders one item at a time."""
         return None
 

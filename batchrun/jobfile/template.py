@@ -45,8 +45,11 @@ class Template(Protocol):
         """The text for one item; raises TemplateError, whose message shows no item data beyond a field's name."""
         ...
 
-    def render_block(self, block: list[JsonObject]) -> list[str] | None:
-        """The texts of many items at once, or None where some item has to be looked at by itself with `render`."""
+    def render_block(self, block: list[JsonObject]) -> Iterable[str] | None:
+        """The texts of many items, each made when it is asked for; or None where some item has to be looked at by itself with `render`.
+
+        Their length is not looked at: the caller must.
+        """
         ...
 
 
@@ -81,7 +84,7 @@ class _PlainTemplate:
         text = "".join(pieces)
         return text if len(text) * 4 <= ITEM_LINE_LIMIT_BYTES else within_limit(text)
 
-    def render_block(self, block: list[JsonObject]) -> list[str] | None:
+    def render_block(self, block: list[JsonObject]) -> Iterable[str] | None:
         # Column by column, so that the loops run inside the interpreter's own functions.
         columns: list[Iterable[str]] = [repeat(piece) for piece in self._pieces]
         for gap, name in self._gaps:
@@ -94,8 +97,7 @@ class _PlainTemplate:
             columns[gap] = values
         if not self._gaps:
             return [self._pieces[0]] * len(block)
-        texts = list(map("".join, zip(*columns, strict=False)))
-        return texts if max(map(len, texts)) * 4 <= ITEM_LINE_LIMIT_BYTES else None
+        return map("".join, zip(*columns, strict=False))
 
 
 def _compile_plain(text: str) -> Template | None:

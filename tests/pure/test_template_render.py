@@ -317,12 +317,12 @@ def test_a_block_of_items_renders_as_its_items_do_or_not_at_all(
         return
     texts = template.render_block(block)
     if texts is not None:
-        assert texts == [template.render(fields) for fields in block]
+        assert list(texts) == [template.render(fields) for fields in block]
 
 
-def test_a_block_with_a_text_over_the_limit_is_left_to_single_renders() -> None:
+def test_a_block_with_an_item_that_needs_a_look_is_left_to_single_renders() -> None:
     template = compile_template("{{ x }}!", where=WHERE)
-    assert template.render_block([{"x": "a"}, {"x": "b"}]) == ["a!", "b!"]
-    assert template.render_block([{"x": "a"}, {"x": "é" * ITEM_LINE_LIMIT_BYTES}]) is None
+    assert list(template.render_block([{"x": "a"}, {"x": "b"}]) or ()) == ["a!", "b!"]
+    assert template.render_block([{"x": "a"}, {"x": 1}]) is None
     assert template.render_block([{"x": "a"}, {}]) is None
     assert compile_template("{{ x|upper }}", where=WHERE).render_block([{"x": "a"}]) is None
