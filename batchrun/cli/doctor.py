@@ -64,18 +64,18 @@ def command(
 
 def _show(found: "Diagnosis") -> None:
     """Line by line, as it is found: some answers take a while."""
-    from batchrun.cli.errors import safe
-
     name = found.name if found.profile is None else f"{found.profile} {found.name}"
     is_table = is_terminal(sys.stdout)
     level = found.level.ljust(_NAME_AT)
     if is_table:
-        level = click.style(level, fg=_COLOURS[found.level])
-        put(f"{level}{name.ljust(_WHAT_AT)}{safe(found.what)}")
+        put(
+            f"{name.ljust(_WHAT_AT)}{found.what}",
+            over=click.style(level, fg=_COLOURS[found.level]),
+        )
     else:
-        put(f"{level}{safe(name)}: {safe(found.what)}")
+        put(f"{level}{name}: {found.what}")
     if found.fix:
-        put(f"{' ' * (_NAME_AT + _WHAT_AT if is_table else _NAME_AT)}fix: {safe(found.fix)}")
+        put(f"{' ' * (_NAME_AT + _WHAT_AT if is_table else _NAME_AT)}fix: {found.fix}")
 
 
 def _document(home: Path | None, found: "list[Diagnosis]", code: int) -> dict[str, object]:

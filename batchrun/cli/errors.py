@@ -67,23 +67,16 @@ def show_warnings(problems: tuple[Problem, ...], invocation: Invocation) -> None
         if invocation.is_json:
             tell_json({"type": "warning", **problem_json(problem)})
         else:
-            tell(f"{safe(str(problem))} (warning)")
-
-
-def safe(text: str) -> str:
-    """Lines that a terminal shows and does not obey: services and files have a say in messages."""
-    from batchrun.outputs.escaping import printable
-
-    return "\n".join(printable(line) for line in text.split("\n"))
+            tell(f"{problem} (warning)")
 
 
 def _show(invocation: Invocation, code: int, message: str, **more: object) -> int:
     if invocation.is_json:
         tell_json({"type": "error", "code": code, "message": message, **more})
     elif "problems" in more:
-        tell(safe(message))  # each line begins with its place, so that editors find it
+        tell(message)  # each line begins with its place, so that editors find it
     else:
-        tell(f"batchrun: {safe(message)}")
+        tell(f"batchrun: {message}")
     return code
 
 

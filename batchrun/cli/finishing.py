@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from batchrun.cli.errors import error_json, safe, show_error
+from batchrun.cli.errors import error_json, show_error
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.opening import home_option
 from batchrun.cli.printing import counted, put, tell
@@ -20,13 +20,13 @@ def ended_line(job: "JobStatus", option: str) -> str:
     found, items = job.counts, job.item_count
     head = f"{job.name} ({job.profile})"
     if found["succeeded"] == items:
-        return safe(f"{head}: done, {_all(items)} succeeded. Outputs: {job.outputs}")
+        return f"{head}: done, {_all(items)} succeeded. Outputs: {job.outputs}"
     rest = [f"{found[name]:,} {name}" for name in ("failed", "cancelled") if found[name]]
     line = f"{head}: finished, {found['succeeded']:,} of {counted(items, 'item')} succeeded"
     line += f", {' and '.join(rest)}. Outputs: {job.outputs}"
     if found["failed"]:
         line += f". What to do: batchrun failures {job.label}{option}"
-    return safe(line)
+    return line
 
 
 def _all(items: int) -> str:
@@ -40,7 +40,7 @@ def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> s
     parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
         parts.append(f"next look {rfc3339(job.next_at)}")
-    return safe(f"{'; '.join(parts)}. Go on with: batchrun wait {job.label}{option}")
+    return f"{'; '.join(parts)}. Go on with: batchrun wait {job.label}{option}"
 
 
 def show_jobs(
@@ -55,7 +55,7 @@ def show_jobs(
         put(ended_line(job, option))
         if job.counts["failed"]:
             for group in batchrun.failures((job.label,)):
-                put(safe(f"  {group.count:,} x {group.cause}: {group.title}"))
+                put(f"  {group.count:,} x {group.cause}: {group.title}")
 
 
 def show_problems(

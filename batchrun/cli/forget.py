@@ -93,8 +93,6 @@ def _what(found: "Forgotten") -> str:
 
 
 def _show(found: "Forgotten", *, is_dry_run: bool) -> None:
-    from batchrun.cli.errors import safe
-
     if found.job is not None:
         put(f"{_what(found)}: {'would be forgotten' if is_dry_run else 'forgotten'}")
     elif not is_dry_run:
@@ -111,6 +109,6 @@ def _show(found: "Forgotten", *, is_dry_run: bool) -> None:
             f"{counted(found.remote_left, 'file')} at the service not deleted yet. Go on with: batchrun forget"
         )
     for text in found.left:
-        tell(safe(text))
+        tell(text)
     if found.also_in:
-        tell(safe(f"the same id is also in: {', '.join(found.also_in)}"))
+        tell(f"the same id is also in: {', '.join(found.also_in)}")

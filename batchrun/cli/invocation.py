@@ -47,7 +47,7 @@ class Invocation:
 
         self.verbosity = verbosity
         self._handler = handler = logging.StreamHandler(sys.stderr)
-        formatter = logging.Formatter("%(asctime)sZ %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter = _safe_formatter()("%(asctime)sZ %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
         logger = logging.getLogger("batchrun")
@@ -60,3 +60,16 @@ class Invocation:
             import logging
 
             logging.getLogger("batchrun").removeHandler(self._handler)
+
+
+def _safe_formatter() -> "type[logging.Formatter]":
+    """A service has a say in log lines, too: ids, statuses, reasons."""
+    import logging
+
+    from batchrun.cli.printing import safe
+
+    class SafeFormatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return safe(super().format(record))
+
+    return SafeFormatter

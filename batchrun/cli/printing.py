@@ -1,5 +1,8 @@
 """Writing to the terminal: data to stdout, the rest to stderr, and no complaint when nobody reads any more.
 
+Lines for people are made safe here, once for all commands: services, data, models and file names have a say in them, and a terminal obeys
+what it is sent. JSON and results are data, and go out as they are.
+
 A closed stdout (`batchrun run … | head -1`) must not stop paid work: what is printed after that goes nowhere and the command ends with
 its own exit code.
 """
@@ -9,14 +12,24 @@ import sys
 from typing import Any, TextIO
 
 
-def put(text: str) -> None:
-    """One line or more of data."""
-    _write(sys.stdout, text + "\n")
+def put(text: str, *, over: str = "") -> None:
+    """One line or more of what was asked for. `over`: what we ourselves tell a terminal to do, before it."""
+    _write(sys.stdout, f"{over}{safe(text)}\n")
 
 
 def tell(text: str) -> None:
     """One line or more for people: progress, warnings, errors."""
-    _write(sys.stderr, text + "\n")
+    _write(sys.stderr, f"{safe(text)}\n")
+
+
+def safe(text: str) -> str:
+    """Lines that a terminal shows and does not obey."""
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from batchrun.outputs.escaping import printable
+
+    return "\n".join(map(printable, lines))
 
 
 def counted(count: int, noun: str) -> str:
@@ -60,7 +73,7 @@ def put_bytes(block: bytes) -> bool:
 
 def ask(question: str) -> bool:
     """Whether the person at the terminal says yes; anything else, the end of input too, is a no."""
-    _write(sys.stderr, f"{question} [y/N]: ")
+    _write(sys.stderr, f"{safe(question)} [y/N]: ")
     # Not `input`: it swallows a Ctrl-C that comes while it flushes.
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

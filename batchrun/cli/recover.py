@@ -165,22 +165,20 @@ def _show(
 
 
 def _print(found: "Recovered") -> None:
-    from batchrun.cli.errors import safe
-
     foreign = [batch for batch in found.batches if batch.became == "foreign"]
     for batch in found.batches:
         if batch not in foreign:
-            put(safe(_batch_line(batch)))
+            put(_batch_line(batch))
     if foreign:
         ledgers = sorted({batch.ledger for batch in foreign if batch.ledger})
         named = f" ({', '.join(ledgers)}): --ledger ID takes them" if ledgers else ""
-        put(safe(f"left alone, of others: {len(foreign):,}{named}"))
+        put(f"left alone, of others: {len(foreign):,}{named}")
     for job in found.jobs:
         parts = [f"{n:,} {state.replace('_', ' ')}" for state, n in job.counts.items() if n]
         line = f"{job.name} ({job.profile}): {', '.join(parts) or 'no items'}"
         if job.is_paused:
             line += ". Submit its job file again to ask what is pending"
-        put(safe(line))
+        put(line)
 
 
 def _batch_line(batch: "FoundBatch") -> str:

@@ -73,11 +73,9 @@ def command(
         require_complete=complete,
     )
     if is_terminal(sys.stdout):
-        from batchrun.cli.errors import safe
-
         # Anyone may have written these texts, and a terminal obeys what it is sent. Files and pipes get the bytes as they are.
         for block in blocks:
-            put(safe(block.decode("utf-8", "replace").removesuffix("\n")))
+            put(block.decode("utf-8", "replace").removesuffix("\n"))
         return 0
     for block in blocks:
         if not put_bytes(block):

@@ -84,7 +84,7 @@ def _show(
         return ""
     text = status_text(jobs, now) if jobs else f"no jobs yet in {home}"
     if is_watch and is_terminal(sys.stdout):
-        put(f"{_CLEAR}{text}")
+        put(text, over=_CLEAR)
     elif text != before:
         put(text)
     return text

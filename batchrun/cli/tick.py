@@ -31,7 +31,6 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     home it leaves at once, silently, with exit code 0: that one does the same.
     """
     from batchrun.api import worst_exit_code
-    from batchrun.cli.errors import safe
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
     from batchrun.cli.opening import open_batchrun
     from batchrun.errors import BackendError
@@ -53,7 +52,7 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     for label in paused.keys() - paused_before.keys():
         codes.append(BackendError.exit_code)
         if not invocation.is_json:
-            tell(f"batchrun: job {label} is paused: {safe(paused[label])}")
+            tell(f"batchrun: job {label} is paused: {paused[label]}")
     return worst_exit_code(codes)
 
 

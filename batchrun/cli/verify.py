@@ -40,22 +40,18 @@ def command(invocation: Invocation, *, quick: bool, home: str | None, lock_wait_
 
 
 def _show(home: str, found: "Verification") -> None:
-    from batchrun.cli.errors import safe
-
     for outcome in found.outcomes:
         if outcome.holds:
             put(f"ok      {outcome.name}")
             continue
         put(f"BROKEN  {outcome.name}: {outcome.rule}")
         for finding in outcome.findings:
-            put(f"          {safe(finding)}")
+            put(f"          {finding}")
         if outcome.count > len(outcome.findings):
             put(f"          … and {outcome.count - len(outcome.findings):,} more")
         put(f"          What to do: {outcome.fix}")
     for leftover in found.leftovers:
-        put(
-            f"note    left by a process that was ended, for the next one to clear away: {safe(leftover)}"
-        )
+        put(f"note    left by a process that was ended, for the next one to clear away: {leftover}")
     word = "hold" if not found.broken else f"checked, {len(found.broken)} broken"
     form = " (quick form)" if found.is_quick else ""
     put(

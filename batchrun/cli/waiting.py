@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from batchrun.api import Batchrun, worst_exit_code
-from batchrun.cli.errors import safe
 from batchrun.cli.finishing import pass_json, show_jobs, show_problems
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import is_terminal, put_json, tell
@@ -28,7 +27,7 @@ class _Notes:
         if event == "unreachable" and not self._is_silent and message not in self.told:
             self.told.add(message)
             self._is_news = True
-            tell(f"batchrun: {safe(message)}")
+            tell(f"batchrun: {message}")
         elif event == "sleeping" and self._is_news and isinstance(until := facts.get("until"), int):
             self._is_news = False
             tell(f"batchrun: all is kept; trying again from {rfc3339(until)} on")
