@@ -343,6 +343,7 @@ class Batchrun:
             clock=self.clock,
             open_backend=self._open,
             is_in_process=self._is_in_process,
+            deletes_remote=self._deletes_remote,
             observer=self.observer,
         )
 
@@ -357,6 +358,10 @@ class Batchrun:
     def _is_in_process(self, profile: str) -> bool:
         found = self.config.profiles.get(profile)
         return found is not None and found.kind is BackendKind.LOCAL
+
+    def _deletes_remote(self, profile: str) -> bool:
+        found = self.config.profiles.get(profile)
+        return found is not None and found.delete_remote
 
     def _idle_until(self, ledger: Ledger, now: int) -> PassResult | None:
         """The result of a pass at `now` that would find nothing to do; None where it would find something."""

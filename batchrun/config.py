@@ -28,7 +28,15 @@ _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
 _TRAIT_KEYS = ("settle_s", "second_settle_s", "poll_s", "refusals_final", "listing_echoes")
-_SERVER_KEYS = ("base_url", "organization", "organisation", "project", *_KEY_KEYS, *_TRAIT_KEYS)
+_SERVER_KEYS = (
+    "base_url",
+    "delete_remote",
+    "organization",
+    "organisation",
+    "project",
+    *_KEY_KEYS,
+    *_TRAIT_KEYS,
+)
 _NO_HEADER: Final = (
     "cannot be sent: it takes ASCII letters, digits and signs only. "
     "Copy it from the settings page of the service"
@@ -56,6 +64,7 @@ class Profile:
     model_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
     traits: Traits = field(default_factory=Traits)
+    delete_remote: bool = False  # files on the service go once their batch is settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +237,7 @@ def _profile(
         project=from_environ.get("OPENAI_PROJECT_ID", "").strip() or project,
         limits=_limits(reader),
         traits=_traits(reader),
+        delete_remote=reader.boolean("delete_remote", False),
     )
     reader.end(meaningless=("model_file",))
     return profile

@@ -186,6 +186,7 @@ create table batch_rows (
   cancel_requested integer not null default 0,
   cancel_sent_at integer,
   takes_unreadable integer not null default 0,  -- 1: a person said to settle it although many result lines cannot be read
+  cleaned_at integer,                 -- its files on the service were deleted (`delete_remote`)
   lost_at integer,                    -- given up as lost; its items may have been asked again since
   reason text                         -- why it waits, was rejected or lost
 ) strict;

@@ -6,6 +6,7 @@ Costs rows of jobs and open batches, never of items: the queue is counted no fur
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.remotefiles import untidy
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import BatchState
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
@@ -37,6 +38,7 @@ def take_snapshot(
         in_process=in_process,
         exhausted=exhausted,
         unreachable=unreachable,
+        untidy=untidy(ledger),
     )
 
 

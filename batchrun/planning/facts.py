@@ -50,7 +50,8 @@ class Snapshot:
     model outlives its moment while batches of the model wait: until then they are sent one by one.
 
     `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
-    `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next.
+    `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next. `untidy`: profiles on whose service
+    there may be files to delete, with the moment from which on that is looked after.
     """
 
     jobs: tuple[JobFacts, ...] = ()
@@ -59,3 +60,4 @@ class Snapshot:
     in_process: frozenset[str] = frozenset()
     exhausted: frozenset[str] = frozenset()
     unreachable: frozenset[str] = frozenset()
+    untidy: tuple[tuple[str, int], ...] = ()

@@ -10,9 +10,11 @@ from typing import Final, TypeAlias
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.policy import TIDY_MOST_S
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
+_ON_THE_WAY: Final = frozenset({*_NOT_CREATED, BatchState.CREATING})
 UNREACHABLE_S: Final = 10  # a profile that failed is left alone for this long at least
 RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
 
@@ -68,6 +70,13 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidy:
+    """Delete files on the service that nothing needs."""
+
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """Make a batch of one fresh request file."""
 
@@ -118,6 +127,7 @@ Action: TypeAlias = (
     | Cancel
     | Drop
     | Collect
+    | Tidy
     | Form
     | Cut
     | Upload
@@ -138,6 +148,7 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
         *_sends(snapshot, reachable, now),
         *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
+        *(Tidy(profile) for profile, at in _tidy_moments(snapshot, now) if at <= now),
     ]
     if due:
         return tuple(due)
@@ -229,6 +240,16 @@ def _blocked(snapshot: Snapshot, paused: set[int]) -> set[int]:
     return blocked
 
 
+def _tidy_moments(snapshot: Snapshot, now: int) -> Iterable[tuple[str, int]]:
+    """(profile, when) of house-keeping that may be done. Never while a file may be on its way into a batch."""
+    for profile, at in snapshot.untidy:
+        states = {b.state for b in snapshot.batches if b.profile == profile} - FINAL_BATCH_STATES
+        if profile in snapshot.unreachable:
+            yield profile, now + UNREACHABLE_S
+        elif not states & _ON_THE_WAY:
+            yield profile, at + (TIDY_MOST_S if states else 0)
+
+
 def _is_cut_due(job: JobFacts, is_live: bool, now: int) -> bool:
     if not job.queued_due:
         return False
@@ -263,6 +284,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
         if b.state in _NOT_CREATED:
             held = _held_until(snapshot, b.profile, b.model)
         yield max(b.next_at, held, later)
+    yield from (max(at, now + 1) for _, at in _tidy_moments(snapshot, now))
     for job in snapshot.jobs:
         if job.is_paused or not job.has_open_items:
             continue

@@ -22,6 +22,7 @@ ERROR_DELAYS_S: Final = (10, 30, 60, 300, 900)  # after the 1st, 2nd, … pass i
 INTENT_MOST_S: Final = 7 * 86_400  # an older intent is never proven absent
 LOST_LOOK_S: Final = 86_400  # between two looks for a batch that was given up as lost …
 LOST_MOST_S: Final = 30 * 86_400  # … while it is younger than this: its results live no longer
+TIDY_MOST_S: Final = 86_400  # files on a service are tidied when nothing is open, and once a day where something always is
 LATE_FILES_S: Final = 600  # a completed batch may show its file ids late
 
 

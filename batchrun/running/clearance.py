@@ -32,28 +32,28 @@ def may_create(ctx: PassContext, row: sqlite3.Row) -> bool:
     backend = ctx.backend(profile)
     if backend.traits.executes_in_process:
         return True  # the service is a folder of this very home
-    if row["next_at"] > ctx.clock.now():
-        return False  # put off by the look for another batch of this plan
-    if profile not in ctx.looked and not _look(ctx, backend, profile):
+    if profile not in ctx.looked:
+        ctx.looked[profile] = _look(ctx, backend, profile)
+    listing = ctx.looked[profile]
+    if listing is None:
         return False
     if (reason := _held(ctx, profile)) is not None:
         _put_off(ctx, row, reason)
         return False
-    twin = find_twin(ctx, row, ctx.looked[profile].batches)
+    twin = find_twin(ctx, row, listing.batches)
     if twin is not None:
         stay_back(ctx, row, twin)
         return False
     return True
 
 
-def _look(ctx: PassContext, backend: Backend, profile: str) -> bool:
-    """Read and audit the listing, once in this pass; False where it must be clean first, and cannot be had."""
+def _look(ctx: PassContext, backend: Backend, profile: str) -> Listing | None:
+    """Read and audit the listing, once in this pass; None where one must be clean first, and this is not that one."""
     now, ledger = ctx.clock.now(), ctx.ledger
     since = look_first_since(ledger, profile)
     nothing = Listing(batches=(), is_complete=False, server_time=None)
     if since is None and (not backend.traits.listing_echoes or failed_lately(ledger, profile, now)):
-        ctx.looked[profile] = nothing
-        return True
+        return nothing
     floor = _known_until(ctx, profile)
     try:
         if since is None:
@@ -65,14 +65,12 @@ def _look(ctx: PassContext, backend: Backend, profile: str) -> bool:
         note_failure(ledger, profile, now)
         if since is not None:
             ctx.fail(profile, exc)
-            return False
-        ctx.looked[profile] = nothing
-        return True
+            return None
+        return nothing
     audit(ctx, profile, backend, listing)
     if since is not None and not _is_believed(ctx, backend, profile, listing, since):
-        return False
-    ctx.looked[profile] = listing
-    return True
+        return None
+    return listing
 
 
 def _known_until(ctx: PassContext, profile: str) -> int:

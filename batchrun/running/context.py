@@ -28,17 +28,23 @@ def silent(event: str, **facts: object) -> None:
     """The observer that does nothing."""
 
 
+def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about a profile
+    """No profile does."""
+    return False
+
+
 @dataclass(slots=True)
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
-    the listing that was read before the first create with a profile.
+    the listing that was read before the first create with a profile, None where it was not the one that is needed.
     """
 
     ledger: Ledger
     clock: Clock
     open_backend: OpenBackend
     is_in_process: Callable[[str], bool]
+    deletes_remote: Callable[[str], bool] = never
     observer: Observer = silent
     work_s: float = 300.0
     backends: dict[str, Backend] = field(default_factory=dict)
@@ -48,7 +54,7 @@ class PassContext:
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     unwritable: set[int] = field(default_factory=set)
-    looked: dict[str, Listing] = field(default_factory=dict)
+    looked: dict[str, Listing | None] = field(default_factory=dict)
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.

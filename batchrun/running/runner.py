@@ -31,6 +31,7 @@ from batchrun.planning.plan import (
     Look,
     Poll,
     Sweep,
+    Tidy,
     Upload,
     Wait,
     Work,
@@ -38,7 +39,7 @@ from batchrun.planning.plan import (
     plan,
 )
 from batchrun.running.clearance import may_create
-from batchrun.running.context import Observer, OpenBackend, PassContext, silent
+from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.ended import settle_ended
 from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
 from batchrun.running.lost import look, postpone
@@ -46,6 +47,7 @@ from batchrun.running.observe import cancel, poll
 from batchrun.running.room import has_room
 from batchrun.running.send import create, reject, upload
 from batchrun.running.sweep import sweep
+from batchrun.running.tidying import tidy
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +63,16 @@ class PassResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass."""
+    """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
+    whether files on the service are deleted once their batch is settled.
+    """
 
     home: Home
     clock: Clock
     open_backend: OpenBackend
     is_in_process: Callable[[str], bool]
     observer: Observer = silent
+    deletes_remote: Callable[[str], bool] = never
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -105,6 +110,7 @@ class Runner:
             clock=self.clock,
             open_backend=self.open_backend,
             is_in_process=self.is_in_process,
+            deletes_remote=self.deletes_remote,
             observer=self.observer,
             work_s=work_s,
         )
@@ -161,7 +167,7 @@ class Runner:
             context.unreachable.add(profile or "")
 
     def _profile_of(self, context: PassContext, action: Action) -> str | None:
-        if isinstance(action, Sweep | Work | Poll):
+        if isinstance(action, Sweep | Work | Poll | Tidy):
             return action.profile
         if isinstance(action, Cancel | Collect | Create | Look | Upload):
             row = context.ledger.row("select profile from batch_rows where id = ?", (action.batch,))
@@ -187,6 +193,8 @@ def _perform(context: PassContext, action: Action) -> None:
         case Cut(job):
             profile = ledger.value("select profile from jobs where id = ?", (job,))
             cut_queued(ledger, job, context.backend(profile).limits, now)
+        case Tidy(profile):
+            tidy(context, profile)
         case WriteOutputs(job):
             write_job_outputs(context, job)
         case Wait():

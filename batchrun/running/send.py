@@ -22,6 +22,7 @@ from batchrun.errors import (
 )
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.remotefiles import mark_untidy
 from batchrun.ledger.requestfiles import FileKind, FileState, remove, verify
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.classify import Outcome
@@ -57,6 +58,9 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
         _wait_for_repair(ctx, batch, exc)
         return
     size = batch["input_bytes"]
+    if not backend.traits.executes_in_process:
+        with ctx.ledger.transaction():
+            mark_untidy(ctx.ledger, batch["profile"], ctx.clock.now())
     try:
         file = backend.upload(
             path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S

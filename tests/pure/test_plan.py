@@ -20,6 +20,7 @@ from batchrun.planning.plan import (
     Look,
     Poll,
     Sweep,
+    Tidy,
     Upload,
     Wait,
     Work,
@@ -87,6 +88,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         holds=tuple(holds),
         in_process=frozenset({"local"}),
         exhausted=exhausted,
+        untidy=tuple(
+            draw(st.lists(st.tuples(profiles, times), max_size=2, unique_by=lambda u: u[0]))
+        ),
         unreachable=draw(st.sampled_from([frozenset(), frozenset({"openai"})])),
     )
 
@@ -118,8 +122,14 @@ def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
 
 
 def is_all_final(snapshot: Snapshot) -> bool:
-    """Nothing is open (or it is paused), no outputs are old, nothing is under audit, nothing lost is looked for."""
+    """Nothing is open (or it is paused), no outputs are old, nothing is under audit or untidy, nothing lost is looked for."""
     paused = {j.id for j in snapshot.jobs if j.is_paused}
+    on_the_way = {BatchState.PLANNED, BatchState.UPLOADED, BatchState.CREATING}
+    for profile, _ in snapshot.untidy:
+        if profile in snapshot.unreachable:
+            return False
+        if not any(b.state in on_the_way for b in snapshot.batches if b.profile == profile):
+            return False
     for job in snapshot.jobs:
         if job.is_stale and not job.has_open_items:
             return False
@@ -173,7 +183,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
 @given(snapshots())
 def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
     rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, Form: 4, Cut: 4}
-    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, Wait: 6}
+    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, Tidy: 6, Wait: 7}
     ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
     assert ranks == sorted(ranks)
 
@@ -185,7 +195,7 @@ def test_nothing_is_tried_with_an_unreachable_profile(snapshot: Snapshot) -> Non
     for action in plan(snapshot, NOW):
         touched = {profile_of_batch[b] for b in batch_ids(action)}
         match action:
-            case Sweep(profile) | Work(profile) | Poll(profile, _):
+            case Sweep(profile) | Work(profile) | Poll(profile, _) | Tidy(profile):
                 touched.add(profile)
             case Form(job, _) | Cut(job):
                 touched.add(profile_of_job[job])
@@ -227,6 +237,7 @@ def test_the_order_in_which_facts_are_given_does_not_matter_but_for_order(
         in_process=snapshot.in_process,
         exhausted=snapshot.exhausted,
         unreachable=snapshot.unreachable,
+        untidy=snapshot.untidy,
     )
 
     def normal(actions: tuple[Action, ...]) -> set[str]:
@@ -297,3 +308,15 @@ def test_a_lost_batch_is_looked_for_and_waited_for_until_its_time_is_over() -> N
     assert plan(Snapshot(batches=(lost,)), NOW + 90) == ()
     looked_at = batch(BatchState.LOST, next_at=NOW + 90, sought_until=NOW + 90)
     assert plan(Snapshot(batches=(looked_at,)), NOW) == ()
+
+
+def test_files_are_tidied_when_nothing_is_open_or_once_a_day() -> None:
+    untidy = (("openai", NOW),)
+    assert plan(Snapshot(untidy=untidy), NOW) == (Tidy("openai"),)
+    running = batch(BatchState.CREATED, next_at=NOW + 90_000)
+    assert plan(Snapshot(batches=(running,), untidy=untidy), NOW) == (Wait(NOW + 86_400),)
+    assert Tidy("openai") in plan(Snapshot(batches=(running,), untidy=untidy), NOW + 86_400)
+    for state in (BatchState.PLANNED, BatchState.UPLOADED, BatchState.CREATING):
+        on_its_way = batch(state, next_at=NOW + 90_000)
+        snapshot = Snapshot(batches=(on_its_way,), untidy=untidy)
+        assert plan(snapshot, NOW + 86_400) == (Wait(NOW + 90_000),)

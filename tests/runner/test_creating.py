@@ -314,7 +314,7 @@ def test_a_service_that_echoes_nothing_leaves_the_doubt_to_the_user(new_world: N
     world.run_until(lambda: world.clock.now() > sent_at(world) + DAY_S)
     (batch,) = world.batches()
     assert (batch["name"], batch["fenced_at"]) == ("creating", None)
-    assert "look for the batch yourself" in batch["reason"]
+    assert "batchrun resolve 1 --absent" in batch["reason"]
 
 
 def test_a_sweep_that_fails_is_made_again_later(new_world: NewWorld) -> None:

@@ -139,7 +139,9 @@ def test_a_result_file_that_is_in_the_spool_is_not_downloaded_again(new_world: N
 @pytest.mark.fault(3)
 def test_a_batch_that_the_service_forgot_is_lost_not_asked_again(new_world: NewWorld) -> None:
     gone = Fault(call="retrieve", error=NotFound("no such batch", status=404), number=None)
-    world = ran(new_world(faults=[gone]))
+    world = new_world(faults=[gone])
+    world.wire.page = lambda page: replace(page, batches=(), has_more=False)
+    ran(world)
     assert set(world.failures().values()) == {"lost_result"}
     assert len(world.remotes()) == 1
 

@@ -76,7 +76,7 @@ def test_a_cancelled_batch_that_never_shows_its_answers_is_lost_not_bought_again
     world = new_world(options=Options(line_s=100))
     without_files(world, "cancelled", until_s=9 * DAY_S)
     cancelled_half_way(world)
-    world.run()
+    world.run_until(lambda: world.batches()[0]["name"] == "lost")
     assert set(world.failures().values()) == {"lost_result"}
     assert len(world.remotes()) == 1
 
