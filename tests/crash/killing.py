@@ -38,6 +38,9 @@ _TRACED: Final = (
     "prepare",
     "submitting",
     "api",
+    "keeping",
+    "recovery",
+    "verifying",
 )
 _CHANGES_OF_FILES: Final = ("fsync", "rename", "replace", "unlink", "mkdir")
 

@@ -192,6 +192,9 @@ def way_of(program: Program, folder: Path, zygote: Zygote) -> Way:
         life = Life(yard, program, Unharmed(), passed={})
         life.run()
         yardstick = Yardstick(outputs=yard.outputs(JOB), executions=executions(yard))
+        assert "results.jsonl" in yardstick.outputs, (
+            "a program that comes to nothing proves nothing"
+        )
         judge_end(yard, yardstick, is_exact=True, forgets=program.forgets)
         assert life.passed is not None
         return Way(passed=life.passed, yardstick=yardstick)
