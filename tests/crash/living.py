@@ -14,9 +14,10 @@ from farside import Manners
 from judging import Violation, Yardstick, executions, judge_call, judge_end
 from killing import Kill, Passed
 from programs import DAY_S, ENOUGH, FILE, JOB, Call, Lose, Pass, Program, Step, Ticks, Until, Write
-from yard import POWER, SERVED, SYSCALL, Called, Yard, Zygote
+from yard import POWER, REFUSAL, SERVED, SYSCALL, Called, Yard, Zygote
 
 MOST_IN_A_ROW: Final = 3  # the command, its recovery, and the recovery of that
+_DISK: Final = 7  # the exit code of a home or a disk that fails
 _DONE: Final = frozenset({0, 3})
 _BEGINS: Final = 0.7  # how often a command that follows a living one dies
 _MOMENTS: Final = ("before", "after", "midway")
@@ -70,6 +71,21 @@ class Planned:
 
     def next(self, words: Sequence[str]) -> Kill | None:
         return self._kills.pop(0) if self._kills else None
+
+
+class Failing:
+    """A system call that fails in each process once, later and later, until the command gets through."""
+
+    def __init__(self, call: str, *, stride: int) -> None:
+        self._call = call
+        self._stride = stride
+        self._nth = 1
+        self._words: Sequence[str] = ()
+
+    def next(self, words: Sequence[str]) -> Kill | None:
+        self._nth = self._nth + self._stride if self._words == words else 1
+        self._words = words
+        return Kill(kind=REFUSAL, line=self._call, nth=self._nth)
 
 
 class Chance:
@@ -163,7 +179,7 @@ class Life:
 
     def _call(self, *words: str, told: int = 0) -> Called:
         """The command, as often as it takes until one lives. `told`: what the one after a dead one may end with, too."""
-        good = {0}
+        good = {0, *({_DISK} if isinstance(self.killer, Failing) else ())}
         while True:
             self.tally.processes += 1
             kill = self.killer.next(words)
@@ -173,9 +189,12 @@ class Life:
             else:
                 called = self.yard.call(*words, kill=kill)
             judge_call(self.yard, called, good=good)
-            good = {0, told}
+            good |= {told}
             if kill is not None:
                 self.tally.planned[kill.kind] += 1
+            if kill is not None and kill.kind == REFUSAL and called.code == _DISK:
+                self.tally.happened[kill.kind] += 1
+                continue
             if not called.was_killed:
                 return called
             if kill is None:

@@ -27,6 +27,9 @@ PROFILE: Final = "[profile.openai]\npoll_s = 60\nsettle_s = 120\nsecond_settle_s
 SERVED: Final = "served"
 SYSCALL: Final = "syscall"
 POWER: Final = "power"
+REFUSAL: Final = (
+    "refusal"  # nobody dies: the system call fails, as on a disk that is full or broken
+)
 # They tell times, batches and hashes of the way; judged by themselves.
 _OF_THE_WAY: Final = frozenset({"report.json", "report.md", "manifest.json"})
 _HERE: Final = Path(__file__).parent
@@ -131,7 +134,7 @@ class Yard:
         self.calls += 1
         log = self.folder / f"call-{self.calls}"
         by_service = kill is not None and kill.kind == SERVED
-        by_strace = kill is not None and kill.kind == SYSCALL
+        by_strace = kill is not None and kill.kind in {SYSCALL, REFUSAL}
         victim: dict[str, Any] = {"run": self.calls}
         if kill is not None and by_service:
             moment, _, of = kill.line.partition(" ")
@@ -153,23 +156,7 @@ class Yard:
         )["pid"]
         tracer = None
         if kill is not None and by_strace:
-            tracer = subprocess.Popen(
-                [
-                    *(
-                        "strace",
-                        "-f",
-                        "-qq",
-                        "-o",
-                        "/dev/null",
-                        "-p",
-                        str(pid),
-                        "-e",
-                        f"trace={kill.line}",
-                    ),
-                    *("-e", f"inject={kill.line}:signal=KILL:when={kill.nth}"),
-                ],
-                stderr=subprocess.PIPE,
-            )
+            tracer = _trace(pid, kill)
         code = self.zygote.ask(do="wait", pid=pid)["code"]
         if tracer is not None:
             tracer.communicate(timeout=30)
@@ -238,6 +225,19 @@ class Yard:
     def close(self) -> None:
         """End the service; the folder stays."""
         self.zygote.ask(do="kill", pid=self._far_pid)
+
+
+def _trace(pid: int, kill: Kill) -> "subprocess.Popen[bytes]":
+    """strace over a process that waits for it: its n-th call of this name kills it, or is refused."""
+    call, _, error = kill.line.partition(":")
+    effect = f"error={error}" if kill.kind == REFUSAL else "signal=KILL"
+    return subprocess.Popen(
+        [
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={call}"),
+            *("-e", f"inject={call}:{effect}:when={kill.nth}"),
+        ],
+        stderr=subprocess.PIPE,
+    )
 
 
 def has_strace() -> str | None:
