@@ -185,7 +185,10 @@ class Batchrun:
             result = runner.run_pass(lock_wait_s=self.lock_wait_s, work_s=_WAIT_SLICE_S)
             ended += result.ended
             result = PassResult(
-                next_at=result.next_at, ended=tuple(ended), problems=result.problems
+                next_at=result.next_at,
+                ended=tuple(ended),
+                problems=result.problems,
+                warning=result.warning,
             )
             with open_for_reading(self.home) as ledger:
                 is_done = not any(

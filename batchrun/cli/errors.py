@@ -70,6 +70,14 @@ def show_warnings(problems: tuple[Problem, ...], invocation: Invocation) -> None
             tell(f"{problem} (warning)")
 
 
+def show_warning(message: str, invocation: Invocation) -> None:
+    """A warning about the home itself, beside the result: it changes no exit code."""
+    if invocation.is_json:
+        tell_json({"type": "warning", "message": message})
+    else:
+        tell(f"batchrun: warning: {message}")
+
+
 def _show(invocation: Invocation, code: int, message: str, **more: object) -> int:
     if invocation.is_json:
         tell_json({"type": "error", "code": code, "message": message, **more})

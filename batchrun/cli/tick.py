@@ -31,6 +31,7 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     home it leaves at once, silently, with exit code 0: that one does the same.
     """
     from batchrun.api import worst_exit_code
+    from batchrun.cli.errors import show_warning
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
     from batchrun.cli.opening import open_batchrun
     from batchrun.errors import BackendError
@@ -40,6 +41,8 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     result = batchrun.tick(work_s=work_s)
     if result is None:
         return 0
+    if result.warning is not None:
+        show_warning(result.warning, invocation)
     jobs = batchrun.status()
     ended = [job for job in jobs if job.id in result.ended and not job.is_open]
     if invocation.is_json:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
+from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, is_copied, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.slept import jobs_in_flight, slept_warning
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.spool import sweep_temps
 from batchrun.ledger.states import BatchState
@@ -54,11 +56,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassResult:
-    """What a pass came to. `next_at`: when something is due again, None when everything is final. `ended`: jobs that ended in it."""
+    """What a pass came to. `next_at`: when something is due again, None when everything is final. `ended`: jobs that ended in it.
+
+    `warning`: what a person should know although nothing failed.
+    """
 
     next_at: int | None
     ended: tuple[int, ...]
     problems: tuple[BatchrunError, ...]
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +91,17 @@ class Runner:
     def run_locked(self, ledger: Ledger, *, work_s: float = 300.0) -> PassResult:
         """One pass by a caller who holds the lock."""
         with self.context(ledger, work_s=work_s) as context:
+            warning = _note_sleep(ledger, self.clock.now())
             next_at = self._until_nothing_is_due(context)
         with ledger.transaction():
             ledger.execute(
                 "insert or replace into meta values ('last_pass_at', ?)", (str(self.clock.now()),)
             )
         return PassResult(
-            next_at=next_at, ended=tuple(context.ended), problems=tuple(context.problems)
+            next_at=next_at,
+            ended=tuple(context.ended),
+            problems=tuple(context.problems),
+            warning=warning,
         )
 
     @contextlib.contextmanager
@@ -236,6 +246,16 @@ def _perform_on_batch(
             look(context, row)
         case _:
             log.debug("batch %s is %s by now: %r is not needed", row["id"], state.name, action)
+
+
+def _note_sleep(ledger: Ledger, now: int) -> str | None:
+    """Where nobody ticked for weeks, the reports of the jobs say so, whatever became of their batches."""
+    warning = slept_warning(ledger, now)
+    if warning is not None:
+        with ledger.transaction():
+            for batch, job in jobs_in_flight(ledger):
+                add_incident(ledger, at=now, kind="slept", message=warning, job=job, batch=batch)
+    return warning
 
 
 def _progress(context: PassContext) -> tuple[int, int, int]:
