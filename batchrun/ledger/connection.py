@@ -245,7 +245,7 @@ def _check_not_lost(home: Home) -> None:
 
 def _touch(path: Path) -> None:
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     except OSError as exc:
         raise LedgerError(
             f"{path}: cannot be created: {exc.strerror}. Make the folder writable, or choose another with --home."
