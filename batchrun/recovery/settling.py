@@ -25,8 +25,8 @@ from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
 from batchrun.requests import custom_id
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
+from batchrun.running.refusing import reject, remove_cut_file
 from batchrun.running.results import ERROR, OUTPUT, in_spool, was_free
-from batchrun.running.send import reject, remove_cut_file
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _ASKED_ELSEWHERE: Final = "its requests were sent in other batches, which the service has"

@@ -11,7 +11,7 @@ from batchrun.ledger.origins import is_stray, own_ledgers
 from batchrun.ledger.states import BatchEvent
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing
-from batchrun.running.send import hold
+from batchrun.running.refusing import hold
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from batchrun.running.collect import UnreadableResults, collect
 from batchrun.running.context import PassContext
 from batchrun.running.damaged import set_aside
 from batchrun.running.lost import give_up
+from batchrun.running.refusing import cut_smaller, hold, put_off, reject, remove_cut_file
 from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, was_free
-from batchrun.running.send import cut_smaller, hold, put_off, reject, remove_cut_file
 
 _LINE_DIGITS: Final = 10
 _LOOK_MOST_S: Final = 120  # between two looks for late files

@@ -14,7 +14,7 @@ from batchrun.planning.policy import error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
 from batchrun.running.listing import failed_lately, note_failure
 from batchrun.running.lost import give_up
-from batchrun.running.send import put_off
+from batchrun.running.refusing import put_off
 from batchrun.running.twins import yield_to_twin
 
 log = logging.getLogger(__name__)

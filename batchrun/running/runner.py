@@ -46,8 +46,9 @@ from batchrun.running.ended import settle_ended
 from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
 from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
+from batchrun.running.refusing import reject
 from batchrun.running.room import has_room
-from batchrun.running.send import create, reject, upload
+from batchrun.running.send import create, upload
 from batchrun.running.sweep import sweep
 from batchrun.running.tidying import tidy
 

@@ -23,20 +23,24 @@ from batchrun.errors import (
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.remotefiles import mark_untidy
-from batchrun.ledger.requestfiles import FileKind, FileState, remove, verify
+from batchrun.ledger.requestfiles import verify
 from batchrun.ledger.states import BatchEvent, BatchState
-from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import FILE_RETRIES, error_delay_s, poll_delay_s
-from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
+from batchrun.running.refusing import (
+    QUOTA_CODES,
+    QUOTA_HOLD_S,
+    cut_smaller,
+    hold,
+    is_for_later,
+    is_too_large,
+    put_off,
+    reject,
+)
 
 log = logging.getLogger(__name__)
 
 INPUT_FILE_EXPIRES_S: Final = 14 * 86_400  # the least that Azure takes; an orphan goes by itself
-_QUOTA_HOLD_S: Final = 3_600
-_QUOTA_CODES: Final = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-)
 # The service's words for a file that it does not see (yet); a profile or a file format is something else.
 _ABOUT_FILE: Final = re.compile(
     r"\binput_file|\bfile_not_found|\b(?:no such|(?:can ?not|could not|can't) find) (?:the |input )*file\b"
@@ -66,10 +70,10 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
             path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S
         )
     except (Refused, AuthError) as exc:
-        if _is_for_later(exc) or exc.status not in (400, 413, 422):
+        if is_for_later(exc) or exc.status not in (400, 413, 422):
             put_off(ctx, batch, exc)
             return
-        if _is_too_large(batch, exc):
+        if is_too_large(batch, exc):
             cut_smaller(ctx, batch, f"the service found the input file too large: {exc}")
             return
         reject(ctx, batch, f"the service refused the input file: {exc}")
@@ -219,7 +223,7 @@ def _not_created(
         doubt(ctx, batch, exc)
         return
     ledger, now = ctx.ledger, ctx.clock.now()
-    if _is_for_later(exc):
+    if is_for_later(exc):
         errors = batch["errors"] + 1
         with ledger.transaction():
             move_batch(
@@ -233,21 +237,16 @@ def _not_created(
                 next_at=now + error_delay_s(errors, exc.retry_after_s),
                 reason=str(exc),
             )
-            if exc.code in _QUOTA_CODES:
-                hold(ctx, batch["profile"], "", now + _QUOTA_HOLD_S, str(exc))
+            if exc.code in QUOTA_CODES:
+                hold(ctx, batch["profile"], "", now + QUOTA_HOLD_S, str(exc))
         ctx.fail(batch["profile"], exc)
         return
     _refused(ctx, batch, exc, now)
 
 
-def _is_for_later(exc: BackendError) -> bool:
-    """Whether the same call may well work another time: a busy service, a key or a bill to be mended."""
-    return isinstance(exc, Transient | AuthError) or exc.code in _QUOTA_CODES
-
-
 def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) -> None:
     ledger = ctx.ledger
-    if _is_too_large(batch, exc):
+    if is_too_large(batch, exc):
         row = ledger.row("select * from batch_rows where id = ?", (batch["id"],))
         assert row is not None
         cut_smaller(ctx, row, f"the service found the batch too large: {exc}")
@@ -277,59 +276,10 @@ def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) 
         )
 
 
-def _is_too_large(batch: sqlite3.Row, exc: BackendError) -> bool:
-    return exc.status == 413 and batch["request_count"] > 1
-
-
-def cut_smaller(ctx: PassContext, batch: sqlite3.Row, message: str) -> None:
-    """Release the items of a batch that the service refused for its size; from now on the job's batches are half as large."""
-    with ctx.ledger.transaction():
-        ctx.ledger.execute(
-            "update jobs set request_cap = min(coalesce(request_cap, ?1), ?1) where id = ?2",
-            (max(batch["request_count"] // 2, 1), batch["job"]),
-        )
-    reject(ctx, batch, message, outcome=Outcome.RELEASED)
-    remove_cut_file(ctx, batch)
-
-
-def remove_cut_file(ctx: PassContext, batch: sqlite3.Row) -> None:
-    """Remove the request file of a batch that was refused, where it was only a copy; what the items point into stays."""
-    with ctx.ledger.transaction():
-        removed = ctx.ledger.execute(
-            "update request_files set state = ? where id = ? and kind = ?",
-            (FileState.REMOVED, batch["request_file"], FileKind.CUT),
-        ).rowcount
-    if removed:
-        remove(ctx.ledger.home.request_file(batch["request_file"]))
-
-
 def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
     row = ctx.ledger.row("select * from batch_rows where id = ?", (batch["id"],))
     assert row is not None
     reject(ctx, row, f"the service refused the batch: {exc}")
-
-
-def reject(
-    ctx: PassContext,
-    batch: sqlite3.Row,
-    message: str,
-    *,
-    outcome: Outcome = Outcome.FAILED,
-    cause: str = "rejected",
-    failed: dict[int, str] | None = None,
-) -> None:
-    """The service will not run this batch and did not bill it: its items fail with the reason, or are released."""
-    collect(
-        ctx.ledger,
-        batch,
-        [],
-        missing=(outcome, cause, message),
-        event=BatchEvent.REJECTED,
-        at=ctx.clock.now(),
-        failed=failed,
-        reason=message,
-    )
-    ctx.observer("rejected", batch=batch["id"], job=batch["job"], message=message)
 
 
 def doubt(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
@@ -346,36 +296,6 @@ def doubt(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
     log.warning("batch %s: creating, outcome unknown: %s", batch["id"], exc)
     ctx.observer("doubt", batch=batch["id"], job=batch["job"], message=str(exc))
     ctx.fail(batch["profile"], exc)
-
-
-def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
-    """A step that can simply be tried again later did not work; nothing has changed."""
-    now, errors = ctx.clock.now(), batch["errors"] + 1
-    with ctx.ledger.transaction():
-        update_batch(
-            ctx.ledger,
-            batch["id"],
-            errors=errors,
-            next_at=now + error_delay_s(errors, exc.retry_after_s),
-            reason=str(exc),
-        )
-        if exc.code in _QUOTA_CODES:
-            hold(ctx, batch["profile"], "", now + _QUOTA_HOLD_S, str(exc))
-    ctx.fail(batch["profile"], exc)
-
-
-def hold(ctx: PassContext, profile: str, model: str, until: int, reason: str) -> int:
-    """Send nothing more of this model ("" means all of the profile) before `until`; returns how many refusals there were in a row."""
-    ctx.ledger.execute(
-        "insert into holds (profile, model, until, refusals, reason) values (?, ?, ?, 1, ?) "
-        "on conflict do update set until = excluded.until, refusals = refusals + 1, reason = excluded.reason",
-        (profile, model, until, reason),
-    )
-    return int(
-        ctx.ledger.value(
-            "select refusals from holds where profile = ? and model = ?", (profile, model)
-        )
-    )
 
 
 def _log(batch: sqlite3.Row, before: BatchState, after: BatchState, remote: str) -> None:

@@ -1,0 +1,103 @@
+"""What a refusal comes to: the batch is put off, or cut smaller, or rejected, and its profile or model held back for a while."""
+
+import sqlite3
+from typing import Final
+
+from batchrun.errors import AuthError, BackendError, Transient
+from batchrun.ledger.batches import update_batch
+from batchrun.ledger.requestfiles import FileKind, FileState, remove
+from batchrun.ledger.states import BatchEvent
+from batchrun.planning.classify import Outcome
+from batchrun.planning.policy import error_delay_s
+from batchrun.running.collect import collect
+from batchrun.running.context import PassContext
+
+QUOTA_HOLD_S: Final = 3_600
+QUOTA_CODES: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+)
+
+
+def cut_smaller(ctx: PassContext, batch: sqlite3.Row, message: str) -> None:
+    """Release the items of a batch that the service refused for its size; from now on the job's batches are half as large."""
+    with ctx.ledger.transaction():
+        ctx.ledger.execute(
+            "update jobs set request_cap = min(coalesce(request_cap, ?1), ?1) where id = ?2",
+            (max(batch["request_count"] // 2, 1), batch["job"]),
+        )
+    reject(ctx, batch, message, outcome=Outcome.RELEASED)
+    remove_cut_file(ctx, batch)
+
+
+def remove_cut_file(ctx: PassContext, batch: sqlite3.Row) -> None:
+    """Remove the request file of a batch that was refused, where it was only a copy; what the items point into stays."""
+    with ctx.ledger.transaction():
+        removed = ctx.ledger.execute(
+            "update request_files set state = ? where id = ? and kind = ?",
+            (FileState.REMOVED, batch["request_file"], FileKind.CUT),
+        ).rowcount
+    if removed:
+        remove(ctx.ledger.home.request_file(batch["request_file"]))
+
+
+def reject(
+    ctx: PassContext,
+    batch: sqlite3.Row,
+    message: str,
+    *,
+    outcome: Outcome = Outcome.FAILED,
+    cause: str = "rejected",
+    failed: dict[int, str] | None = None,
+) -> None:
+    """The service will not run this batch and did not bill it: its items fail with the reason, or are released."""
+    collect(
+        ctx.ledger,
+        batch,
+        [],
+        missing=(outcome, cause, message),
+        event=BatchEvent.REJECTED,
+        at=ctx.clock.now(),
+        failed=failed,
+        reason=message,
+    )
+    ctx.observer("rejected", batch=batch["id"], job=batch["job"], message=message)
+
+
+def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    """A step that can simply be tried again later did not work; nothing has changed."""
+    now, errors = ctx.clock.now(), batch["errors"] + 1
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger,
+            batch["id"],
+            errors=errors,
+            next_at=now + error_delay_s(errors, exc.retry_after_s),
+            reason=str(exc),
+        )
+        if exc.code in QUOTA_CODES:
+            hold(ctx, batch["profile"], "", now + QUOTA_HOLD_S, str(exc))
+    ctx.fail(batch["profile"], exc)
+
+
+def hold(ctx: PassContext, profile: str, model: str, until: int, reason: str) -> int:
+    """Send nothing more of this model ("" means all of the profile) before `until`; returns how many refusals there were in a row."""
+    ctx.ledger.execute(
+        "insert into holds (profile, model, until, refusals, reason) values (?, ?, ?, 1, ?) "
+        "on conflict do update set until = excluded.until, refusals = refusals + 1, reason = excluded.reason",
+        (profile, model, until, reason),
+    )
+    return int(
+        ctx.ledger.value(
+            "select refusals from holds where profile = ? and model = ?", (profile, model)
+        )
+    )
+
+
+def is_for_later(exc: BackendError) -> bool:
+    """Whether the same call may well work another time: a busy service, a key or a bill to be mended."""
+    return isinstance(exc, Transient | AuthError) or exc.code in QUOTA_CODES
+
+
+def is_too_large(batch: sqlite3.Row, exc: BackendError) -> bool:
+    """Whether the service refused a batch for its size, and there is something to cut."""
+    return exc.status == 413 and batch["request_count"] > 1
