@@ -15,7 +15,7 @@ import xxhash
 
 from batchrun.endpoints import endpoint_of
 from batchrun.endpoints.base import Endpoint
-from batchrun.errors import BatchrunError
+from batchrun.errors import BatchrunError, JobFileError
 from batchrun.jobfile import Fault, check_item, id_of
 from batchrun.jobfile.ids import ID_LIMIT_BYTES
 from batchrun.jobfile.template import Template, TemplateError, Where, compile_template
@@ -138,9 +138,7 @@ class RequestBuilder:
         self._prompt = self._template("prompt", settings.prompt)
         self._instructions = self._template("instructions", settings.instructions)
         self._varies = bool(self._instructions and self._instructions.variables)
-        self._fixed_instructions = (
-            self._instructions.render({}) if self._instructions and not self._varies else None
-        )
+        self._fixed_instructions = self._rendered_once()
 
     def check(self) -> tuple[str, ...]:
         """Problems of the job line itself (keys that mean nothing here, unknown parameters, wrong kinds), before any item is read."""
@@ -162,6 +160,16 @@ class RequestBuilder:
             return None
         settings = self.settings
         return compile_template(text, where=Where(path=settings.path, line=settings.line, key=key))
+
+    def _rendered_once(self) -> str | None:
+        """Instructions that no item changes, as they are sent; what is wrong with them is wrong with the job line."""
+        if self._instructions is None or self._varies:
+            return None
+        try:
+            return self._instructions.render({})
+        except TemplateError as exc:
+            fault = Fault(f"'instructions': {exc.message}", exc.fix)
+            raise JobFileError((fault.at(self.settings.path, self.settings.line),)) from None
 
     def build(self, fields: Mapping[str, Json]) -> Request:
         """The request of one item. Raises BadItem."""

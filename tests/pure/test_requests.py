@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun import requests
+from batchrun.errors import JobFileError
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, JsonObject
 from batchrun.requests import (
     BadItem,
@@ -354,3 +355,11 @@ def test_the_whole_path_and_the_raw_path_hash_the_same_bytes_the_same() -> None:
     )
     raw = raw_builder().build({**RAW, "body": json.loads(b"{" + whole.tail)["body"]})
     assert (raw.tail, raw.hash) == (whole.tail, whole.hash)
+
+
+@pytest.mark.parametrize("instructions", ["{{ ''.x }}", "{{ [1][3] }}", "{{ 1 // 0 }}"])
+def test_instructions_that_cannot_be_rendered_are_a_problem_of_the_job_line(
+    instructions: str,
+) -> None:
+    with pytest.raises(JobFileError, match=r"reviews\.jsonl:1: 'instructions': "):
+        RequestBuilder(settings(instructions=instructions))
