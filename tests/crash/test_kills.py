@@ -20,6 +20,7 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     campaign.close()
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("part", range(5))
 def test_whoever_dies_wherever_nothing_is_lost_and_nothing_is_paid_twice(
     campaigns: Campaign, part: int

@@ -13,6 +13,7 @@ from yard import POWER, Zygote
 CRONTAB = PROGRAMS[0]
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("command", ["submit", "tick"])
 def test_the_power_may_fail_at_any_moment(
     zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path, command: str
@@ -20,7 +21,7 @@ def test_the_power_may_fail_at_any_moment(
     way = ways("crontab")
     before = [None] * (0 if command == "submit" else 2)
     passed, _ = way.passed[command][-1]
-    for nth in range(1, len(passed.effects) + 1, 9):
+    for nth in range(1, len(passed.effects) + 1, 15):
         kills = Planned(*before, Kill(kind=POWER, nth=nth))
         live(CRONTAB, kills, way, tmp_path / str(nth), zygote)
 
