@@ -6,7 +6,7 @@
 #   make coverage  the modules that decide, tested to the last branch
 #   make bench     the figures
 #   make crash     kills real processes at chosen points, N=1000 times (SEED=… repeats a campaign), and judges what is left
-#   make soak      ITEMS=1000000 items through a service with faults, with KILLS=100 kills on the way (hours; not in CI)
+#   make soak      ITEMS=1000000 items through a service with faults, with KILLS=100 kills on the way (about half an hour)
 #   make fuzz      damages result lines and job files for S=60 seconds, each round by another seed
 #   make docs      writes the generated pages of docs/ again
 #   make clean     back to a fresh clone
