@@ -9,6 +9,7 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
     RUNS_PER_ATTEMPT,
     error_delay_s,
+    is_suspicious,
     poll_delay_s,
     retry_delay_s,
     settle,
@@ -105,3 +106,23 @@ def test_a_service_is_given_the_time_it_asks_for_up_to_an_hour() -> None:
 def test_polls_grow_rarer_with_the_age_of_a_batch() -> None:
     assert [poll_delay_s(age, 60) for age in (0, 600, 1_200, 100_000)] == [60, 60, 120, 600]
     assert poll_delay_s(5_000, 0) == 0, "a batch in our own process is looked at each time"
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "lines", "is_so"),
+    [
+        (0, 0, False),
+        (0, 100, False),
+        (1, 1, True),
+        (1, 2, False),
+        (2, 2, True),
+        (2, 200, False),
+        (2, 199, True),
+        (500, 50_000, False),
+        (501, 50_000, True),
+    ],
+)
+def test_more_than_one_line_in_a_hundred_makes_a_result_file_suspicious(
+    unreadable: int, lines: int, is_so: bool
+) -> None:
+    assert is_suspicious(unreadable, lines) is is_so
