@@ -41,14 +41,14 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
 _SECTIONS: Final = {
     "The service refuses": """
 401: a wrong key => exit 6, naming where the key came from and never the key; other profiles go on, and with the right key everything does
-403: no right to the model, the region or the project => a refusal: said in the service's words; nothing of the batch ran
+403: no right to the model, the region or the project => as 401: exit 6 with the service's words; nothing of the batch ran, it is tried again later, and no other job waits for it
 404 for a batch or a file => young: looked for again (reading lags behind writing); old: its items fail as `lost_result` and are asked again only with `--rerun-lost`, since they were probably billed
 408, or a time-out after the request was sent => of a create: in doubt, looked for and never sent again blindly; of any other call: made again
 409 => of a create: in doubt; of a cancel: the batch has ended and is read; of any other call: made again
 413: the file is too large => the batch is cut in halves; a single request that is too large fails with the reason
 429 with Retry-After => that wait is kept, seconds or a date, for an hour at most
 429 without => tried again with growing, spread waits, and left to the next pass after a few tries
-429 `insufficient_quota` => no rate limit: the profile sends nothing more, and says why
+429 `insufficient_quota` => no rate limit: exit 6 with the service's words, not tried again in this pass; the profile sends nothing more for an hour, `status` says why
 the queue of tokens is full => a free refusal: waits from 1 to 15 minutes, costs no attempt; what does not fit an empty queue is cut smaller
 500, 502, 503, 504, 520 to 524 => of a create: in doubt; of any other call: made again
 """,
@@ -72,42 +72,42 @@ two result lines of one custom_id => the first wins, the second is an incident
 an unknown custom_id => an incident, never an output; the line stays in the spool
 a result line that is no JSON object, or has no custom_id => an incident with its byte offset; the item is missing; a file with many of them is not believed
 both an answer and an error, or neither; a status that is no number => the line's own error counts; a line with nothing fails as `malformed_result` and is not asked again unasked
-a clock that jumps => waits count the shorter of our time and the service's; expiry is the service's word
+a clock that jumps => waits that guard money count the shorter of our time and the service's; none is negative; expiry is the service's word
 """,
     "This machine fails": """
 the disk is full, or fails while writing => exit 7 with the path; what was being written is rolled back or dropped; room is looked for before anything is sent
 fsync fails => exit 7: what was to be durable counts as not written, and is made anew by the next run
 a home or folder that cannot be written => exit 7 before any call to the service
-the ledger is locked by another process => waited for, up to half a minute for a transaction and `--lock-wait` for the home (exit 75)
-a damaged ledger => exit 7 with SQLite's words and what to do; nothing is ever begun anew beside it, and the outputs that are there stay
+the ledger is locked by another process => waited for: a transaction up to half a minute (then exit 7), the home's lock as long as `--lock-wait` says (then exit 75)
+a damaged ledger => exit 7 with SQLite's words and what to do, by the first command that meets a damaged page; `batchrun verify` reads every page; nothing is ever begun anew beside it, and the outputs that are there stay
 a ledger of a newer version => exit 7; it is left as it is
-SIGTERM or Ctrl-C => the step under way is finished, nothing new is sent, exit 143 or 130; a second signal ends at once, like SIGKILL
+SIGTERM or Ctrl-C => the transaction under way is rolled back or committed, a call under way is not waited for, nothing new is sent, exit 143 or 130; a second signal ends at once, like SIGKILL
 SIGKILL or a power cut, anywhere => the next command goes on from the ledger; nothing is bought twice, lost, or half written
 a closed pipe or a full disk under stdout => the work is done and recorded all the same
 memory runs out => it does not depend on the size of the job; if the process dies all the same: as SIGKILL
 two processes at once, or two copies of a home => one pass at a time; a copied home sends nothing
-no more file descriptors or processes => a plain error or smaller files; nothing is lost
+no more file descriptors or processes => a plain error or smaller files; nothing is lost; children inherit no file of ours
 """,
     "The data are hard": """
 NUL in a text => kept, there and back; refused in an id
 lone surrogates => refused in the data with their line; in an answer replaced, never a crash
 U+2028 and other line breaks inside a text => lines end at the newline and at nothing else
 BOM, CRLF, no final newline, blank lines, UTF-16 => read as they are meant; UTF-16 is refused with what to do
-lines of 10 MB and more => items up to 16 MB, longer ones are a problem of their line; never held whole
-JSON nested without end => a problem of that line or item
-NaN, Infinity, 1e999 => refused in the data with their line; in a result line a failure of that item
-numbers of any length => pass through digit for digit
+lines of 10 MB and more => items up to 16 MB and result lines up to 64 MB are read; a longer one is a problem of its line, or an incident
+JSON nested without end => in the data a problem of that line; in an answer a failure of that item; elsewhere in a result line an incident, and the item is missing
+NaN, Infinity, 1e999 => refused in the data with their line; in an answer a failure of that item; elsewhere in a result line read over
+numbers of any length => pass through digit for digit; a count of tokens that no ledger can hold is none, and costs no answer
 duplicate keys => refused in the data with their line
 """,
     "Someone means harm": """
 an id that is no file name => per-item files are named by a safe part of it and a hash: nothing leaves its folder, no two share a name
-a link planted where an output goes => replaced, never followed
+a link or a FIFO planted where an output goes => replaced, never followed, nor is a ledger begun through one
 text that a spreadsheet takes for a formula => defused in CSV; the JSON files have it as it is
-text that a terminal obeys => control characters are shown, not sent
+text that a terminal obeys => control characters are shown, not sent, by every command, in logs and tracebacks too; files and `--json` have them as JSON spells them
 the API key => only from a variable, a private file or a command; never stored, logged or shown
 a home that others could read => folders 0700, files 0600, whatever the umask
 an address that gives the key away => only https, or loopback; never from a job file
-templates and schemas that reach out => templates see the item and nothing else, and end; schemas fetch nothing
+templates and schemas that reach out => templates see the item and nothing else, with a limit of steps and of text; schemas fetch and read nothing
 """,
 }
 

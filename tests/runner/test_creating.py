@@ -262,6 +262,7 @@ def test_a_service_without_settle_times_is_still_looked_at_once_more_after_the_f
     assert len(world.remotes()) == 1
 
 
+@pytest.mark.fault(29)
 def test_a_clock_that_is_set_forward_shortens_no_wait(new_world: NewWorld) -> None:
     world = new_world()
     world.wire.delays = (300,)
@@ -286,6 +287,7 @@ def test_a_clock_that_is_set_forward_shortens_no_wait(new_world: NewWorld) -> No
     assert_answered_once(world)
 
 
+@pytest.mark.fault(29)
 def test_a_clock_that_is_set_back_only_waits_longer(new_world: NewWorld) -> None:
     world = new_world()
     world.wire.delays = (300,)

@@ -35,7 +35,7 @@ def assert_answered_once(world: World, count: int = 3) -> None:
     ],
     ids=lambda v: f"{v.status}-{v.code}-{v.retry_after_s}" if isinstance(v, BackendError) else "",
 )
-@pytest.mark.fault(7)
+@pytest.mark.fault(1, 2, 7, 9)
 def test_a_refusal_for_now_is_tried_again_later_without_any_doubt(
     new_world: NewWorld, error: BackendError, waits: int
 ) -> None:
@@ -51,7 +51,6 @@ def test_a_refusal_for_now_is_tried_again_later_without_any_doubt(
 
 
 @pytest.mark.parametrize("status", [400, 422])
-@pytest.mark.fault(2)
 def test_a_refusal_for_good_ends_after_one_new_upload(new_world: NewWorld, status: int) -> None:
     error = Refused("no such model", status=status)
     world = sent(new_world(faults=[Fault(call="create", error=error, number=None)]))

@@ -38,7 +38,7 @@ class _Watched(io.FileIO):
         return super().read(-1 if size is None else size) or b""
 
 
-@pytest.mark.fault(38)
+@pytest.mark.fault(33, 40)
 def test_others_can_write_while_a_pipe_is_waited_for(world: World) -> None:
     world.write([])
     world.submit(send=False)  # refused, since it has no items; the ledger is there now

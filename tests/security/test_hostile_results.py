@@ -86,6 +86,7 @@ HOSTILE = {
     "noise": bytes(range(1, 10)) + b"\x0b\x80\xff" * 1_000,
     "10 MB of noise": b"\xff" * 10_000_000,
     "10 MB of brackets": b"[" * 10_000_000,
+    "65 MB of brackets": b"[" * 65_000_000,
     "UTF-16": '{"custom_id":"1"}'.encode("utf-16"),
     "a stranger, hostile": b'{"custom_id":"../../etc/passwd\\u0000\\u001b[2J"}',
 }
