@@ -244,10 +244,10 @@ def _tidy_moments(snapshot: Snapshot, now: int) -> Iterable[tuple[str, int]]:
     """(profile, when) of house-keeping that may be done. Never while a file may be on its way into a batch."""
     for profile, at in snapshot.untidy:
         states = {b.state for b in snapshot.batches if b.profile == profile} - FINAL_BATCH_STATES
-        if profile in snapshot.unreachable:
-            yield profile, now + UNREACHABLE_S
-        elif not states & _ON_THE_WAY:
-            yield profile, at + (TIDY_MOST_S if states else 0)
+        if states & _ON_THE_WAY:
+            continue
+        later = now + UNREACHABLE_S if profile in snapshot.unreachable else 0
+        yield profile, max(at + (TIDY_MOST_S if states else 0), later)
 
 
 def _is_cut_due(job: JobFacts, is_live: bool, now: int) -> bool:

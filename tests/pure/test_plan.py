@@ -1,6 +1,7 @@
 """plan(): total, deterministic, in a safe order, and it always says when there is something to do next."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import (
     RETRY_GATHER_COUNT,
     RETRY_GATHER_S,
+    UNREACHABLE_S,
     Action,
     Cancel,
     Collect,
@@ -320,3 +322,12 @@ def test_files_are_tidied_when_nothing_is_open_or_once_a_day() -> None:
         on_its_way = batch(state, next_at=NOW + 90_000)
         snapshot = Snapshot(batches=(on_its_way,), untidy=untidy)
         assert plan(snapshot, NOW + 86_400) == (Wait(NOW + 90_000),)
+
+
+def test_files_that_wait_to_be_tidied_wake_nobody_while_their_service_is_away() -> None:
+    """An empty pass in between looked like a service that is back, and `wait` never gave up."""
+    untidy = (("openai", NOW),)
+    away = Snapshot(untidy=untidy, unreachable=frozenset({"openai"}))
+    on_its_way = batch(BatchState.PLANNED, next_at=NOW + 300)
+    assert plan(replace(away, batches=(on_its_way,)), NOW) == (Wait(NOW + 300),)
+    assert plan(away, NOW) == (Wait(NOW + UNREACHABLE_S),)
