@@ -62,7 +62,7 @@ soak: $(DEV)
 	@PYTHONPATH=tests/runner $(PY) tests/crash/soak.py
 
 fuzz: $(DEV)
-	@$(PY) tests/fuzz/campaign.py $(S)
+	@$(PY) tests/fuzz/minute.py $(S)
 
 docs: $(DEV)
 	@$(PY) -m batchrun.ledger.states > docs/state-machine.md

@@ -35,7 +35,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.ledger",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
-    ("batchrun.keeping",),
+    ("batchrun.keeping", "batchrun.homeview"),
     ("batchrun.recovery",),
     ("batchrun.api",),
     ("batchrun.cli",),

@@ -325,7 +325,11 @@ def test_retry_refuses_what_it_would_not_do(
 
 def test_redo_asks_an_answered_item_again(desk: Desk, service: BatchService) -> None:
     desk.call("run", desk.job())
-    assert desk.call("retry", "--json", "--redo", "faq", "q1").json == {"job": "faq", "queued": 1}
+    assert desk.call("retry", "--json", "--redo", "faq", "q1").json == {
+        "job": "faq",
+        "queued": 1,
+        "pruned": 0,
+    }
     assert desk.call("wait").code == 0
     assert len(dict(service.charges())) == 3
 

@@ -1,0 +1,181 @@
+"""What can be asked of a home without changing it: where jobs stand, answers, failures, the life of an item, whether all is in order.
+
+The half of the library's face that reads; `api.Batchrun` adds what submits, sends and removes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from batchrun.clock import Clock, SystemClock
+from batchrun.config import BackendKind, Config
+from batchrun.errors import NotFinished
+from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
+from batchrun.ledger.home import Home
+from batchrun.ledger.items import open_count
+from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.wishes import has_wishes
+from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
+from batchrun.model import JsonObject
+from batchrun.planning.plan import Wait, plan
+from batchrun.running.runner import PassResult
+
+if TYPE_CHECKING:
+    from batchrun.outputs.explain import Explanation
+    from batchrun.outputs.failures import FailureGroup
+    from batchrun.outputs.writing import Written
+    from batchrun.verifying.verify import Verification
+
+LOCK_WAIT_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeView:
+    """One home and the settings to look at it with. `backend`: of jobs that several backends answered, the one that is meant (`--backend`)."""
+
+    home: Home
+    config: Config
+    clock: Clock = field(default_factory=SystemClock)
+    backend: str | None = None
+    lock_wait_s: float = LOCK_WAIT_S
+
+    def status(self, jobs: Sequence[str] = ()) -> tuple[JobStatus, ...]:
+        """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
+        with open_for_reading(self.home) as ledger:
+            return job_statuses(ledger, jobs, profile=self._wanted_profile)
+
+    def last_pass_at(self) -> int | None:
+        """When the last pass ended well, in unix seconds."""
+        with open_for_reading(self.home) as ledger:
+            value = ledger.meta("last_pass_at")
+        return None if value is None else int(value)
+
+    def results(
+        self,
+        job: str,
+        *,
+        form: Literal["jsonl", "csv"] = "jsonl",
+        defuse: bool = True,
+        require_complete: bool = False,
+    ) -> Iterator[bytes]:
+        """Items and answers in input order, streamed from the ledger, finished or not. Raises NotFinished where asked to.
+
+        `defuse`: text cells of a CSV that would start a formula are made harmless.
+        """
+        from batchrun.outputs.results import stream_results
+
+        with open_for_reading(self.home) as ledger:
+            row = self._one(ledger, job)
+            self._require(ledger, row, is_complete=require_complete)
+            yield from stream_results(ledger, row.id, format=form, defuse=defuse)
+
+    def write_outputs(
+        self, job: str, *, defuse: bool = True, require_complete: bool = False
+    ) -> "Written":
+        """Write all output files of a job now, finished or not; the manifest says which. Raises HomeLocked, NotFinished, LedgerError."""
+        from batchrun.outputs.writing import write_outputs
+
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_ledger(self.home) as ledger,
+        ):
+            row = self._one(ledger, job)
+            self._require(ledger, row, is_complete=require_complete)
+            return write_outputs(ledger, row.id, now=self.clock.now(), defuse=defuse)
+
+    def report(self, job_id: int) -> JsonObject:
+        """The report of a job as in its `report.json` (docs/outputs.md)."""
+        from batchrun.outputs.reporting import job_report
+
+        with open_for_reading(self.home) as ledger:
+            return job_report(ledger, job_id)
+
+    def failures(self, jobs: Sequence[str] = ()) -> "tuple[FailureGroup, ...]":
+        """Failed items of the named jobs (none: all) by cause, each with its fix."""
+        from batchrun.outputs.failures import failure_groups
+
+        with open_for_reading(self.home) as ledger:
+            return tuple(
+                group
+                for job in self._chosen(ledger, jobs)
+                for group in failure_groups(ledger, job.id)
+            )
+
+    def explain(self, job: str, item: str) -> "Explanation":
+        """The life of one item. Raises UsageError naming the nearest ids where there is none."""
+        from batchrun.outputs.explain import explain
+
+        with open_for_reading(self.home) as ledger:
+            return explain(ledger, self._one(ledger, job).id, item)
+
+    def is_overdue(self, max_age_s: int) -> bool:
+        """Whether work has been due for longer than `max_age_s` seconds and no pass has ended in them: nothing ticks here any more."""
+        then = self.clock.now() - max_age_s
+        last = self.last_pass_at()
+        if last is not None and last > then:
+            return False
+        with open_for_reading(self.home) as ledger:
+            if any(job.submitted_at > then for job in find_jobs(ledger)):
+                return False
+            return self._idle_until(ledger, then) is None
+
+    def verify(self, *, is_quick: bool = False) -> "Verification":
+        """Check every invariant over ledger, spool and outputs, under the lock and read-only. Raises HomeLocked, LedgerError."""
+        from batchrun.verifying.verify import verify
+
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_for_reading(self.home) as ledger,
+        ):
+            return verify(ledger, is_quick=is_quick)
+
+    def job(self, name: str) -> JobRow:
+        """One job by name. Raises UsageError naming those that there are."""
+        with open_for_reading(self.home) as ledger:
+            return self._one(ledger, name)
+
+    def open_for_reading(self) -> Ledger:
+        """The ledger, for `outputs` functions that want one; the caller closes it."""
+        return open_for_reading(self.home)
+
+    def _require(self, ledger: Ledger, job: JobRow, *, is_complete: bool) -> None:
+        left = open_count(ledger, job.id)
+        if is_complete and left:
+            raise NotFinished(
+                f"job {job.name!r} has {left:,} open items. Go on with `batchrun wait {job.name}`, "
+                "or leave out --complete to see what there is."
+            )
+
+    def _chosen(self, ledger: Ledger, names: Sequence[str]) -> list[JobRow]:
+        return choose_jobs(ledger, names, profile=self._wanted_profile)
+
+    def _one(self, ledger: Ledger, name: str) -> JobRow:
+        return choose_job(ledger, name, profile=self._wanted_profile)
+
+    @property
+    def _wanted_profile(self) -> str | None:
+        """Of jobs that several backends answered, the one that is meant."""
+        return self.backend or self.config.backend
+
+    def _idle_until(self, ledger: Ledger, now: int) -> PassResult | None:
+        """The result of a pass at `now` that would find nothing to do; None where it would find something."""
+        if has_wishes(ledger):
+            return None
+        profiles = {
+            row["profile"]
+            for row in ledger.rows("select distinct profile from batch_rows where state < 5")
+        }
+        in_process = frozenset(p for p in profiles if self._is_in_process(p))
+        actions = plan(take_snapshot(ledger, now, in_process=in_process), now)
+        if not actions:
+            return PassResult(next_at=None, ended=(), problems=())
+        first = actions[0]
+        if isinstance(first, Wait):
+            return PassResult(next_at=first.until, ended=(), problems=())
+        return None
+
+    def _is_in_process(self, profile: str) -> bool:
+        found = self.config.profiles.get(profile)
+        return found is not None and found.kind is BackendKind.LOCAL
