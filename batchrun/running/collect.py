@@ -17,6 +17,7 @@ from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
 from batchrun.ledger.submissions import settings_from_json
@@ -156,7 +157,7 @@ class _Lines:
         before = self._seen()
         end = 0
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
-            for line in file:
+            for line in result_lines(file):
                 offset, end = end, end + len(line)
                 reading = read(line)
                 custom_id = reading.custom_id

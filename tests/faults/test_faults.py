@@ -1,7 +1,10 @@
 """docs/faults.md is the truth: every fault of the catalogue has a test, every mark a fault, and the page is written from both."""
 
-from faultlist import faults, marked
+from pathlib import Path
 
+from faultlist import faults, marked, page
+
+ROOT = Path(__file__).parents[2]
 NUMBERS = {row.number for rows in faults().values() for row in rows}
 
 
@@ -16,3 +19,8 @@ def test_every_fault_has_a_test() -> None:
 
 def test_every_mark_names_a_fault() -> None:
     assert not marked().keys() - NUMBERS
+
+
+def test_the_page_is_what_the_catalogue_and_the_marks_say() -> None:
+    written = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    assert written == page(), "run `make docs`"
