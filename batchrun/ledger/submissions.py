@@ -198,12 +198,13 @@ def sweep_preparing(ledger: Ledger) -> int:
             ledger.execute("delete from request_files where submission = ?", (row["id"],))
             ledger.execute("delete from submissions where id = ?", (row["id"],))
             ledger.execute("delete from jobs where id = ? and submission is null", (row["job"],))
-    for file in files:
-        _remove(ledger.home.request_file(file))
-    for row in dead:
-        _remove(ledger.home.fields_file(row["id"]))
-    if dead:
-        _remove_unrecorded(ledger)
+        # Files before their rows are gone: whoever dies in between is followed by one who still knows them.
+        for file in files:
+            _remove(ledger.home.request_file(file))
+        for row in dead:
+            _remove(ledger.home.fields_file(row["id"]))
+        if dead:
+            _remove_unrecorded(ledger)
     return len(dead)
 
 

@@ -314,7 +314,8 @@ def sweep_cuts(ledger: Ledger) -> None:
         )
     ]
     if dead:
-        with ledger.transaction():
-            ledger.executemany("delete from request_files where id = ?", ((i,) for i in dead))
+        # Files before their rows are gone: whoever dies in between is followed by one who still knows them.
         for file in dead:
             ledger.home.request_file(file).unlink(missing_ok=True)
+        with ledger.transaction():
+            ledger.executemany("delete from request_files where id = ?", ((i,) for i in dead))
