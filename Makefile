@@ -39,7 +39,7 @@ demo: $(MODEL)
 	@$(PY) samples/show.py .demo/outputs
 
 test: $(DEV) $(if $(BATCHRUN_NO_MODEL),,$(MODEL))
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses auto --dist worksteal
 
 # The modules that decide must be tested to the last branch, by tests that need nothing but data.
 coverage: $(DEV)
