@@ -13,7 +13,7 @@ import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import sweep_temps
-from batchrun.outputs.disk import read_own, remove
+from batchrun.outputs.disk import own_lines, read_own, remove
 from batchrun.outputs.itemfiles import FOLDER, INDEX, remove_item_files
 from batchrun.outputs.writing import MANIFEST, write_outputs
 
@@ -100,7 +100,7 @@ def _unlisted(folder: Path) -> list[str]:
     if inner.is_symlink() or not inner.is_dir():
         return []
     listed = array("Q")
-    for line in (read_own(folder / INDEX) or b"").splitlines():
+    for line in own_lines(folder / INDEX):
         listed.append(_mark(msgspec.json.decode(line, type=_Listed).file.partition("/")[2]))
     listed = array("Q", sorted(listed))
     found = []
