@@ -8,12 +8,12 @@ input and results alike: what is here is then all there is, and `batchrun recove
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from batchrun.backends.base import Backend
 from batchrun.backends.reading import read_batch
-from batchrun.errors import BackendError, NotFound, Refused
+from batchrun.errors import BackendError, NotFound, Refused, UsageError
 from batchrun.ledger.batches import update_batch
 from batchrun.ledger.remotefiles import mark_tidy, tidy_later
 from batchrun.ledger.states import BatchState
@@ -31,76 +31,109 @@ _DAY_S: Final = 86_400
 
 def tidy(ctx: PassContext, profile: str) -> None:
     """Delete what nothing needs. Never fails a pass: what cannot be deleted now is tried later, or left to expire."""
-    backend = ctx.backend(profile)
-    now = ctx.clock.now()
     try:
-        _delete_orphans(ctx, backend, now)
-        left = _delete_settled(ctx, backend, profile) if ctx.deletes_remote(profile) else 0
-    except Refused as exc:
-        log.info(
-            "profile %s: no house-keeping: %s", profile, exc
-        )  # a server without such a listing
-        left = 0
-    except BackendError as exc:
+        backend = ctx.backend(profile)
+    except (BackendError, UsageError) as exc:
+        # No key, or no such profile any more. Whoever sends with it hears of that; house-keeping is nobody's problem.
         log.info("profile %s: house-keeping put off: %s", profile, exc)
-        left = 1
+        again_s = _DAY_S
+    else:
+        again_s = _kept_off(profile, lambda: _delete_orphans(ctx, backend))
+        if ctx.deletes_remote(profile):
+            settled_s = _kept_off(profile, lambda: _delete_settled(ctx, backend, profile))
+            again_s = min(filter(None, (again_s, settled_s)), default=0)
     with ctx.ledger.transaction():
-        if left:
-            tidy_later(ctx.ledger, profile, now + _AGAIN_S)
+        if again_s:
+            tidy_later(ctx.ledger, profile, ctx.clock.now() + again_s)
         else:
             mark_tidy(ctx.ledger, profile)
 
 
-def _delete_orphans(ctx: PassContext, backend: Backend, now: int) -> None:
+def _kept_off(profile: str, clean: Callable[[], int]) -> int:
+    """Seconds until it is to be done again, 0 for never: what the service refuses for good says nothing about the other half."""
+    try:
+        return clean()
+    except Refused as exc:  # a server without such a call
+        log.info("profile %s: no house-keeping: %s", profile, exc)
+        return 0
+    except BackendError as exc:
+        log.info("profile %s: house-keeping put off: %s", profile, exc)
+        return _AGAIN_S
+
+
+def _delete_orphans(ctx: PassContext, backend: Backend) -> int:
+    """Delete uploads that nothing refers to; returns in how many seconds to look again, 0 where none is left."""
     after: str | None = None
-    oldest = now - INPUT_FILE_EXPIRES_S - _DAY_S
+    oldest = ctx.clock.now() - INPUT_FILE_EXPIRES_S - _DAY_S
+    again_s = 0
     while True:
         page = backend.list_files(after=after, limit=_PAGE)
         for file in page.files:
             if _is_orphan(ctx, file.filename, file.id):
                 log.info("deleting %s (%s), which nothing refers to", file.id, file.filename)
-                _delete(backend, file.id)
+                again_s = again_s if _is_deleted(backend, file.id) else _AGAIN_S
         if not page.has_more or not page.files or page.files[-1].created_at < oldest:
-            return
+            return again_s
         if page.files[-1].id == after:
-            return  # a server that ignores `after`
+            return again_s  # a server that ignores `after`
         after = page.files[-1].id
 
 
 def _is_orphan(ctx: PassContext, name: str, file_id: str) -> bool:
-    """Whether a file bears a token of this ledger, and is not the one that its batch was made of."""
+    """Whether a file bears a token of this ledger, and is certainly not the one that its batch was made of."""
     if not name.endswith(_SUFFIX):
         return False
     row = ctx.ledger.row(
-        "select input_file_id from batch_rows where token = ? and state <> ?",
-        (name.removesuffix(_SUFFIX), BatchState.CREATING),
+        "select state, remote_id, remote, input_file_id from batch_rows where token = ?",
+        (name.removesuffix(_SUFFIX),),
     )
-    return row is not None and row["input_file_id"] != file_id
+    if row is None or row["state"] == BatchState.CREATING:
+        return False
+    if row["input_file_id"] is None and (
+        row["remote_id"] is not None or row["state"] == BatchState.LOST
+    ):
+        return False  # created of one of these files; found by its token, where the service does not show of which
+    return file_id not in _input_files(row)
 
 
 def _delete_settled(ctx: PassContext, backend: Backend, profile: str) -> int:
-    """Delete the files of settled batches; returns of how many that must wait until their audit is over."""
-    left = 0
+    """Delete the files of settled batches; returns in how many seconds to look again, 0 where none is left.
+
+    Left for later are those under audit, those whose deletion the service did not confirm, and those of another place than the profile
+    means now: its 404 says nothing about them.
+    """
+    waits_s: set[int] = set()
     for row in list(
         ctx.ledger.rows(
             "select * from batch_rows where profile = ? and state in (?, ?) and cleaned_at is null and uploads > 0 order by id",
             (profile, BatchState.COLLECTED, BatchState.REJECTED),
         )
     ):
-        if row["audit_until"] is not None and row["audit_until"] > ctx.clock.now():
-            left += 1
-            continue
-        for file_id in _files_of(ctx, row):
-            _delete(backend, file_id)
-        with ctx.ledger.transaction():
-            update_batch(ctx.ledger, row["id"], cleaned_at=ctx.clock.now())
-    return left
+        if not ctx.is_account_of(row):
+            waits_s.add(_DAY_S)
+        elif (row["audit_until"] or 0) > ctx.clock.now() or [
+            file_id for file_id in _files_of(ctx, row) if not _is_deleted(backend, file_id)
+        ]:
+            waits_s.add(_AGAIN_S)
+        else:
+            with ctx.ledger.transaction():
+                update_batch(ctx.ledger, row["id"], cleaned_at=ctx.clock.now())
+    return min(waits_s, default=0)
+
+
+def _input_files(row: sqlite3.Row) -> Iterator[str]:
+    """Ids of the files that the batch may have been made of: our upload, and the other one with which it was found."""
+    if row["input_file_id"] is not None:
+        yield row["input_file_id"]
+    if row["remote"] is not None:
+        theirs = read_batch(json.loads(row["remote"])).input_file_id
+        if theirs is not None and theirs != row["input_file_id"]:
+            yield theirs
 
 
 def _files_of(ctx: PassContext, row: sqlite3.Row) -> Iterator[str]:
     """Ids of a batch's files on the service; of result files only where we have them."""
-    if row["input_file_id"] is not None:
-        yield row["input_file_id"]
+    yield from _input_files(row)
     if row["remote"] is None:
         return
     remote = read_batch(json.loads(row["remote"]))
@@ -110,8 +143,10 @@ def _files_of(ctx: PassContext, row: sqlite3.Row) -> Iterator[str]:
             yield file_id
 
 
-def _delete(backend: Backend, file_id: str) -> None:
+def _is_deleted(backend: Backend, file_id: str) -> bool:
+    """Delete a file; whether the service says that it is gone."""
     try:
-        backend.delete_file(file_id)
+        return backend.delete_file(file_id)
     except NotFound:
         log.debug("%s is gone already", file_id)
+        return True

@@ -1,13 +1,15 @@
 """Files on the service: those whose id was never recorded go when nothing is on its way; those of settled batches where that is wished."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from runnerkit import DAY_S, PROFILE, NewWorld, World, items
 
 from batchrun.config import Config
-from batchrun.errors import Ambiguous, NotFound, Refused, Transient
+from batchrun.errors import Ambiguous, AuthError, NotFound, Refused, Transient, UsageError
+from batchrun.model import Account
+from batchrun.recovery.recovering import RecoverOptions
 from batchrun.running.send import INPUT_FILE_EXPIRES_S
 from batchrun.testing_backend import Fault
 
@@ -158,3 +160,105 @@ def test_a_deletion_that_fails_is_made_again(new_world: NewWorld) -> None:
     world.submit()
     world.run()
     assert all_files(world) == 0
+
+
+def test_the_input_of_a_running_batch_stays_where_the_service_does_not_show_of_which_file_it_is(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(faults=[Fault(call="create", error=Ambiguous("timed out"), when="after")])
+    world.wire.edit = lambda batch: replace(batch, input_file_id=None)
+    world.write(items(3))
+    world.submit()
+    world.clock.advance(1_000)
+    world.api().recover([], RecoverOptions(waits=True))
+    for _ in range(40):
+        world.tick()
+        world.clock.advance(3_600)
+    assert world.batches()[0]["name"] == "created"
+    assert "list_files" in world.backend.calls
+    assert len(files(world)) == 1
+
+
+def test_the_upload_with_which_a_batch_was_found_is_no_orphan(new_world: NewWorld) -> None:
+    world = orphaned(new_world)
+    ours = world.batches()[0]["input_file_id"]
+    (other,) = (
+        file["id"]
+        for file in world.service.list_files(limit=10, purpose="batch")["data"]
+        if file["id"] != ours
+    )
+    world.wire.edit = lambda batch: replace(
+        batch, input_file_id=other, raw={**batch.raw, "input_file_id": other}
+    )
+    world.run()
+    assert len(files(world)) == 2
+
+
+def deleting(new_world: NewWorld, *faults: Fault) -> World:
+    """Three items created on the service, in a world that deletes what is settled."""
+    world = new_world(faults=faults)
+    world.__class__ = Deleting
+    world.write(items(3))
+    world.submit()
+    world.run_until(lambda: world.batches()[0]["name"] == "created")
+    return world
+
+
+def test_files_of_settled_batches_go_where_the_service_lists_no_files(new_world: NewWorld) -> None:
+    refused = Fault(call="list_files", error=Refused("no such route", status=405), number=None)
+    world = deleting(new_world, refused)
+    world.run()
+    assert all_files(world) == 0
+    assert world.batches()[0]["cleaned_at"] is not None
+
+
+def test_a_404_of_another_place_says_nothing_about_the_files_of_this_one(
+    new_world: NewWorld,
+) -> None:
+    world = deleting(new_world, Fault(call="delete_file", error=Transient("502")))
+    world.run_until(lambda: world.batches()[0]["name"] == "collected")
+    here = world.wire.identity
+    world.wire.identity = Account(base_url="https://other.example/v1", fingerprint="f2")
+    world.backend.add(Fault(call="delete_file", error=NotFound("no such file"), number=None))
+    for _ in range(5):
+        world.clock.advance(DAY_S)
+        assert world.tick().problems == ()
+    assert world.batches()[0]["cleaned_at"] is None
+    world.wire.identity = here
+    world.backend._script.clear()
+    world.run()
+    assert all_files(world) == 0
+
+
+def test_a_deletion_that_the_service_does_not_confirm_is_made_again(new_world: NewWorld) -> None:
+    world = deleting(new_world)
+    delete = world.wire.delete_file
+    answers = iter([False])
+
+    def deny(file_id: str) -> bool:
+        return next(answers, True) and delete(file_id)
+
+    world.wire.delete_file = deny  # type: ignore[method-assign]
+    world.run()
+    assert all_files(world) == 0
+
+
+@pytest.mark.parametrize("error", [UsageError("no profile 'openai'"), AuthError("no key")])
+def test_house_keeping_with_a_profile_that_cannot_be_opened_is_no_problem(
+    new_world: NewWorld, error: Exception
+) -> None:
+    world = new_world(faults=[Fault(call="list_files", error=Transient("502"))])
+    world.write(items(3))
+    world.submit()
+    world.run_until(lambda: world.batches()[0]["name"] == "collected")
+    world.clock.advance(4_000)
+
+    def refuse(_: str) -> NoReturn:
+        raise error
+
+    runner = replace(world.api()._runner(), open_backend=refuse)
+    result = runner.run_pass(lock_wait_s=0)
+    assert result.problems == ()
+    assert result.next_at == world.clock.now() + DAY_S
+    world.run()
+    assert world.tick().next_at is None
