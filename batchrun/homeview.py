@@ -21,6 +21,7 @@ from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
 from batchrun.model import JsonObject
 from batchrun.planning.plan import Wait, plan
 from batchrun.running.runner import PassResult
+from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:
     from batchrun.outputs.explain import Explanation
@@ -170,10 +171,10 @@ class HomeView:
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
         actions = plan(take_snapshot(ledger, now, in_process=in_process), now)
         if not actions:
-            return PassResult(next_at=None, ended=(), problems=())
+            return PassResult(next_at=None, ended=(), problems=stops(ledger))
         first = actions[0]
         if isinstance(first, Wait):
-            return PassResult(next_at=first.until, ended=(), problems=())
+            return PassResult(next_at=first.until, ended=(), problems=stops(ledger))
         return None
 
     def _is_in_process(self, profile: str) -> bool:

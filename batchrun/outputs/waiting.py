@@ -6,6 +6,7 @@ from enum import StrEnum
 from batchrun.ledger.connection import Ledger
 from batchrun.outputs.rows import job_view, snapshot
 from batchrun.planning.causes import cause_of
+from batchrun.planning.policy import FOREVER
 
 
 class WaitKind(StrEnum):
@@ -70,7 +71,7 @@ def _holds(ledger: Ledger, profile: str | None) -> list[Waiting]:
             cause=None,
             reason=row["reason"],
             count=0,
-            until=row["until"],
+            until=row["until"] if row["until"] < FOREVER else None,
         )
         for row in ledger.rows(
             "select profile, model, until, reason from holds where ?1 is null or profile = ?1 order by profile, model",

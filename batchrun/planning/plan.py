@@ -1,7 +1,7 @@
 """What to do next, from what is known: pure, total, deterministic. No I/O, no clock, no randomness.
 
 `plan()` returns what is due now, in the order in which it is to be done; else one Wait for the moment when something will be; and `()`
-exactly when everything is final. The runner performs the actions, records what came of them, and asks again.
+exactly when everything is final, or behind a hold that no time ends. The runner performs the actions, records what came of them, and asks again.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.policy import TIDY_MOST_S
+from batchrun.planning.policy import FOREVER, TIDY_MOST_S
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
@@ -138,7 +138,7 @@ Action: TypeAlias = (
 
 
 def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
-    """The actions that are due, finding before polling before collecting before sending; or a Wait; or () when all is final."""
+    """The actions that are due, finding before polling before collecting before sending; or a Wait; or () when time brings nothing more."""
     reachable = tuple(b for b in snapshot.batches if b.profile not in snapshot.unreachable)
     due: list[Action] = [
         *(Drop(b.id) for b in snapshot.batches if b.cancel_requested and b.state in _NOT_CREATED),
@@ -152,7 +152,7 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
     ]
     if due:
         return tuple(due)
-    moments = [*_next_moments(snapshot, now)]
+    moments = [at for at in _next_moments(snapshot, now) if at < FOREVER]
     return (Wait(min(moments)),) if moments else ()
 
 

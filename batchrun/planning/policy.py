@@ -23,6 +23,7 @@ INTENT_MOST_S: Final = 7 * 86_400  # an older intent is never proven absent
 LOST_LOOK_S: Final = 86_400  # between two looks for a batch that was given up as lost …
 LOST_MOST_S: Final = 30 * 86_400  # … while it is younger than this: its results live no longer
 TIDY_MOST_S: Final = 86_400  # files on a service are tidied when nothing is open, and once a day where something always is
+FOREVER: Final = 2**40  # unix seconds; a hold until then ends by what a person does
 LATE_FILES_S: Final = 600  # a completed batch may show its file ids late
 
 

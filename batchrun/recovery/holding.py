@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.planning.policy import FOREVER
 
-FOREVER: Final = (
-    2**40
-)  # unix seconds; the hold of an older ledger has no end either, and goes with ours
 _HELD: Final = (
     "`batchrun recover` has begun and not ended: nothing is sent before it knows everything that was sent already. "
     "Run it again"

@@ -2,20 +2,18 @@
 
 import logging
 import sqlite3
-from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.origins import is_stray, own_ledgers
 from batchrun.ledger.states import BatchEvent
+from batchrun.planning.policy import FOREVER
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing
 from batchrun.running.refusing import hold
 
 log = logging.getLogger(__name__)
-
-_FOREVER: Final = 2**40
 
 
 def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -> None:
@@ -42,7 +40,7 @@ def _refuse_older_ledger(ctx: PassContext, profile: str, remote: RemoteBatch) ->
     )
     ctx.problems.append(BackendError(reason))
     with ctx.ledger.transaction():
-        hold(ctx, profile, "", _FOREVER, reason)
+        hold(ctx, profile, "", FOREVER, reason)
         add_incident(
             ctx.ledger, at=ctx.clock.now(), kind="older_ledger", message=reason, detail=remote.raw
         )

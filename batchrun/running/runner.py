@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
+from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, is_copied, open_ledger
 from batchrun.ledger.home import Home
@@ -49,6 +50,7 @@ from batchrun.running.observe import cancel, poll
 from batchrun.running.refusing import reject
 from batchrun.running.room import has_room
 from batchrun.running.send import create, upload
+from batchrun.running.stopped import stops
 from batchrun.running.sweep import sweep
 from batchrun.running.tidying import tidy
 
@@ -57,7 +59,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassResult:
-    """What a pass came to. `next_at`: when something is due again, None when everything is final. `ended`: jobs that ended in it.
+    """What a pass came to. `next_at`: when something is due again, None when everything is final or waits for a person. `ended`: jobs that ended in it.
 
     `warning`: what a person should know although nothing failed.
     """
@@ -94,6 +96,8 @@ class Runner:
         with self.context(ledger, work_s=work_s) as context:
             warning = _note_sleep(ledger, self.clock.now())
             next_at = self._until_nothing_is_due(context)
+        told = {str(problem) for problem in context.problems}
+        context.problems += [stop for stop in stops(ledger) if str(stop) not in told]
         with ledger.transaction():
             ledger.execute(
                 "insert or replace into meta values ('last_pass_at', ?)", (str(self.clock.now()),)
@@ -288,7 +292,8 @@ def write_job_outputs(context: PassContext, job: int) -> None:
 
 
 def clear_debris(ledger: Ledger, now: int) -> None:
-    """What dead processes left, and what waiting commands asked for. Only under the lock."""
+    """What dead processes left, and what waiting commands asked for. Only under the lock, before any number is given out."""
+    set_unrecorded_aside(ledger)
     sweep_preparing(ledger)
     sweep_cuts(ledger)
     sweep_temps(ledger.home.requests, ledger.home.results, ledger.home.fields)

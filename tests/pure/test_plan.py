@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ from batchrun.planning.plan import (
     WriteOutputs,
     plan,
 )
+from batchrun.planning.policy import FOREVER
 
 NOW = 1_000_000
 times = st.integers(NOW - 5_000, NOW + 5_000)
@@ -301,6 +303,17 @@ def test_a_batch_whose_next_try_is_later_than_its_hold_is_waited_for() -> None:
         jobs=(job(is_stale=False),), batches=(planned,), holds=(("openai", "", NOW + 200),)
     )
     assert plan(held, NOW) == (Wait(NOW + 200),)
+
+
+@pytest.mark.parametrize("state", [BatchState.PLANNED, BatchState.UPLOADED])
+def test_nothing_behind_a_hold_without_end_is_ever_waited_for(state: BatchState) -> None:
+    held = (("openai", "", FOREVER),)
+    waiting = job(is_stale=False, fresh_files=((1, "m"),), queued_due=1, queued_since=NOW)
+    snapshot = Snapshot(jobs=(waiting,), batches=(batch(state, next_at=NOW),), holds=held)
+    assert plan(snapshot, NOW) == ()
+    running = batch(BatchState.CREATED, next_at=NOW + 90)
+    both = replace(snapshot, batches=(*snapshot.batches, replace(running, id=2)))
+    assert plan(both, NOW) == (Wait(NOW + 90),)
 
 
 def test_a_lost_batch_is_looked_for_and_waited_for_until_its_time_is_over() -> None:
