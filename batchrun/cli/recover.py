@@ -141,6 +141,7 @@ def _show(
                 "jobs": [job_json(job) for job in found.prepared],
                 "batches": [batch.to_json() for batch in found.batches],
                 "standing": [job.to_json() for job in found.jobs],
+                "held": list(found.held),
                 "problems": [error_json(problem) for problem in found.problems],
                 "look_again_at": again,
                 "renewed_batches": renewed,
@@ -151,6 +152,11 @@ def _show(
         if renewed is not None:
             put(
                 f"{batchrun.home.path}: this home sends from now on; {renewed} unsent batches start anew"
+            )
+        for profile in found.held:
+            tell(
+                f"batchrun: nothing is sent with profile {profile!r} before it was looked at too, since the lost ledger may have used it: "
+                f"batchrun recover FILE... --backend {profile}"
             )
     codes += show_problems(found.problems, invocation)
     if any(job.error is not None for job in found.prepared) and not invocation.is_json:

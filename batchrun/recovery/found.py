@@ -83,7 +83,8 @@ class RecoveredJob:
 class Recovered:
     """What came of a recovery. `look_again_at`: unix seconds from which on it can be ended by another run, None where it has ended.
 
-    With a `prepared` job that has an error nothing was read from the service yet.
+    With a `prepared` job that has an error nothing was read from the service yet. `held`: other profiles that the lost ledger may have
+    sent with, and which send nothing before they were recovered too.
     """
 
     is_dry_run: bool = False
@@ -91,5 +92,6 @@ class Recovered:
     batches: tuple[FoundBatch, ...] = ()
     jobs: tuple[RecoveredJob, ...] = ()
     ledgers: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     problems: tuple[BatchrunError, ...] = ()
     look_again_at: int | None = None

@@ -12,37 +12,33 @@ from typing import Final
 from batchrun.ledger.connection import Ledger
 from batchrun.planning.policy import FOREVER
 
+_KEY: Final = "recover:"
 _HELD: Final = (
-    "`batchrun recover` has begun and not ended: nothing is sent before it knows everything that was sent already. "
-    "Run it again"
+    "the ledger is being rebuilt, and nothing is sent with profile {0!r} before `batchrun recover` has looked at all that was sent there: "
+    "run `batchrun recover FILE... --backend {0}`"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A recovery of one profile that has not ended. `since`: our clock at its first complete listing, `server_since` the service's.
-
-    `jobs`: names of jobs of which it queued items.
-    """
+    """A recovery of one profile that has not ended. `since`: our clock at its first complete listing, `server_since` the service's."""
 
     since: int | None = None
     server_since: int | None = None
-    jobs: tuple[str, ...] = ()
 
 
 def begin(ledger: Ledger, profile: str) -> None:
     """Hold the profile, inside the caller's transaction; harmless where that was done before."""
     ledger.execute(
         "insert or replace into holds (profile, model, until, refusals, reason) values (?, '', ?, 0, ?)",
-        (profile, FOREVER, _HELD),
+        (profile, FOREVER, _HELD.format(profile)),
     )
     ledger.execute("insert or ignore into meta values (?, ?)", (_key(profile), _encoded(Begun())))
 
 
 def begun(ledger: Ledger, profile: str) -> Begun:
     """How far the recovery of the profile is."""
-    found = json.loads(ledger.meta(_key(profile)) or "{}")
-    return Begun(**{**found, "jobs": tuple(found.get("jobs", ()))})
+    return Begun(**json.loads(ledger.meta(_key(profile)) or "{}"))
 
 
 def note(ledger: Ledger, profile: str, state: Begun) -> None:
@@ -58,6 +54,12 @@ def end(ledger: Ledger, profile: str) -> None:
     ledger.execute("delete from meta where key = ?", (_key(profile),))
 
 
+def held(ledger: Ledger) -> tuple[str, ...]:
+    """The profiles whose recovery has not come to its end."""
+    rows = ledger.rows("select key from meta where key glob ? order by key", (f"{_KEY}*",))
+    return tuple(row["key"].removeprefix(_KEY) for row in rows)
+
+
 def wait_left(state: Begun, *, now: int, server_now: int | None, settle_s: int) -> int:
     """Seconds until a listing may be the last one; the shorter of what both clocks show counts, so that none can shorten the wait."""
     assert state.since is not None
@@ -68,10 +70,8 @@ def wait_left(state: Begun, *, now: int, server_now: int | None, settle_s: int) 
 
 
 def _key(profile: str) -> str:
-    return f"recover:{profile}"
+    return f"{_KEY}{profile}"
 
 
 def _encoded(state: Begun) -> str:
-    return json.dumps(
-        {"since": state.since, "server_since": state.server_since, "jobs": state.jobs}
-    )
+    return json.dumps({"since": state.since, "server_since": state.server_since})

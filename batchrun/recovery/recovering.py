@@ -26,11 +26,11 @@ from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.origins import adopt_ledger, own_ledgers
-from batchrun.ledger.states import ItemState
+from batchrun.ledger.states import BatchState, ItemState
 from batchrun.prepare import SubmitOptions
 from batchrun.recovery.foreseeing import foresee
 from batchrun.recovery.found import Became, FoundBatch, Recovered, RecoveredJob
-from batchrun.recovery.holding import begin, begun, end, note, wait_left
+from batchrun.recovery.holding import begin, begun, end, held, note, wait_left
 from batchrun.recovery.matching import Matcher
 from batchrun.recovery.opening import has_ledger, open_for_recovery
 from batchrun.recovery.scope import chosen_batches, chosen_ledgers, whole_listing
@@ -93,7 +93,9 @@ class Recoverer:
         self, files: Sequence[Path], wanted: dict[str, set[str]], options: RecoverOptions
     ) -> Recovered:
         def hold(ledger: Ledger) -> None:
-            for profile in wanted:
+            # Nothing says with which profiles the lost ledger had sent: none of them sends before it was looked at.
+            far = (p for p in self.config.profiles if not self.is_in_process(p))
+            for profile in {*wanted, *far}:
                 begin(ledger, profile)
 
         with (
@@ -148,6 +150,7 @@ class Recoverer:
             batches=tuple(found),
             jobs=_standing(ledger, profiles),
             ledgers=tuple(sorted(own_ledgers(ledger))),
+            held=tuple(p for p in held(ledger) if p not in profiles),
             problems=tuple(ctx.problems),
             look_again_at=max(again, default=None),
         )
@@ -195,7 +198,7 @@ class Recoverer:
         if left > 0:
             return found, now + left
         with ledger.transaction():
-            _pause(ledger, profile, state.jobs)
+            _pause(ledger, profile)
             end(ledger, profile)
         return found, None
 
@@ -203,16 +206,6 @@ class Recoverer:
         self, ledger: Ledger, files: Sequence[Path], options: RecoverOptions
     ) -> tuple[Prepared, ...]:
         """The jobs of these files as `submit` would queue them, and nothing of it sent."""
-
-        def agree(prepared: Prepared) -> bool:
-            tally, state = prepared.tally, begun(ledger, prepared.profile)
-            assert tally is not None
-            if tally.new or tally.changed or tally.requeued:
-                with ledger.transaction():
-                    jobs = tuple(sorted({*state.jobs, prepared.job}))
-                    note(ledger, prepared.profile, replace(state, jobs=jobs))
-            return True
-
         paused = {(job.name, job.profile): job.paused for job in find_jobs(ledger)}
         submitter = Submitter(
             ledger=ledger,
@@ -222,7 +215,6 @@ class Recoverer:
             open_backend=self.open_backend,
             options=SubmitOptions(items=options.items),
             backend=self.backend,
-            confirm=agree,
         )
         prepared = tuple(submitter.prepare_files(files))
         with ledger.transaction():
@@ -277,15 +269,24 @@ class Recoverer:
         return found
 
 
-def _pause(ledger: Ledger, profile: str, jobs: Sequence[str]) -> None:
-    """Nothing that this recovery queued is sent before somebody submits it: perhaps its answers are only out of reach."""
-    for row in list(ledger.rows("select id, name from jobs where profile = ?", (profile,))):
-        pending = counts(ledger, row["id"])[ItemState.PENDING]
-        if row["name"] in jobs and pending:
+def _pause(ledger: Ledger, profile: str) -> None:
+    """Nothing that is still to be sent goes out before somebody submits it: perhaps its answers are only out of reach.
+
+    That the service shows nothing of an item is no proof that it was never asked: files expire, and a key may be of another project.
+    """
+    planned = (BatchState.PLANNED, BatchState.UPLOADED)
+    for row in list(ledger.rows("select id from jobs where profile = ?", (profile,))):
+        unsent = counts(ledger, row["id"])[ItemState.PENDING] + int(
+            ledger.value(
+                "select coalesce(sum(request_count), 0) from batch_rows where job = ? and state in (?, ?)",
+                (row["id"], *planned),
+            )
+        )
+        if unsent:
             ledger.execute(
                 "update jobs set paused = ? where id = ?",
                 (
-                    f"{pending:,} items have no answer that `recover` could find. Submit the job file again to ask them",
+                    f"{unsent:,} items have no answer that `recover` could find. Submit the job file again to ask them",
                     row["id"],
                 ),
             )

@@ -31,6 +31,12 @@ def chosen_ledgers(
     """
     own = frozenset() if ledger is None else own_ledgers(ledger)
     if asked:
+        known = {batch.metadata.get(LEDGER_KEY, "") for batch in batches} - {""}
+        if strange := sorted(set(asked) - known - own):
+            named = ", ".join(sorted(known)) or "no ledger at all"
+            raise UsageError(
+                f"no batch of this service is of ledger {', '.join(strange)}. Nothing was changed. It has batches of {named}."
+            )
         return own | frozenset(asked)
     if ledger is not None and ledger.value("select 1 from batch_rows"):
         return own
