@@ -2,18 +2,24 @@
 
 import logging
 import sqlite3
+from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.origins import is_stray, own_ledgers
-from batchrun.ledger.states import BatchEvent
+from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import FOREVER
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing
 from batchrun.running.refusing import hold
 
 log = logging.getLogger(__name__)
+
+# Where the recorded batch is not known yet, one that bears the token is not a second one: it is this one, and gets found.
+_TO_BE_FOUND: Final = frozenset(
+    {BatchState.PLANNED, BatchState.UPLOADED, BatchState.CREATING, BatchState.LOST}
+)
 
 
 def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -> None:
@@ -29,7 +35,9 @@ def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) ->
             if is_ours and not is_stray(ctx.ledger, remote.id):
                 _refuse_older_ledger(ctx, profile, remote)
             continue
-        if row["remote_id"] not in (None, remote.id) and not is_known_dead(ctx, remote, row):
+        if row["remote_id"] == remote.id or is_known_dead(ctx, remote, row):
+            continue
+        if row["remote_id"] is not None or row["state"] not in _TO_BE_FOUND:
             cancel_duplicates(ctx, backend, row, [remote])
 
 
@@ -56,7 +64,7 @@ def cancel_duplicates(
                 ctx.ledger,
                 at=ctx.clock.now(),
                 kind="duplicate_batch",
-                message=f"batch {row['id']} exists twice on the service: {remote.id} is not the recorded one and is cancelled",
+                message=_extra(row, remote),
                 job=row["job"],
                 batch=row["id"],
                 detail=remote.raw,
@@ -66,6 +74,15 @@ def cancel_duplicates(
                 backend.cancel(remote.id)
             except BackendError as exc:
                 log.warning("batch %s: duplicate %s not cancelled: %s", row["id"], remote.id, exc)
+
+
+def _extra(row: sqlite3.Row, remote: RemoteBatch) -> str:
+    if row["state"] == BatchState.REJECTED:
+        return (
+            f"the creation of batch {row['id']} was refused, and the service has it all the same: {remote.id} is cancelled. "
+            "What it has answered by then may be billed."
+        )
+    return f"batch {row['id']} exists twice on the service: {remote.id} is not the recorded one and is cancelled"
 
 
 def is_known_dead(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:

@@ -10,7 +10,7 @@ from batchrun.clock import Clock
 from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
 from batchrun.ledger.connection import Ledger
 from batchrun.model import Account
-from batchrun.running.listing import Listing
+from batchrun.running.listing import Looked
 
 OpenBackend = Callable[[str], Backend]
 _WORK_SLICE_S: Final = 5.0
@@ -37,7 +37,7 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
-    the listing that was read before the first create with a profile, None where it was not the one that is needed.
+    what the look before the first create with a profile came to.
     """
 
     ledger: Ledger
@@ -54,7 +54,7 @@ class PassContext:
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     unwritable: set[int] = field(default_factory=set)
-    looked: dict[str, Listing | None] = field(default_factory=dict)
+    looked: dict[str, Looked] = field(default_factory=dict)
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.

@@ -175,7 +175,7 @@ def _observe_listed(
             page = backend.list_batches(after=after, limit=_PAGE)
         except BackendError as exc:
             log.info("profile %s: no listing, asking one by one: %s", profile, exc)
-            note_failure(ctx.ledger, profile, now)
+            note_failure(ctx.ledger, profile, now, exc)
             return
         pages += 1
         listed += page.batches

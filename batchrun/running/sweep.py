@@ -49,7 +49,7 @@ def sweep(ctx: PassContext, profile: str) -> None:
             _find(ctx, backend, row, listing)
         elif row["state"] == BatchState.LOST and row["remote_id"] is None:
             # An intent that grew too old to be disproved: its batch may show up all the same.
-            if (found := _hit(ctx, backend, row, listing)) is not None:
+            if (found := own_batch(ctx, backend, row, listing)) is not None:
                 note_reappeared(ctx, row, found)
         elif row["state"] in FINAL_BATCH_STATES or row["next_at"] <= ctx.clock.now():
             # Looked at. What else is due for it is in the same plan; what cannot be done now must not make us sweep again at once.
@@ -61,7 +61,7 @@ def sweep(ctx: PassContext, profile: str) -> None:
 
 def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing) -> None:
     now = ctx.clock.now()
-    chosen = _hit(ctx, backend, row, listing)
+    chosen = own_batch(ctx, backend, row, listing)
     if chosen is not None:
         record_created(ctx, row, chosen, is_first=False)
         return
@@ -82,7 +82,7 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
         _settle_then_redo(ctx, backend, row, listing, now)
 
 
-def _hit(
+def own_batch(
     ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
 ) -> RemoteBatch | None:
     """The batch of this row that the listing shows, however it ended; of several the earliest that did not fail, and the rest is cancelled."""

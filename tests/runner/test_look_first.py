@@ -133,8 +133,10 @@ def test_what_was_created_just_before_the_take_over_and_is_listed_late_stops_it_
     assert len(world.remotes()) == 1
 
 
-@pytest.mark.parametrize("error", [Refused("no such route", status=405), Transient("502")])
-def test_a_service_without_a_working_listing_is_sent_to_all_the_same(
+@pytest.mark.parametrize(
+    "error", [Refused("not here", status=400), Transient("no such route", status=405)]
+)
+def test_a_service_without_a_listing_is_sent_to_all_the_same(
     new_world: NewWorld, error: Exception
 ) -> None:
     world = new_world(faults=[Fault(call="list_batches", error=error, number=None)])
