@@ -113,6 +113,10 @@ def bring_to_service(
 ) -> None:
     """Move a row that this ledger believes not created to where the service shows it: CREATED or ENDED. Inside the caller's transaction."""
     account, created_at = origin.account, min(remote.created_at, at)
+    # A listing need not show it, and house-keeping deletes input files of ours that no row names.
+    input_file = remote.input_file_id or ledger.value(
+        "select input_file_id from batch_rows where id = ?", (batch,)
+    )
     columns: dict[BatchEvent, dict[str, object]] = {
         BatchEvent.UPLOADED: {
             "input_file_created_at": origin.input_file_created_at,
@@ -124,7 +128,7 @@ def bring_to_service(
         },
         BatchEvent.INTENT: {"creates": 1, "intent_at": created_at},
         BatchEvent.CREATED: {
-            "input_file_id": remote.input_file_id,
+            "input_file_id": input_file,
             "created_at": created_at,
             "next_at": 0,
             "errors": 0,

@@ -1,6 +1,7 @@
 """A backup was put back: the service knows more than the ledger, and what the ledger knows stays as it is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from recoverykit import (
 )
 from runnerkit import NewWorld, World, items
 
-from batchrun.errors import Refused
+from batchrun.errors import Ambiguous, Refused
 from batchrun.ledger.home import Home
 from batchrun.model import Limits
 from batchrun.service.responders.script import Rule
@@ -214,3 +215,21 @@ def test_batches_of_the_time_before_a_take_over_are_still_ours(world: World) -> 
     finish(world)
     assert world.tally() == {"succeeded": 4}
     assert sum(world.charges().values()) == 4
+
+
+def test_a_listing_without_input_files_does_not_make_the_ledger_forget_its_own(
+    new_world: NewWorld,
+) -> None:
+    unclear = Fault(call="create", error=Ambiguous("timed out"), number=1, when="after")
+    world = new_world(faults=[unclear])
+    world.wire.edit = lambda remote: replace(remote, input_file_id=None)
+    world.write(items(3))
+    world.submit()
+    (uploaded,) = world.batches()
+    assert (uploaded["name"], uploaded["input_file_id"] is None) == ("creating", False)
+    assert became(recover(world)) == ["in_flight"]
+    (created,) = world.batches()
+    assert created["input_file_id"] == uploaded["input_file_id"]
+    finish(world)
+    assert world.tally() == {"succeeded": 3}
+    assert sum(world.charges().values()) == 3
