@@ -235,9 +235,11 @@ def _check_not_lost(home: Home) -> None:
     if 0 < size < _SMALLEST_DATABASE:
         raise _ledger_error(sqlite3.DatabaseError("file is not a database"), home.database)
     # `recover` sets the spool of a lost ledger aside under such a name, before it puts a new ledger in its place.
-    if not size and any(home.path.glob("spool*/requests/*.jsonl")):
+    if not size and any(
+        any(home.path.glob(f"spool*/{kind}/*.jsonl")) for kind in ("requests", "results")
+    ):
         raise LedgerError(
-            f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent. Restore batchrun.db from a backup, "
+            f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent or got back. Restore batchrun.db from a backup, "
             "or rebuild it from the service with `batchrun recover FILE...`. "
             "To start over, move the whole home away; what it had sent may then be paid for twice."
         )

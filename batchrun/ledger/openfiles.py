@@ -21,7 +21,7 @@ class OpenFiles:
         self._closed: list[tuple[FileKind, RequestFileWriter]] = []
 
     def writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
-        """The file for one more line of `size` bytes and `inputs`. Call inside a transaction."""
+        """The file for one more line of `size` bytes and `inputs`. Call inside a transaction; it may be committed and another begun."""
         writer = self._open.get((model, kind))
         # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
         if writer is not None and (
@@ -61,5 +61,10 @@ class OpenFiles:
 
     def _close(self, model: str, kind: FileKind) -> None:
         writer = self._open.pop((model, kind))
+        connection = self._ledger.connection
+        if connection.in_transaction:
+            # Its row first: a name in the spool without a row is another ledger's (aside.py). Nothing of a submission is seen until it is ready.
+            connection.execute("commit")
+            connection.execute("begin immediate")
         writer.close()
         self._closed.append((kind, writer))

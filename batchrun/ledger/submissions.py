@@ -203,17 +203,7 @@ def sweep_preparing(ledger: Ledger) -> int:
             _remove(ledger.home.request_file(file))
         for row in dead:
             _remove(ledger.home.fields_file(row["id"]))
-        if dead:
-            _remove_unrecorded(ledger)
     return len(dead)
-
-
-def _remove_unrecorded(ledger: Ledger) -> None:
-    """Request files of a dead writer whose rows never were committed."""
-    known = {row["id"] for row in ledger.rows("select id from request_files")}
-    for path in ledger.home.requests.glob("*.jsonl"):
-        if path.stem.isdecimal() and int(path.stem) not in known:
-            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from batchrun.ledger.aside import free_name, set_unrecorded_aside
 from batchrun.ledger.connection import Ledger, mint_identity, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.spool import disk_error, fsync_folder
 
 _BESIDE: Final = "recovering"
-_LOST: Final = "spool-of-lost-ledger-{}"
 
 
 def has_ledger(home: Home) -> bool:
@@ -34,7 +34,7 @@ def open_for_recovery(home: Home, hold: Callable[[Ledger], None]) -> Ledger:
             _begin_anew(home, hold)
         home.create()
         ledger = open_ledger(home)
-        _set_unrecorded_aside(ledger)
+        set_unrecorded_aside(ledger)
     except OSError as exc:
         raise disk_error(Path(exc.filename or home.path), exc) from exc
     return ledger
@@ -61,7 +61,7 @@ def _set_spool_aside(home: Home) -> None:
     has_files = any(path.is_file() for path in spool.rglob("*"))
     if not has_files and not any(side.exists() for side in sides):
         return
-    aside = _free_name(home)
+    aside = free_name(home)
     if has_files:
         spool.rename(aside)
     else:
@@ -70,37 +70,3 @@ def _set_spool_aside(home: Home) -> None:
         with contextlib.suppress(FileNotFoundError):
             side.rename(aside / side.name)
     fsync_folder(home.path)
-
-
-def _set_unrecorded_aside(ledger: Ledger) -> None:
-    """Spool files that an older ledger does not know: the numbers of those batches and files will be given to others."""
-    home = ledger.home
-    numbers = {
-        home.results: "select coalesce(max(id), 0) from batch_rows",
-        home.requests: "select coalesce(max(id), 0) from request_files",
-    }
-    unknown = [
-        path
-        for folder, highest in numbers.items()
-        for path in folder.glob("*.jsonl")
-        if (number := path.stem.partition("-")[0]).isdecimal()
-        and int(number) > int(ledger.value(highest))
-    ]
-    if not unknown:
-        return
-    aside = _free_name(home)
-    aside.mkdir(mode=0o700)
-    for folder in numbers:
-        (aside / folder.name).mkdir(mode=0o700)
-    for path in unknown:
-        path.rename(aside / path.parent.name / path.name)
-    for folder in numbers:
-        fsync_folder(aside / folder.name)
-        fsync_folder(folder)
-
-
-def _free_name(home: Home) -> Path:
-    number = 1
-    while (path := home.path / _LOST.format(number)).exists():
-        number += 1
-    return path

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
+from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, is_copied, open_ledger
 from batchrun.ledger.home import Home
@@ -291,7 +292,8 @@ def write_job_outputs(context: PassContext, job: int) -> None:
 
 
 def clear_debris(ledger: Ledger, now: int) -> None:
-    """What dead processes left, and what waiting commands asked for. Only under the lock."""
+    """What dead processes left, and what waiting commands asked for. Only under the lock, before any number is given out."""
+    set_unrecorded_aside(ledger)
     sweep_preparing(ledger)
     sweep_cuts(ledger)
     sweep_temps(ledger.home.requests, ledger.home.results, ledger.home.fields)
