@@ -10,6 +10,7 @@ from typing import Final
 
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident, update_batch
+from batchrun.ledger.spool import publish
 from batchrun.running.collect import UnreadableResults
 from batchrun.running.context import PassContext
 
@@ -20,7 +21,7 @@ _PERSON_S: Final = 3_600  # between two reminders that a person is needed
 
 
 def set_aside(ctx: PassContext, row: sqlite3.Row, found: UnreadableResults) -> None:
-    """Keep the file and have it downloaded once more; the second time, ask for a person."""
+    """Keep the file and have it downloaded once more; the second time, ask for a person. Raises LedgerError."""
     kept = ctx.ledger.home.suspect_file(row["id"], found.kind)
     what = f"{found.unreadable:,} of {found.lines:,} lines of the {('output', 'error')[found.kind]} file of batch {row['id']}"
     if kept.exists():
@@ -37,7 +38,7 @@ def set_aside(ctx: PassContext, row: sqlite3.Row, found: UnreadableResults) -> N
             next_at=ctx.clock.now() + _AGAIN_S,
             reason=f"{what} cannot be read; downloading it once more",
         )
-    found.path.rename(kept)
+    publish(found.path, kept)
 
 
 def _ask_a_person(ctx: PassContext, row: sqlite3.Row, what: str) -> None:

@@ -11,9 +11,8 @@ import pytest
 from processkit import in_process
 from runnerkit import NewWorld, World, items
 
-from batchrun.errors import (
-    LedgerError,
-)
+from batchrun.errors import LedgerError, Transient
+from batchrun.testing_backend import Fault
 
 
 @pytest.mark.parametrize("limit", [300_000, 1_000_000, 3_000_000])
@@ -111,6 +110,38 @@ def test_a_home_that_cannot_be_written_sends_nothing(readable_world: World) -> N
     assert world.remotes() == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be")
+@pytest.mark.fault(19, 32)
+def test_a_damaged_result_file_that_cannot_be_set_aside_is_told_as_the_disk_s_refusal(
+    readable_world: World,
+) -> None:
+    world = readable_world
+    world.backend.add(Fault(call="download", error=Transient("502", status=502), number=None))
+    world.write(items(3))
+    world.submit()
+    world.run_until(lambda: [batch["name"] for batch in world.batches()] == ["ended"])
+    world.home.result_file(1, 0).write_bytes(b"<html>\n")
+    for path in (world.folder, *world.folder.rglob("*")):
+        os.chown(path, 65_534, 65_534)
+    world.home.results.chmod(0o500)
+    world.clock.advance(600)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setuid(65_534)
+            try:
+                world.tick()
+            except LedgerError as error:
+                status = 0 if "1-output.suspect.jsonl: cannot be written" in str(error) else 3
+            else:
+                status = 2
+        finally:
+            os._exit(status)
+    _, result = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(result) == 0
+
+
 @pytest.mark.parametrize("at_item", [1, 5_000, 14_000])
 @pytest.mark.fault(37)
 def test_a_submit_that_is_killed_leaves_nothing_and_can_be_made_again(
@@ -145,7 +176,7 @@ def test_a_submit_that_is_killed_leaves_nothing_and_can_be_made_again(
     assert world.tally() == {"pending": 15_000}
 
 
-def test_a_submit_killed_after_a_file_was_named_and_before_its_row_leaves_no_file(
+def test_a_submit_killed_when_a_file_was_just_named_leaves_no_file(
     new_world: NewWorld,
 ) -> None:
     from batchrun.model import Limits
