@@ -135,6 +135,7 @@ class Runner:
             context.close()
 
     def _until_nothing_is_due(self, context: PassContext) -> int | None:
+        fruitless: tuple[Action, ...] = ()
         while True:
             actions = plan(self._snapshot(context), self.clock.now())
             if not actions:
@@ -144,9 +145,13 @@ class Runner:
             before = _progress(context)
             for action in actions:
                 self._perform(context, action)
-            after = _progress(context)
-            if before == after and not any(isinstance(a, Work) for a in actions):
+            if _progress(context) != before or any(isinstance(a, Work) for a in actions):
+                fruitless = ()
+            elif actions == fruitless:
                 raise BatchrunError(f"nothing came of {actions!r}: please report this")
+            else:
+                # Time goes on between a plan and its steps, and what was due may be over: then it is not planned again.
+                fruitless = actions
 
     def _snapshot(self, context: PassContext) -> Snapshot:
         profiles = {
