@@ -8,6 +8,7 @@ its writer died.
 """
 
 import logging
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,12 @@ def set_unrecorded_aside(ledger: Ledger) -> None:
             for folder, query in highest.items()
             for path in _numbered_above(int(ledger.value(query) or 0), folder)
         ]
-        if unknown:
-            _move(home, unknown)
+        # A planted link, pipe or second name of somebody's file has no bytes to keep: only the name goes.
+        planted = {path for path in unknown if _is_planted(path)}
+        for path in planted:
+            path.unlink()
+        if kept := [path for path in unknown if path not in planted]:
+            _move(home, kept)
     except OSError as exc:
         raise disk_error(Path(exc.filename or home.path), exc) from exc
 
@@ -59,6 +64,13 @@ def _numbered_above(highest: int, folder: Path) -> list[Path]:
         for path in folder.glob("*.jsonl")
         if (number := path.stem.partition("-")[0]).isdecimal() and int(number) > highest
     ]
+
+
+def _is_planted(path: Path) -> bool:
+    """Whether batchrun never wrote it: its own files are private ones, and a copy of one has no second name."""
+    found = path.lstat()
+    is_private = not found.st_mode & 0o077
+    return not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not is_private)
 
 
 def _move(home: Home, paths: list[Path]) -> None:
