@@ -205,7 +205,9 @@ def test_a_line_that_cannot_be_placed_has_no_custom_id(raw: bytes) -> None:
     ],
 )
 @pytest.mark.fault(28)
-def test_a_line_with_neither_answer_nor_error_fails_and_is_not_asked_again_unasked(given: JsonObject) -> None:
+def test_a_line_with_neither_answer_nor_error_fails_and_is_not_asked_again_unasked(
+    given: JsonObject,
+) -> None:
     assert astuple(read(given))[:3] == ("7-1-abc", FAILED, "malformed_result")
 
 

@@ -95,7 +95,9 @@ def at_once(world: World, *do: Callable[[], object]) -> None:
     """Do each in a process of its own, all at the same time."""
     world.embedded.close()
     children = [_started(world, one, None) for one in do]
-    lived = [_ended_well(child) for child in children]  # each is waited for, whatever the others did
+    lived = [
+        _ended_well(child) for child in children
+    ]  # each is waited for, whatever the others did
     assert all(lived)
 
 
