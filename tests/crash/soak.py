@@ -84,8 +84,10 @@ class Soak:
             "max_output_tokens": 99,
         }
         with (self.work / "soak.jsonl").open("w") as file:
-            for line in (head, *({"id": f"i{n}", "text": f"text {n}"} for n in range(self.items))):
-                file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(head) + "\n")
+            # One by one: a child's high-water mark of memory begins with what its parent held.
+            for n in range(self.items):
+                file.write(json.dumps({"id": f"i{n}", "text": f"text {n}"}) + "\n")
 
     def run(self) -> None:
         """From the first submit until nothing is left to do."""
