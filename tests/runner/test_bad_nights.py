@@ -253,11 +253,21 @@ def test_a_typed_429_after_the_effect_where_refusals_are_not_final(tmp_path: Pat
     all_answered_once(Night(folder=tmp_path / "n", faults=faults, profile=profile).play())
 
 
+def test_a_typed_429_after_the_effect_is_found_out_before_the_next_create(tmp_path: Path) -> None:
+    faults = [bad(CREATE, "status", status=429, moment="after", calls=1)]
+    all_answered_once(Night(folder=tmp_path / "n", faults=faults).play())
+
+
 def test_a_typed_429_after_the_effect_is_seen_as_a_double_purchase_where_it_is_believed(
     tmp_path: Path,
 ) -> None:
-    """The assumption of docs/guarantees.md, broken: shows that these nights can fail, and that batchrun tells."""
-    faults = [bad(CREATE, "status", status=429, moment="after", calls=1)]
+    """The assumption of docs/guarantees.md, broken, and a listing that lags so that the look before the next create sees nothing: shows
+    that these nights can fail, and that batchrun tells.
+    """
+    faults = [
+        bad(CREATE, "status", status=429, moment="after", calls=1),
+        bad(LIST, "lag", seconds=100),
+    ]
     night = Night(folder=tmp_path / "n", faults=faults).play()
     assert sorted(night.executions().values()) == [1, 1, 1, 1, 2, 2]
     assert night.rows("select kind from incidents") == [{"kind": "duplicate_batch"}]
