@@ -11,15 +11,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-import xxhash
 
 from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.spool import disk_error, written
+from batchrun.ledger.spool import checksum_of, disk_error, written
 
 _REQUEST_START: Final = b'{"custom_id":"'
 _ID_DIGITS: Final = 19  # a longer number is no row id
@@ -54,6 +53,15 @@ class Items:
         return (self._sorted[0], self._sorted[-1]) if self._sorted else (1, 0)
 
 
+class _Recorded(NamedTuple):
+    """A spool file, the checksum that the ledger has of it, and how that is changed: the statement, and what follows the checksum in it."""
+
+    path: Path
+    checksum: str | None
+    record: str
+    key: tuple[int, ...]
+
+
 def blank_requests(ledger: Ledger, job: int, items: Items) -> None:
     """Blank the lines of these items in every request file of the job, and record the checksums that the files have then."""
     files = ledger.rows(
@@ -61,30 +69,41 @@ def blank_requests(ledger: Ledger, job: int, items: Items) -> None:
         (job, FileState.FRESH, FileState.USED, items.bounds[1], items.bounds[0]),
     )
     for file in list(files):
-        path = ledger.home.request_file(file["id"])
-        places = _places(path, partial(_is_request_of, items=items))
-        if not places and file["checksum"] is not None:
-            continue
-        # Without a checksum, from here on: a process that dies half-way must not leave one that is wrong.
-        _record_checksum(ledger, file["id"], None)
-        _blank(path, places)
-        _record_checksum(ledger, file["id"], _checksum(path))
+        _take_out(
+            ledger,
+            _Recorded(
+                path=ledger.home.request_file(file["id"]),
+                checksum=file["checksum"],
+                record="update request_files set checksum = ? where id = ?",
+                key=(file["id"],),
+            ),
+            partial(_is_request_of, items=items),
+        )
 
 
 def blank_results(ledger: Ledger, batch: int, items: Items) -> None:
-    """Blank the lines of these items in the result files of a batch, and those that nobody can tell whose they are.
+    """The same in the result files of a batch; lines that nobody can tell whose they are go too.
 
     A line that is some other item's answer stays, however strange it looks.
     """
     row = ledger.row("select first_item, last_item from batch_rows where id = ?", (batch,))
     assert row is not None
-    for kind in (0, 1):
-        path = ledger.home.result_file(batch, kind)
-        if not path.exists():
-            continue
-        span = (row["first_item"], row["last_item"], batch, kind)
+    files = ledger.rows(
+        "select kind, checksum from result_files where batch = ? and removed_at is null", (batch,)
+    )
+    for file in list(files):
+        span = (row["first_item"], row["last_item"], batch, file["kind"])
         owned = Items(found["offset"] for found in ledger.rows(_OWNED, span))
-        _blank(path, _places(path, partial(_is_result_of, items=items, owned=owned)))
+        _take_out(
+            ledger,
+            _Recorded(
+                path=ledger.home.result_file(batch, file["kind"]),
+                checksum=file["checksum"],
+                record="update result_files set checksum = ? where batch = ? and kind = ?",
+                key=(batch, file["kind"]),
+            ),
+            partial(_is_result_of, items=items, owned=owned),
+        )
 
 
 def drop_fields(ledger: Ledger, submission: int, items: Items) -> None:
@@ -101,6 +120,28 @@ def drop_fields(ledger: Ledger, submission: int, items: Items) -> None:
         return
     except OSError as exc:
         raise disk_error(path, exc) from exc
+
+
+def _take_out(ledger: Ledger, file: _Recorded, is_wanted: Callable[[bytes, int], bool]) -> None:
+    """Blank the wanted lines of a file, and record the checksum that it has then.
+
+    One that was damaged before keeps the checksum with which it was written, so that `verify` still names it.
+    """
+    places = _places(file.path, is_wanted)
+    if not places and file.checksum is not None:
+        return
+    if file.checksum not in (None, _checksum(file.path)):
+        _blank(file.path, places)
+        return
+    # Without a checksum, from here on: a process that dies half-way must not leave one that is wrong.
+    _record(ledger, file, None)
+    _blank(file.path, places)
+    _record(ledger, file, _checksum(file.path))
+
+
+def _record(ledger: Ledger, file: _Recorded, checksum: str | None) -> None:
+    with ledger.transaction():
+        ledger.execute(file.record, (checksum, *file.key))
 
 
 def _field_item(line: bytes) -> int:
@@ -163,19 +204,10 @@ def _blank(path: Path, places: "array[int]") -> None:
         raise disk_error(path, exc) from exc
 
 
-def _record_checksum(ledger: Ledger, file: int, checksum: str | None) -> None:
-    with ledger.transaction():
-        ledger.execute("update request_files set checksum = ? where id = ?", (checksum, file))
-
-
 def _checksum(path: Path) -> str | None:
-    found = xxhash.xxh3_128()
     try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(1 << 20):
-                found.update(block)
+        return checksum_of(path)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise disk_error(path, exc) from exc
-    return found.hexdigest()

@@ -15,10 +15,9 @@ import xxhash
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.spool import disk_error, publish, temp_beside
+from batchrun.ledger.spool import checksum_of, disk_error, publish, temp_beside
 from batchrun.model import Limits
 
-_HASH_BYTES: Final = 1 << 20  # read at a time
 _TAIL_BYTES: Final = 4_096  # read at first; longer requests are read in doubling steps
 
 
@@ -70,18 +69,15 @@ def remove(path: Path) -> None:
 
 
 def verify(path: Path, checksum: str) -> None:
-    """Raises LedgerError where the file at `path` is not, byte for byte, the one that was recorded with this `checksum` (xxh3-128, hex)."""
-    found = xxhash.xxh3_128()
+    """Raises LedgerError where the file at `path` is not, byte for byte, the one that was recorded with this `checksum`."""
     try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_HASH_BYTES):
-                found.update(block)
+        found = checksum_of(path)
     except OSError as exc:
         raise LedgerError(
             f"{path}: cannot be read: {exc.strerror}. It holds requests that are still to be sent: "
             "restore it from a backup, or submit the job again with --fresh."
         ) from exc
-    if found.hexdigest() != checksum:
+    if found != checksum:
         raise LedgerError(
             f"{path}: not the file that was written: its content has changed since. Nothing of it was sent. "
             "Restore it from a backup, or submit the job again with --fresh."

@@ -197,6 +197,7 @@ create table result_files (
   kind integer not null,              -- 0 output, 1 error: spool/results/<batch>-output.jsonl, <batch>-error.jsonl
   remote_file_id text not null,
   bytes integer not null,
+  checksum text,                      -- of the bytes that came; null while `forget` is at work on them
   removed_at integer,                 -- pruned or forgotten: no longer on disk
   primary key (batch, kind)
 ) strict, without rowid;

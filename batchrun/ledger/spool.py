@@ -8,11 +8,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+import xxhash
 
 from batchrun.errors import LedgerError
 
 TEMP_SUFFIX = ".part"
+_BLOCK_BYTES: Final = 1 << 20
 
 
 def temp_beside(path: Path) -> Path:
@@ -51,6 +54,15 @@ def publish(temp: Path, path: Path) -> None:
         fsync_folder(path.parent)
     except OSError as exc:
         raise disk_error(path, exc) from exc
+
+
+def checksum_of(path: Path) -> str:
+    """The checksum by which the ledger knows a spool file again (xxh3-128, hex). Raises OSError."""
+    found = xxhash.xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            found.update(block)
+    return found.hexdigest()
 
 
 def fsync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import RemoteBatch
-from batchrun.ledger.spool import publish, temp_beside
+from batchrun.ledger.spool import checksum_of, disk_error, publish, temp_beside
 from batchrun.running.context import PassContext
 
 OUTPUT: Final = 0
@@ -31,19 +31,22 @@ def in_spool(ctx: PassContext, row: sqlite3.Row) -> list[tuple[int, Path]]:
 def fetch(ctx: PassContext, row: sqlite3.Row, kind: int, file_id: str) -> Path:
     """The spool path of one result file, downloaded if it is not there yet."""
     path = ctx.ledger.home.result_file(row["id"], kind)
-    if path.exists():
-        size = path.stat().st_size  # whoever downloaded it may have died before it was recorded
-    else:
+    if not path.exists():
         temp = temp_beside(path)
         try:
-            size = ctx.backend(row["profile"]).download(file_id, temp)
+            ctx.backend(row["profile"]).download(file_id, temp)
             publish(temp, path)
         finally:
             temp.unlink(missing_ok=True)
+    # Of the file, not of the download: who downloaded it may have died before it was recorded, and a person may have mended it since.
+    try:
+        size, checksum = path.stat().st_size, checksum_of(path)
+    except OSError as exc:
+        raise disk_error(path, exc) from exc
     with ctx.ledger.transaction():
         ctx.ledger.execute(
-            "insert or replace into result_files (batch, kind, remote_file_id, bytes) values (?, ?, ?, ?)",
-            (row["id"], kind, file_id, size),
+            "insert or replace into result_files (batch, kind, remote_file_id, bytes, checksum) values (?, ?, ?, ?, ?)",
+            (row["id"], kind, file_id, size, checksum),
         )
     return path
 

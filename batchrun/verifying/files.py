@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from batchrun.errors import LedgerError
+from batchrun.ledger.spool import checksum_of
 
 _BLOCK_BYTES: Final = 1 << 20
 _OPEN_MOST: Final = 64
@@ -75,6 +76,14 @@ def sha256_of(path: Path) -> tuple[int, str] | None:
     except OSError as exc:
         raise unreadable(path, exc) from exc
     return size, digest.hexdigest()
+
+
+def is_unchanged(path: Path, checksum: str) -> bool:
+    """Whether the spool file is, byte for byte, the one that was recorded with this checksum. Raises LedgerError where it cannot be read."""
+    try:
+        return checksum_of(path) == checksum
+    except OSError as exc:
+        raise unreadable(path, exc) from exc
 
 
 def unreadable(path: Path, exc: OSError) -> LedgerError:

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState, read_tail
-from batchrun.ledger.requestfiles import verify as verify_checksum
 from batchrun.ledger.states import ItemState
 from batchrun.requests import custom_id, hash_seed, line_prefix, plain_hash, whole_hash
-from batchrun.verifying.files import OpenSpool, size_of, unreadable
+from batchrun.verifying.files import OpenSpool, is_unchanged, size_of, unreadable
 from batchrun.verifying.visible import end_item
 
 _PREFIX: Final = re.compile(rb'\{"custom_id":"(\d{1,19})-(\d{1,19})-[0-9a-f]{12}",\Z')
@@ -56,9 +54,7 @@ def requests_unchanged(ledger: Ledger) -> Iterator[str]:
         path = ledger.home.request_file(row["id"])
         if size_of(path) is None or row["checksum"] is None:
             continue  # request-files-whole tells; and one that `forget` is at work on has no checksum until that is done
-        try:
-            verify_checksum(path, row["checksum"])
-        except LedgerError:
+        if not is_unchanged(path, row["checksum"]):
             yield f"spool/requests/{row['id']}.jsonl is not what was written: its content has changed"
             continue
         try:

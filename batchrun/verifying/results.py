@@ -1,4 +1,4 @@
-"""Result files: whole, and every settled attempt leads back to the line that settled it, byte for byte as the service sent it."""
+"""Result files: whole, unchanged, and every settled attempt leads back to the line that settled it, byte for byte as the service sent it."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
 from batchrun.model import Json
 from batchrun.requests import custom_id
-from batchrun.verifying.files import OpenSpool, size_of
+from batchrun.verifying.files import OpenSpool, is_unchanged, size_of
 
 _SETTLED: Final = (
     "select r.item, r.send, r.batch, r.kind, r.offset, r.length, i.key, a.custom_id, f.batch as recorded, f.removed_at from {} r "
@@ -29,6 +29,18 @@ def result_files_whole(ledger: Ledger) -> Iterator[str]:
             yield f"spool/results/{path.name} is not there"
         elif size != row["bytes"]:
             yield f"spool/results/{path.name} has {size:,} bytes instead of {row['bytes']:,}"
+
+
+def results_unchanged(ledger: Ledger) -> Iterator[str]:
+    """Every result file has the checksum that was recorded when it came, or when `forget` had blanked lines of it."""
+    for row in ledger.rows(
+        "select batch, kind, checksum from result_files where removed_at is null order by batch, kind"
+    ):
+        path = ledger.home.result_file(row["batch"], row["kind"])
+        if size_of(path) is None or row["checksum"] is None:
+            continue  # result-files-whole tells; and one that `forget` is at work on has no checksum until that is done
+        if not is_unchanged(path, row["checksum"]):
+            yield f"spool/results/{path.name} is not what came from the service: its content has changed"
 
 
 def answers_in_spool(ledger: Ledger) -> Iterator[str]:

@@ -22,7 +22,12 @@ from batchrun.verifying.requests import (
     request_files_whole,
     requests_unchanged,
 )
-from batchrun.verifying.results import answers_in_spool, result_files_whole, usage_adds_up
+from batchrun.verifying.results import (
+    answers_in_spool,
+    result_files_whole,
+    results_unchanged,
+    usage_adds_up,
+)
 from batchrun.verifying.rows import database_sound, references_hold, states_known
 
 _RESTORE: Final = (
@@ -145,6 +150,13 @@ INVARIANTS: Final = (
         rule="Result files are there with their recorded size.",
         fix=_RESULTS,
         check=result_files_whole,
+    ),
+    Invariant(
+        name="results-unchanged",
+        rule="Result files have the checksum that was recorded when they came.",
+        fix=_RESULTS,
+        check=results_unchanged,
+        is_quick=False,
     ),
     Invariant(
         name="answers-in-spool",

@@ -8,14 +8,18 @@ import pytest
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "runner"))
 
+from invariants import check_invariants
 from runnerkit import World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world where nothing goes wrong; its invariants are checked at the end."""
+    """A world where nothing goes wrong; all of its invariants are checked at the end, down to each byte of the spool."""
     folder = tmp_path / "world"
     folder.mkdir()
     world = World(folder)
     yield world
+    if world.home.database.exists():
+        with world.ledger() as ledger:
+            check_invariants(ledger, is_quick=False)
     world.close()

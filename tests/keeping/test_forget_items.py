@@ -1,55 +1,17 @@
-"""`forget JOB ITEM`: one person's data out of every place, and everybody else's bytes where they were."""
+"""`forget JOB ITEM`: one person's data out of every place of the home and its outputs; whom it takes, and whom it refuses."""
 
 import contextlib
 import json
 import sqlite3
-from typing import Any
 
 import pytest
-from keepkit import CANARY, dies, holders
-from runnerkit import DAY_S, World, items
+from forgetkit import FIELDS, HERS, OTHERS, SHE, everywhere, forget, lives
+from keepkit import CANARY, dies
+from runnerkit import DAY_S, World
 
-from batchrun.errors import NotFinished, Transient, UsageError, WrongAccount
-from batchrun.keeping.forgetting import Forgotten
+from batchrun.errors import LedgerError, NotFinished, UsageError
+from batchrun.ledger import connection
 from batchrun.ledger.connection import open_ledger
-from batchrun.service.responders.script import Rule
-from batchrun.testing_backend import Fault
-
-SHE = f"{CANARY}@example.com"
-OTHERS = items(3)
-HERS = {"id": SHE, "text": f"{CANARY} was here"}
-FIELDS: dict[str, Any] = {"output": {"csv": True, "files": "{{ id }}.txt"}}
-
-
-def everywhere(world: World) -> list[str]:
-    """Files of the home and its outputs that hold her text or id."""
-    return holders(CANARY, world.home.path, world.home.outputs)
-
-
-def lives(world: World, **changes: Any) -> None:
-    """A job whose one item leaves traces wherever there are any: failed, redone, changed, named in wishes, joined, in its own file."""
-    world.script.extend(  # type: ignore[union-attr]
-        [
-            Rule(prompt="was here", times=1, status=400, code="bad", message=f"no {CANARY}"),
-            Rule(prompt=CANARY, reply=f"I know {CANARY}"),
-        ]
-    )
-    world.write([*OTHERS, HERS], **{**FIELDS, **changes})
-    world.submit()
-    world.run()
-    assert world.tally() == {"succeeded": 3, "failed": 1}
-    world.api().retry("reviews", (SHE,))
-    world.run()
-    world.api().retry("reviews", (SHE, "i1"), redo=True)
-    world.run()
-    world.write([*OTHERS, {**HERS, "text": f"{CANARY} changed"}], **{**FIELDS, **changes})
-    world.submit()
-    world.run()
-    assert world.tally() == {"succeeded": 4}
-
-
-def forget(world: World, *names: str, **settings: Any) -> Forgotten:
-    return world.api().forget("reviews", names, **settings)
 
 
 def test_nothing_of_an_item_is_left_in_any_byte_of_home_and_outputs(world: World) -> None:
@@ -58,45 +20,6 @@ def test_nothing_of_an_item_is_left_in_any_byte_of_home_and_outputs(world: World
     found = forget(world, SHE)
     assert (found.item_count, found.left, found.problems) == (1, (), ())
     assert everywhere(world) == []
-
-
-def test_all_other_items_stay_byte_for_byte(world: World) -> None:
-    lives(world)
-    before = {n: world.api().explain("reviews", n) for n in ("i0", "i1", "i2")}
-    raws = [attempt.raw for told in before.values() for attempt in told.attempts]
-    assert all(raws)
-    lines = [x for x in world.output("results.jsonl").splitlines() if CANARY.encode() not in x]
-    forget(world, SHE)
-    after = {n: world.api().explain("reviews", n) for n in ("i0", "i1", "i2")}
-    for name, told in after.items():
-        assert told.request == before[name].request
-        assert told.attempts == before[name].attempts
-        assert told.output == before[name].output
-    assert world.output("results.jsonl").splitlines() == lines
-    manifest = json.loads(world.output("manifest.json"))
-    assert manifest["counts"]["items"] == 3
-    assert world.tick_moment() is None, "nothing is left to do: the outputs are up to date"
-
-
-def test_other_items_of_a_blanked_file_can_still_be_sent(world: World) -> None:
-    lives(world)
-    forget(world, SHE)
-    world.api().retry("reviews", redo=True)
-    world.run()
-    assert world.tally() == {"succeeded": 3}
-
-
-def test_files_at_the_service_that_hold_the_item_are_deleted_and_no_others(world: World) -> None:
-    world.write(OTHERS)
-    world.submit()
-    world.run()
-    kept = {f["id"] for f in world.service.list_files(limit=100)["data"]}
-    world.write([*OTHERS, HERS])
-    world.submit()
-    world.run()
-    found = forget(world, SHE)
-    assert (found.remote_deleted, found.remote_left) == (2, 0)
-    assert {f["id"] for f in world.service.list_files(limit=100)["data"]} == kept
 
 
 def test_counts_and_money_stay(world: World) -> None:
@@ -193,30 +116,6 @@ def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
     assert everywhere(world) == before
 
 
-def test_lines_of_other_items_that_only_a_tolerant_reader_understands_stay(world: World) -> None:
-    """A lone surrogate, which strict JSON readers refuse, makes no answer anybody's."""
-    world.write([*OTHERS, HERS])
-    world.submit()
-    spoilt = b'"text":"\\ud800'
-
-    def spoil(_: str, content: bytes) -> bytes:
-        return (
-            b"".join(
-                line.replace(b'"text":"', spoilt, 1) if b'"2-1-' in line else line
-                for line in content.splitlines(keepends=True)
-            )
-            + (f'{{"garbage": "{CANARY}\n').encode()
-        )
-
-    world.wire.content = spoil
-    world.run()
-    before = world.api().explain("reviews", "i1").attempts[0].raw
-    assert before is not None
-    forget(world, SHE)
-    assert world.api().explain("reviews", "i1").attempts[0].raw == before
-    assert everywhere(world) == []
-
-
 def test_a_file_of_hers_that_somebody_edited_is_named_and_stays(world: World) -> None:
     lives(world)
     (path,) = (world.home.outputs / "reviews" / "files").glob(f"*{CANARY}*")
@@ -225,18 +124,6 @@ def test_a_file_of_hers_that_somebody_edited_is_named_and_stays(world: World) ->
     assert len(found.left) == 1
     assert path.name in found.left[0]
     assert path.read_text() == "edited"
-
-
-def test_a_damaged_line_of_another_item_stays_to_be_looked_at(world: World) -> None:
-    world.write([*OTHERS, HERS])
-    world.submit()
-    world.run()
-    path = world.home.result_file(1, 0)
-    path.write_bytes(path.read_bytes().replace(b'"custom_id":"2-', b'"custom_xx":"2-'))
-    line = world.api().explain("reviews", "i1").attempts[0].raw
-    forget(world, SHE)
-    assert world.api().explain("reviews", "i1").attempts[0].raw == line
-    assert everywhere(world) == []
 
 
 def test_what_sqlite_keeps_in_free_pages_and_in_the_wal_goes_too(world: World) -> None:
@@ -288,9 +175,6 @@ def test_copies_of_the_ledger_are_removed(world: World) -> None:
 def test_a_reader_that_holds_the_wal_makes_it_unfinished_and_the_next_finishes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchrun.errors import LedgerError
-    from batchrun.ledger import connection
-
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0)
     lives(world)
     with contextlib.closing(sqlite3.connect(world.home.database)) as reader:
@@ -333,55 +217,6 @@ def test_killed_at_any_effect_it_is_finished_by_the_next(world: World) -> None:
         kill += 1
     assert kill > 12
     assert set(world.states()) == {"i0", "i1", "i2"}
-
-
-# -- the service --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_service_that_is_away_is_told_and_the_files_are_remembered(world: World) -> None:
-    lives(world)
-    world.backend.add(Fault(call="delete_file", error=Transient("away")))
-    found = forget(world, SHE)
-    assert found.remote_left > 0
-    assert [str(p) for p in found.problems] == ["away"]
-    assert everywhere(world) == [], "what is here is gone all the same"
-    found = world.api().forget()
-    assert (found.remote_left, found.problems) == (0, ())
-    assert found.remote_deleted > 0
-
-
-def test_files_that_are_gone_already_count_as_deleted(world: World) -> None:
-    lives(world)
-    world.clock.sleep_until(world.clock.now() + 40 * DAY_S)
-    found = forget(world, SHE)
-    assert (found.remote_left, found.problems) == (0, ())
-
-
-def test_a_key_of_another_project_proves_nothing(world: World) -> None:
-    from dataclasses import replace
-
-    lives(world)
-    ours = world.wire.identity
-    world.clock.sleep_until(world.clock.now() + 40 * DAY_S)
-    world.wire.identity = replace(ours, fingerprint="somebody else's")
-    found = forget(world, SHE)
-    assert found.remote_left > 0
-    assert isinstance(found.problems[0], WrongAccount)
-    world.wire.identity = ours
-    assert world.api().forget().remote_left == 0
-
-
-def test_a_copied_home_deletes_nothing_at_the_service(world: World) -> None:
-    lives(world)
-    with open_ledger(world.home) as ledger, ledger.transaction():
-        ledger.execute("update meta set value = json_set(value, '$.inode', '1') where key = 'home'")
-    found = forget(world, SHE)
-    assert found.remote_deleted == 0
-    assert "this home is a copy" in str(found.problems[0])
-    assert everywhere(world) == []
-
-
-# -- by age -------------------------------------------------------------------------------------------------------------------
 
 
 def test_only_items_that_are_old_and_no_longer_submitted_are_forgotten_by_age(

@@ -107,6 +107,8 @@ def test_a_job_whose_outputs_were_deleted_keeps_its_spool(world: World) -> None:
     assert found.kept is not None
     assert str(world.home.outputs) in found.kept
     assert len(spool(world)) == 2
+    world.api().write_outputs("reviews")
+    assert prune(world).kept is None
 
 
 def test_of_two_submissions_only_the_file_whose_items_are_all_answered_goes(world: World) -> None:

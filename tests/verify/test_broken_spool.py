@@ -107,6 +107,24 @@ def test_a_result_file_that_is_gone_or_cut_is_seen(world: World) -> None:
     assert broken(world) == {"result-files-whole": ("spool/results/1-output.jsonl is not there",)}
 
 
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_byte_that_changed_inside_an_answer_is_seen(world: World, kind: int) -> None:
+    path = world.home.result_file(1, kind)
+    edit(path, b"response", b"rEsponse")
+    said = f"spool/results/{path.name} is not what came from the service: its content has changed"
+    assert broken(world) == {"results-unchanged": (said,)}
+    assert broken(world, is_quick=True) == {}, "which needs the content"
+
+
+def test_a_result_file_that_forget_is_at_work_on_has_no_checksum_and_is_passed_over(
+    world: World,
+) -> None:
+    change(world, "update result_files set checksum = null where batch = 1")
+    edit(world.home.result_file(1, 0), b"response", b"rEsponse")
+    assert broken(world) == {}
+
+
 def test_a_result_file_that_was_pruned_is_not_missed(world: World) -> None:
     world.home.result_file(1, 0).unlink()
     change(world, "update result_files set removed_at = 1 where batch = 1 and kind = 0")
@@ -132,7 +150,7 @@ def test_an_answer_without_its_line_is_seen(world: World, sql: str, told: str) -
 def test_an_answer_that_is_somebody_elses_is_seen(world: World) -> None:
     edit(world.home.result_file(1, 0), b'"custom_id":"1-1-', b'"custom_id":"9-1-')
     found = broken(world)
-    assert set(found) == {"answers-in-spool"}
+    assert set(found) == {"results-unchanged", "answers-in-spool"}
     assert "is not its own" in found["answers-in-spool"][0]
 
 

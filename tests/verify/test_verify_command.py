@@ -16,7 +16,7 @@ def test_a_home_in_order_ends_with_0(world: World, capsys: pytest.CaptureFixture
     assert run(["verify", "--home", str(world.home.path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:-1] == [f"ok      {invariant.name}" for invariant in INVARIANTS]
-    assert lines[-1].endswith("17 items, 5 batches; 23 invariants hold")
+    assert lines[-1].endswith(f"17 items, 5 batches; {len(INVARIANTS)} invariants hold")
 
 
 def test_a_broken_one_is_told_with_what_to_do_and_ends_with_7(
