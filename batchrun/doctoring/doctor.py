@@ -75,13 +75,8 @@ def _examined(wanted: Examination, profiles: Sequence[str]) -> Iterator[Diagnosi
                 yield from examine_ledger(ledger, wanted.clock.now(), in_process=frozenset(local))
                 profiles = profiles or used_profiles(ledger)
             except LedgerError as exc:
-                yield Diagnosis(
-                    area=Area.HOME,
-                    name="ledger",
-                    level=Level.FAIL,
-                    what=str(exc),
-                    fix=f"batchrun verify --home {wanted.home.path}",
-                )
+                # Its own words end with what to do: another thing for a ledger that is gone than for one of a newer batchrun.
+                yield Diagnosis(area=Area.HOME, name="ledger", level=Level.FAIL, what=str(exc))
                 ledger = None
         for name in profiles or _DEFAULT:
             yield from _profile(wanted, name, ledger)

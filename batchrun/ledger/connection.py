@@ -109,13 +109,10 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
     """
     if create:
         home.create()
-    elif not home.database.exists():
-        raise LedgerError(
-            f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
-        )
-    existed = home.database.exists()
     _check_not_lost(home)
-    if not existed:
+    if not create:
+        _check_there(home)
+    if not home.database.exists():
         _touch(home.database)
     elif not os.access(home.database, os.W_OK) or not os.access(home.path, os.W_OK):
         raise LedgerError(
@@ -136,10 +133,8 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
 
 def open_for_reading(home: Home) -> Ledger:
     """Open without writing, migrating or locking. Raises LedgerError as `open_ledger` does."""
-    if not home.database.exists():
-        raise LedgerError(
-            f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
-        )
+    _check_not_lost(home)
+    _check_there(home)
     ledger = Ledger(_connect(home.database, read_only=True), home)
     try:
         version = int(ledger.connection.execute("pragma user_version").fetchone()[0])
@@ -229,15 +224,19 @@ def is_copied(ledger: Ledger) -> str | None:
     return ", ".join(f"{key} was {stored[key]!r}, is {now[key]!r}" for key in changed) or None
 
 
+def _check_there(home: Home) -> None:
+    if not home.database.exists():
+        raise LedgerError(
+            f"{home.database}: no such ledger. Start one with `batchrun submit FILE`."
+        )
+
+
 def _check_not_lost(home: Home) -> None:
     """A ledger that is gone or cut to nothing is never begun anew beside what it sent: all of that would be asked and paid again."""
     size = home.database.stat().st_size if home.database.exists() else 0
     if 0 < size < _SMALLEST_DATABASE:
         raise _ledger_error(sqlite3.DatabaseError("file is not a database"), home.database)
-    # `recover` sets the spool of a lost ledger aside under such a name, before it puts a new ledger in its place.
-    if not size and any(
-        any(home.path.glob(f"spool*/{kind}/*.jsonl")) for kind in ("requests", "results")
-    ):
+    if not size and home.has_spool:
         raise LedgerError(
             f"{home.database}: the ledger is gone or empty, but spool/ holds what it sent or got back. Restore batchrun.db from a backup, "
             "or rebuild it from the service with `batchrun recover FILE...`. "

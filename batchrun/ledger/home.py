@@ -55,6 +55,14 @@ class Home(NamedTuple):
         """Where jobs' outputs go by default: beside the home."""
         return self.path.parent / "outputs"
 
+    @property
+    def has_spool(self) -> bool:
+        """Whether something was sent or came back here: where the ledger is gone, this is still a home, and what it bought must not be bought again."""
+        # `recover` sets the spool of a lost ledger aside under such a name, before it puts a new ledger in its place.
+        return any(
+            any(self.path.glob(f"spool*/{kind}/*.jsonl")) for kind in ("requests", "results")
+        )
+
     def request_file(self, file_id: int) -> Path:
         """Where request file `file_id` is or will be."""
         return self.requests / f"{file_id}.jsonl"
@@ -115,11 +123,17 @@ def find_home(
     for given in (explicit, environ):
         if given:
             path = Path(given).expanduser().absolute()
-            return (path if (path / "batchrun.db").exists() else None), start
+            return (path if _is_home(path) else None), start
     for folder in (start, *start.parents):
-        if (folder / HOME_NAME / "batchrun.db").exists():
+        if _is_home(folder / HOME_NAME):
             return folder / HOME_NAME, start
     return None, start
+
+
+def _is_home(path: Path) -> bool:
+    """Whether a ledger is there, or was: whoever opens one that is gone is told how it comes back."""
+    home = Home(path)
+    return home.database.exists() or home.has_spool
 
 
 def home_to_create(*, explicit: str | None, environ: str | None, job_file: Path) -> Path:

@@ -192,10 +192,22 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [damage, empty])
-@pytest.mark.parametrize("words", [("status",), ("tick",), ("wait",), ("results", "faq")])
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("spoil", [damage, empty, remove])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("status",), ("status", "--check"), ("tick",), ("wait",), ("results", "faq")),
+        *(("failures",), ("explain", "faq", "q1"), ("retry", "faq"), ("cancel", "faq", "--yes")),
+        *(("prune",), ("forget", "faq", "--yes"), ("resolve", "1", "--absent"), ("verify",)),
+        *(("submit", "faq.jsonl"), ("run", "faq.jsonl")),
+    ],
+)
 @pytest.mark.fault(34)
-def test_a_damaged_ledger_is_told_not_a_traceback(
+def test_a_ledger_that_is_damaged_or_gone_is_told_with_the_way_back(
     desk: Desk, service: object, spoil: Callable[[Path], None], words: tuple[str, ...]
 ) -> None:
     assert desk.call("run", desk.job()).code == 0
@@ -203,9 +215,22 @@ def test_a_damaged_ledger_is_told_not_a_traceback(
         (desk.folder / ".batchrun" / name).unlink(missing_ok=True)
     spoil(desk.folder / ".batchrun" / "batchrun.db")
     called = desk.call(*words)
-    assert called.code in ({7} if spoil is damage else {0, 2, 7})
-    if called.code == 7:
-        assert "batchrun.db" in called.err
+    assert (called.code, called.out) == (7, "")
+    assert ".batchrun/batchrun.db: " in called.err
+    assert "`batchrun recover FILE...`" in called.err
+
+
+def test_a_ledger_that_is_gone_is_found_from_below_and_no_other_home_is_started(
+    desk: Desk, service: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert desk.call("run", desk.job()).code == 0
+    (desk.folder / ".batchrun" / "batchrun.db").unlink()
+    below = desk.folder / "jobs"
+    below.mkdir()
+    (desk.folder / "faq.jsonl").rename(below / "faq.jsonl")
+    monkeypatch.chdir(below)
+    assert desk.call("submit", "faq.jsonl").code == 7
+    assert [path.name for path in below.iterdir()] == ["faq.jsonl"]
 
 
 @pytest.mark.parametrize(

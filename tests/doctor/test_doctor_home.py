@@ -95,7 +95,17 @@ def test_a_ledger_that_cannot_be_read_ends_with_7(submitted: Desk) -> None:
     (submitted.folder / ".batchrun" / "batchrun.db").write_bytes(b"x" * 8192)
     found = checks(submitted, "--offline", code=7)
     assert found["ledger"]["level"] == "fail"
-    assert found["ledger"]["fix"].startswith("batchrun verify")
+    assert (
+        "restore a backup or rebuild it with `batchrun recover FILE...`" in found["ledger"]["what"]
+    )
+
+
+def test_a_ledger_that_is_gone_is_told_with_the_way_back(submitted: Desk) -> None:
+    (submitted.folder / ".batchrun" / "batchrun.db").unlink()
+    found = checks(submitted, "--offline", code=7)
+    assert found["home"]["level"] == "ok"
+    assert found["ledger"]["level"] == "fail"
+    assert "rebuild it from the service with `batchrun recover FILE...`" in found["ledger"]["what"]
 
 
 def test_a_failing_home_is_more_urgent_than_a_failing_service(

@@ -237,6 +237,22 @@ def test_the_nearest_home_upwards_is_found(tmp_path: Path) -> None:
         require_home(None, deep)
 
 
+@pytest.mark.parametrize(
+    "name", ["spool/requests", "spool/results", "spool-of-lost-ledger-1/results"]
+)
+def test_a_home_whose_ledger_is_gone_is_found_by_its_spool(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / ".batchrun")
+    folder = home.path / name
+    folder.mkdir(parents=True)
+    assert find_home(explicit=None, environ=None, near=tmp_path)[0] is None, "nothing was sent"
+    (folder / "1.jsonl").write_bytes(b"{}\n")
+    assert find_home(explicit=None, environ=None, near=tmp_path)[0] == home.path
+    for open_it in (open_ledger, open_for_reading):
+        with pytest.raises(LedgerError, match=r"`batchrun recover FILE\.\.\.`"):
+            open_it(home)
+    assert not home.database.exists()
+
+
 def test_a_named_home_wins_over_the_environment_and_the_nearest(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
