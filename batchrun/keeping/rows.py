@@ -3,19 +3,13 @@
 import json
 from typing import Final
 
+from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import count_removed
 from batchrun.ledger.states import ItemState
 
 REMOVED_TEXT: Final = "removed by `batchrun forget`"
 
-# What stays of the service's own object: numbers, times and ids. Its words (errors, metadata) may quote anything.
-_REMOTE_KEYS: Final = (
-    *("id", "object", "endpoint", "model", "status", "completion_window", "request_counts"),
-    *("usage", "input_file_id", "output_file_id", "error_file_id", "created_at", "in_progress_at"),
-    *("expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
-    "cancelled_at",
-)
 _OWN_METADATA: Final = ("batchrun", "batchrun_ledger")
 
 
@@ -64,8 +58,7 @@ def scrub_batches(ledger: Ledger, batches: str, parameters: tuple[object, ...]) 
             parameters,
         )
     ):
-        remote = json.loads(row["remote"])
-        kept = {key: remote[key] for key in _REMOTE_KEYS if key in remote}
+        kept = wordless(json.loads(row["remote"]))
         ledger.execute(
             "update batch_rows set remote = ? where id = ?", (json.dumps(kept), row["id"])
         )

@@ -13,8 +13,15 @@ from batchrun.backends.reading import printable
 from batchrun.errors import IllegalTransition
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BATCH_INITIAL, BatchEvent, BatchState, advance_batch
-from batchrun.model import Json
+from batchrun.model import Json, JsonObject
 
+# What says nothing of anybody in the service's own object: numbers, times and ids. Its words (errors, metadata) may quote anything.
+_WORDLESS_KEYS: Final = (
+    *("id", "object", "endpoint", "model", "status", "completion_window", "request_counts"),
+    *("usage", "input_file_id", "output_file_id", "error_file_id", "created_at", "in_progress_at"),
+    *("expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
+    "cancelled_at",
+)
 _EVENT: Final = (
     "insert into events (at, job, batch, event, before, after, detail) values (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -91,6 +98,11 @@ def remote_columns(remote: RemoteBatch) -> dict[str, Any]:
         "remote_status": remote.status,
         "remote": json.dumps(remote.raw),
     }
+
+
+def wordless(raw: JsonObject) -> JsonObject:
+    """The service's object without its words: for a batch that no row is there for, so that nobody would find them when they must go."""
+    return {key: raw[key] for key in _WORDLESS_KEYS if key in raw}
 
 
 def add_incident(

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.home import Home, machine_identity
+from batchrun.ledger.lock import schema_lock
 from batchrun.ledger.schema import SCHEMA_VERSION
 
 BUSY_TIMEOUT_S = 30
@@ -118,10 +119,12 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
         raise LedgerError(
             f"{home.path}: the home is read-only. Make it writable for this user; nothing was sent."
         )
-    ledger = Ledger(_connect(home.database, read_only=False), home)
+    ledger = Ledger(_connect(home.database), home)
     try:
-        _migrate(ledger)
-        _identify(ledger)
+        if not _is_ready(ledger):
+            # Two that find a new or an older ledger at once: the second finds it ready when the first has ended.
+            with schema_lock(home, wait_s=BUSY_TIMEOUT_S):
+                _make_ready(ledger)
     except sqlite3.Error as exc:
         ledger.close()
         raise _ledger_error(exc, home.database) from exc
@@ -135,8 +138,9 @@ def open_for_reading(home: Home) -> Ledger:
     """Open without writing, migrating or locking. Raises LedgerError as `open_ledger` does."""
     _check_not_lost(home)
     _check_there(home)
-    ledger = Ledger(_connect(home.database, read_only=True), home)
+    ledger = Ledger(_connect(home.database), home)
     try:
+        ledger.connection.execute("pragma query_only = on")
         version = int(ledger.connection.execute("pragma user_version").fetchone()[0])
     except sqlite3.Error as exc:
         ledger.close()
@@ -150,19 +154,32 @@ def open_for_reading(home: Home) -> Ledger:
     return ledger
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         connection.execute("pragma foreign_keys = on")
         connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
-        if read_only:
-            connection.execute("pragma query_only = on")
-        else:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = full")
+        connection.execute("pragma synchronous = full")
     except sqlite3.Error as exc:
         raise _ledger_error(exc, path) from exc
     return connection
+
+
+def _is_ready(ledger: Ledger) -> bool:
+    execute = ledger.connection.execute
+    return (
+        execute("pragma user_version").fetchone()[0] == SCHEMA_VERSION
+        and execute("pragma journal_mode").fetchone()[0] == "wal"
+        and ledger.meta("ledger") is not None
+    )
+
+
+def _make_ready(ledger: Ledger) -> None:
+    ledger.connection.execute("pragma journal_mode = wal")
+    _migrate(ledger)
+    if ledger.meta("ledger") is None:
+        with ledger.transaction():
+            mint_identity(ledger)
 
 
 def _migrate(ledger: Ledger) -> None:
@@ -186,12 +203,6 @@ def _back_up(ledger: Ledger, version: int) -> None:
     copy = sqlite3.connect(target)
     with contextlib.closing(copy):
         ledger.connection.backup(copy)
-
-
-def _identify(ledger: Ledger) -> None:
-    if ledger.meta("ledger") is None:
-        with ledger.transaction():
-            mint_identity(ledger)
 
 
 def mint_identity(ledger: Ledger) -> None:

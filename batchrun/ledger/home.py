@@ -7,6 +7,7 @@
       spool/results/      <batch>-output.jsonl, <batch>-error.jsonl: what came back, byte for byte
       service/            the embedded Batch service, where the local backend is used
       lock                held for one pass
+      schema.lock         held while the ledger's tables are made or migrated
       .gitignore          *
 
 Finding one: `--home`, else BATCHRUN_HOME, else the nearest `.batchrun` upwards. Only `submit` and `run` create one.
@@ -49,6 +50,11 @@ class Home(NamedTuple):
     def lock(self) -> Path:
         """The lock file of a pass."""
         return self.path / "lock"
+
+    @property
+    def schema_lock(self) -> Path:
+        """The lock file of whoever makes or migrates the ledger's tables."""
+        return self.path / "schema.lock"
 
     @property
     def outputs(self) -> Path:

@@ -6,7 +6,7 @@ from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError
-from batchrun.ledger.batches import add_incident
+from batchrun.ledger.batches import add_incident, wordless
 from batchrun.ledger.origins import is_stray, own_ledgers
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import FOREVER
@@ -50,7 +50,11 @@ def _refuse_older_ledger(ctx: PassContext, profile: str, remote: RemoteBatch) ->
     with ctx.ledger.transaction():
         hold(ctx, profile, "", FOREVER, reason)
         add_incident(
-            ctx.ledger, at=ctx.clock.now(), kind="older_ledger", message=reason, detail=remote.raw
+            ctx.ledger,
+            at=ctx.clock.now(),
+            kind="older_ledger",
+            message=reason,
+            detail=wordless(remote.raw),
         )
 
 

@@ -1,12 +1,14 @@
 """`forget JOB`: everything of a job, its name and settings included; counts and batches stay without it."""
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from keepkit import CANARY, dies, holders, spool
 from runnerkit import World, items
 
+from batchrun.backends.reading import read_batch
 from batchrun.errors import NotFinished, UsageError
 from batchrun.keeping.forgetting import Forgotten
 from batchrun.service.responders.script import Rule
@@ -48,6 +50,32 @@ def test_nothing_of_a_job_is_left_in_any_byte_of_home_and_outputs(world: World) 
     assert (found.is_whole, found.item_count, found.left, found.remote_left) == (True, 3, (), 0)
     assert everywhere(world) == []
     assert sorted(p.name for p in world.home.outputs.iterdir()) == ["other"]
+
+
+@pytest.mark.parametrize("token", ["br-of-a-newer-life", None], ids=["unknown", "duplicate"])
+def test_nothing_of_it_is_left_in_what_was_told_of_strange_batches_of_it(
+    world: World, token: str | None
+) -> None:
+    """The service shows one more batch that bears the job's name: of a token that this ledger lost, or of one that has a batch already."""
+    lives(world)
+    (mine,) = (
+        r for r in world.remotes() if r["metadata"].get("who") and r["request_counts"]["total"] == 3
+    )
+    twin = {
+        **mine,
+        "id": "batch_twin",
+        "metadata": {**mine["metadata"], **({"batchrun": token} if token else {})},
+    }
+    world.wire.page = lambda page: replace(page, batches=(read_batch(twin), *page.batches))
+    world.write(items(1), world.folder / "third.jsonl", job="third")
+    world.submit(world.folder / "third.jsonl")
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("update batch_rows set audit_until = ? where state < 5", (2**40,))
+    world.tick()
+    assert world.incidents() == ["older_ledger" if token else "duplicate_batch"]
+    world.wire.page = lambda page: page
+    forget(world)
+    assert everywhere(world) == []
 
 
 def test_other_jobs_are_what_they_were(world: World) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,26 @@ def test_every_ledger_has_an_identity_of_its_own(tmp_path: Path) -> None:
                 ids.add((ledger.meta("ledger"), ledger.meta("salt")))
                 assert is_copied(ledger) is None
     assert len(ids) == 2
+
+
+@pytest.mark.usefixtures("real_sleep")
+def test_a_new_ledger_that_many_open_at_once_is_made_once(tmp_path: Path) -> None:
+    """The first two cron lines of a home, or a `status` beside the first `submit`."""
+    for attempt in range(15):
+        home = Home(tmp_path / str(attempt))
+        home.create()
+        home.database.touch()
+        start = threading.Barrier(4)
+
+        def opened(reads: bool, home: Home = home, start: threading.Barrier = start) -> str | None:
+            start.wait()
+            with open_for_reading(home) if reads else open_ledger(home, create=True) as ledger:
+                return ledger.meta("ledger")
+
+        with ThreadPoolExecutor(4) as pool:
+            ids = set(pool.map(opened, (True, False, True, False)))
+        assert len(ids) == 1
+        assert None not in ids
 
 
 def batch(ledger: Ledger) -> int:

@@ -140,14 +140,17 @@ def test_a_ledger_is_never_begun_through_a_planted_name(
 
 
 @pytest.mark.parametrize("plant", [link, dangling])
+@pytest.mark.parametrize("name", ["lock", "schema.lock"])
 @pytest.mark.fault(52)
-def test_a_planted_lock_costs_nobody_his_file(world: World, victim: Path, plant: Plant) -> None:
+def test_a_planted_lock_costs_nobody_his_file(
+    world: World, victim: Path, name: str, plant: Plant
+) -> None:
     world.home.path.mkdir(mode=0o700)
-    plant(world.home.path / "lock", victim)
+    plant(world.home.path / name, victim)
     world.write(items(1))
     try:
         in_time(world.submit)
     except (LedgerError, OSError):
         assert world.remotes() == []
-        (world.home.path / "lock").unlink()
+        (world.home.path / name).unlink()
     assert victim.read_bytes() == SECRET
