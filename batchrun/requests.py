@@ -31,6 +31,7 @@ _STEERING: Final = frozenset(
 )  # fields of an item that change more than its prompt
 # An item that says nothing of its own asks the same as one that is silent.
 _NO_BODY: Final[tuple[Json, ...]] = (None, {})
+_ITEM_DIGITS: Final = 18  # a longer number is no row id
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )
@@ -109,6 +110,12 @@ def custom_ids(items: Iterable[int], sends: Iterable[int], keys: Iterable[str | 
         f"{item}-{send}-{hashed[:12]}"
         for item, send, hashed in zip(items, sends, hashes, strict=True)
     ]
+
+
+def item_of(custom_id: str) -> int | None:
+    """The number of the item that a custom_id names, whether or not there is such an item; None for a stranger's, which names none."""
+    item = custom_id.partition("-")[0]
+    return int(item) if item.isdecimal() and len(item) <= _ITEM_DIGITS else None
 
 
 def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:

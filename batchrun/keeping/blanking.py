@@ -19,9 +19,9 @@ from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.spool import checksum_of, disk_error, written
+from batchrun.requests import item_of
 
 _REQUEST_START: Final = b'{"custom_id":"'
-_ID_DIGITS: Final = 19  # a longer number is no row id
 
 
 class _ResultLine(msgspec.Struct):
@@ -37,13 +37,14 @@ _OWNED: Final = " union ".join(
 
 
 class Items:
-    """Numbers, of items or places; eight bytes each."""
+    """Numbers, of items or places; eight bytes each. None, a stranger's number, is never among them."""
 
     def __init__(self, items: Iterable[int]) -> None:
         self._sorted = array("q", sorted(items))
 
-    def __contains__(self, item: object) -> bool:
-        assert isinstance(item, int)
+    def __contains__(self, item: int | None) -> bool:
+        if item is None:
+            return False
         at = bisect_left(self._sorted, item)
         return at < len(self._sorted) and self._sorted[at] == item
 
@@ -151,7 +152,7 @@ def _field_item(line: bytes) -> int:
 def _is_request_of(line: bytes, _: int, items: Items) -> bool:
     if not line.startswith(_REQUEST_START):
         return True  # half blank
-    return _item_of(line[len(_REQUEST_START) :].partition(b'"')[0].decode("ascii")) in items
+    return item_of(line[len(_REQUEST_START) :].partition(b'"')[0].decode("ascii")) in items
 
 
 def _is_result_of(line: bytes, at: int, items: Items, owned: Items) -> bool:
@@ -162,13 +163,7 @@ def _is_result_of(line: bytes, at: int, items: Items, owned: Items) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         custom_id = as_object(parse(line.decode("utf-8", "replace"))).get("custom_id")
     # One that names nobody is half blank, or was cut by the service: nothing points to it, and it may be theirs.
-    return not isinstance(custom_id, str) or _item_of(custom_id) in items
-
-
-def _item_of(custom_id: str) -> int:
-    """The item of a custom_id of ours; -1 for a stranger's."""
-    number = custom_id.partition("-")[0]
-    return int(number) if number.isdecimal() and len(number) < _ID_DIGITS else -1
+    return not isinstance(custom_id, str) or item_of(custom_id) in items
 
 
 def _places(path: Path, is_wanted: Callable[[bytes, int], bool]) -> "array[int]":

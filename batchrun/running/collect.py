@@ -25,6 +25,7 @@ from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
+from batchrun.requests import item_of
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -35,7 +36,6 @@ _BUFFER_BYTES: Final = 1 << 18
 # are appended and never squeezed in between others.
 _HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
-_ID_DIGITS: Final = 19  # a longer number is no row id
 _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
@@ -310,15 +310,10 @@ class _Lines:
             )
 
     def _is_ours(self, custom_id: str) -> bool:
-        item = custom_id.partition("-")[0]
-        return (
-            item.isdecimal()
-            and len(item) < _ID_DIGITS
-            and bool(
-                self._ledger.value(
-                    "select 1 from result_rows where item = ? and batch = ?",
-                    (int(item), self._batch["id"]),
-                )
-                or any(row[0] == int(item) for row in (*self._rows, *self._answers))
+        item = item_of(custom_id)
+        return bool(
+            self._ledger.value(
+                "select 1 from result_rows where item = ? and batch = ?", (item, self._batch["id"])
             )
+            or any(row[0] == item for row in (*self._rows, *self._answers))
         )

@@ -4,12 +4,12 @@ import sqlite3
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.requests import item_of
 
 ASKED_AGAIN: Final = (
     "was given up as lost and asked again since (`batchrun retry --rerun-lost`, or submitted anew), and here is its first answer: "
     "both may have been billed, and the newer one counts"
 )
-_ID_DIGITS: Final = 19  # a longer number is no row id
 
 
 def is_settled_line(
@@ -20,7 +20,7 @@ def is_settled_line(
         ledger.value(
             "select 1 from result_rows where item = ?1 and batch = ?2 and kind = ?3 and offset = ?4 "
             "union all select 1 from history where item = ?1 and batch = ?2 and kind = ?3 and offset = ?4",
-            (_item(custom_id), batch["id"], kind, offset),
+            (item_of(custom_id), batch["id"], kind, offset),
         )
     )
 
@@ -30,11 +30,6 @@ def was_asked_again(ledger: Ledger, batch: sqlite3.Row, custom_id: str) -> bool:
     return bool(
         ledger.value(
             "select 1 from history where item = ? and batch = ? and cause = 'lost_result'",
-            (_item(custom_id), batch["id"]),
+            (item_of(custom_id), batch["id"]),
         )
     )
-
-
-def _item(custom_id: str) -> int | None:
-    item = custom_id.partition("-")[0]
-    return int(item) if item.isdecimal() and len(item) < _ID_DIGITS else None

@@ -17,6 +17,7 @@ from batchrun.requests import (
     custom_id,
     custom_ids,
     first_prefixes,
+    item_of,
     line_prefix,
 )
 
@@ -200,6 +201,25 @@ def refused(builder: RequestBuilder, fields: JsonObject) -> BadItem:
     good = list(builder.build_all([fields], lambda index, exc: bad.append((index, str(exc)))))
     assert (good, bad) == ([], [(0, str(caught.value))])
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("identifier", "item"),
+    [
+        ("17-2-b8fd8403c5ec", 17),
+        ("17", 17),
+        (f"{10**18 - 1}-1-x", 10**18 - 1),
+        (f"{10**18}-1-x", None),  # no row id has so many digits, and SQLite would refuse it
+        ("request-17", None),
+        ("-17-1", None),
+        (" 17-1", None),
+        ("", None),
+    ],
+)
+def test_a_custom_id_names_its_item_and_a_strangers_names_none(
+    identifier: str, item: int | None
+) -> None:
+    assert item_of(identifier) == item
 
 
 def test_custom_ids_of_many_are_those_of_each() -> None:
