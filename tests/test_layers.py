@@ -80,6 +80,7 @@ MAY_TOUCH_FILES: Final = (
     "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.itemfiles batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
+    "batchrun.endpoints.tables "  # its own data
     "batchrun.endpoints.generate"  # a script for developers
 )
 NEVER_TOUCH_FILES: Final = ("batchrun.ledger.states",)

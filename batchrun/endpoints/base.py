@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 from batchrun.endpoints.answer import Answer, Interpret, Reading
-from batchrun.endpoints.parameter_table import PARAMETERS
 from batchrun.endpoints.parameters import BodyRules
+from batchrun.endpoints.tables import parameters_of
 from batchrun.model import JobSettings, Json, JsonObject
 
 # A reading of the commonest kind of line, or None: read it carefully.
@@ -124,4 +124,4 @@ class Endpoint(ABC):
 
     @cached_property
     def _rules(self) -> BodyRules:
-        return BodyRules(url=self.url, table=PARAMETERS[self.url], synonyms=self.synonyms)
+        return BodyRules(url=self.url, table=parameters_of(self.url), synonyms=self.synonyms)

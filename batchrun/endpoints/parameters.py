@@ -1,6 +1,6 @@
 """Checking a request body against what its endpoint takes, before anything is sent and paid for.
 
-The table comes from the official SDK's types (see `generate.py`) and is plain data: nothing is asked of the SDK here. Names and kinds
+The tables (`tables.py`) come from the official SDK's types and are plain data: nothing is asked of the SDK here. Names and kinds
 are certain, so breaking them is a problem; values and nested names grow between releases, so those are only warnings.
 """
 

@@ -11,6 +11,7 @@ import pytest
 from batchrun.endpoints import generate
 from batchrun.endpoints.generate import TABLE_PATH, parameter_of, render
 from batchrun.endpoints.parameters import Parameter
+from batchrun.endpoints.tables import parameters_of
 from batchrun.model import Json
 
 
@@ -20,9 +21,30 @@ def test_the_table_is_what_the_generator_writes() -> None:
 
 
 def test_the_generator_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(generate, "TABLE_PATH", tmp_path / "table.py")
+    monkeypatch.setattr(generate, "TABLE_PATH", tmp_path / "table.json")
     generate.main()
-    assert (tmp_path / "table.py").read_text(encoding="utf-8") == render()
+    assert (tmp_path / "table.json").read_text(encoding="utf-8") == render()
+
+
+def test_no_table_is_read_before_a_body_is_checked() -> None:
+    code = (
+        "import batchrun.cli, batchrun.requests\n"
+        "from batchrun.endpoints import endpoint_of, tables\n"
+        "assert tables._endpoints.cache_info().currsize == 0\n"
+        "endpoint_of('/v1/responses').check_body({})\n"
+        "assert tables._endpoints.cache_info().currsize == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_upload_of_the_sdk_is_a_reference_in_json() -> None:
+    reference = Parameter(
+        ("object",),
+        fields={"file_id": Parameter(("string",)), "image_url": Parameter(("string",))},
+    )
+    assert parameters_of("/v1/images/edits")["mask"] == reference
+    assert parameters_of("/v1/videos")["input_reference"] == reference
+    assert "image" not in parameters_of("/v1/images/edits")
 
 
 def test_nothing_but_the_generator_needs_the_sdk() -> None:
