@@ -6,6 +6,7 @@ an item costs one render and one string encode. Items with a `body` or a structu
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ _STEERING: Final = frozenset(
 # An item that says nothing of its own asks the same as one that is silent.
 _NO_BODY: Final[tuple[Json, ...]] = (None, {})
 _ITEM_DIGITS: Final = 18  # a longer number is no row id
+_CUSTOM_ID: Final = re.compile(rf"([0-9]{{1,{_ITEM_DIGITS}}})-([0-9]{{1,9}})-([0-9a-f]{{12}})")
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )
@@ -116,6 +118,12 @@ def item_of(custom_id: str) -> int | None:
     """The number of the item that a custom_id names, whether or not there is such an item; None for a stranger's, which names none."""
     item = custom_id.partition("-")[0]
     return int(item) if item.isdecimal() and len(item) <= _ITEM_DIGITS else None
+
+
+def parts_of(custom_id: str) -> tuple[int, int, int] | None:
+    """Item number, send and hash of the id, of a custom_id of any ledger; None for a stranger's."""
+    found = _CUSTOM_ID.fullmatch(custom_id)
+    return None if found is None else (int(found[1]), int(found[2]), int(found[3], 16))
 
 
 def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:

@@ -20,7 +20,9 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.spool import checksum_of, disk_error, written
 from batchrun.requests import item_of
+from batchrun.running.results import ERROR, OUTPUT
 
+_Naming = Callable[[str], int | None]
 _REQUEST_START: Final = b'{"custom_id":"'
 
 
@@ -78,17 +80,18 @@ def blank_requests(ledger: Ledger, job: int, items: Items) -> None:
                 record="update request_files set checksum = ? where id = ?",
                 key=(file["id"],),
             ),
-            partial(_is_request_of, items=items),
+            partial(_is_request_of, items=items, whose=_naming(ledger, "request_file", file["id"])),
         )
 
 
 def blank_results(ledger: Ledger, batch: int, items: Items) -> None:
-    """The same in the result files of a batch; lines that nobody can tell whose they are go too.
+    """The same in the result files of a batch, and in downloads of them that could not be read; lines that nobody can tell whose they are go too.
 
     A line that is some other item's answer stays, however strange it looks.
     """
     row = ledger.row("select first_item, last_item from batch_rows where id = ?", (batch,))
     assert row is not None
+    is_of = partial(_is_result_of, items=items, whose=_naming(ledger, "id", batch))
     files = ledger.rows(
         "select kind, checksum from result_files where batch = ? and removed_at is null", (batch,)
     )
@@ -103,8 +106,11 @@ def blank_results(ledger: Ledger, batch: int, items: Items) -> None:
                 record="update result_files set checksum = ? where batch = ? and kind = ?",
                 key=(batch, file["kind"]),
             ),
-            partial(_is_result_of, items=items, owned=owned),
+            partial(is_of, owned=owned),
         )
+    for kind in (OUTPUT, ERROR):
+        suspect = ledger.home.suspect_file(batch, kind)
+        blank_lines(suspect, partial(is_of, owned=Items(())))
 
 
 def drop_fields(ledger: Ledger, submission: int, items: Items) -> None:
@@ -121,6 +127,11 @@ def drop_fields(ledger: Ledger, submission: int, items: Items) -> None:
         return
     except OSError as exc:
         raise disk_error(path, exc) from exc
+
+
+def blank_lines(path: Path, is_wanted: Callable[[bytes, int], bool]) -> None:
+    """Blank the lines of a file, of which the ledger has no checksum, that are wanted by their text and place; one that is gone has none."""
+    _blank(path, _places(path, is_wanted))
 
 
 def _take_out(ledger: Ledger, file: _Recorded, is_wanted: Callable[[bytes, int], bool]) -> None:
@@ -149,21 +160,45 @@ def _field_item(line: bytes) -> int:
     return int(line[1 : line.index(b",")])
 
 
-def _is_request_of(line: bytes, _: int, items: Items) -> bool:
-    if not line.startswith(_REQUEST_START):
-        return True  # half blank
-    return item_of(line[len(_REQUEST_START) :].partition(b'"')[0].decode("ascii")) in items
+def _naming(ledger: Ledger, column: str, number: int) -> _Naming:
+    """Whom the custom_ids of the batch with this value in `column` name: those of a recovered one are of another ledger's giving."""
+    asked_as = (
+        "select custom_id, item from asked_as where batch in (select id from batch_rows where"
+    )
+    recorded: dict[str, int] = dict(
+        ledger.connection.execute(f"{asked_as} {column} = ?)", (number,)).fetchall()
+    )
+    return lambda custom_id: recorded.get(custom_id, item_of(custom_id))
 
 
-def _is_result_of(line: bytes, at: int, items: Items, owned: Items) -> bool:
+def _is_request_of(line: bytes, _: int, items: Items, whose: _Naming) -> bool:
+    found = request_parts(line)
+    return found is None or whose(found[0]) in items
+
+
+def request_parts(line: bytes) -> tuple[str, bytes] | None:
+    """The custom_id of a line of a request file, and what follows it; None of one that is half blank."""
+    name, quote, tail = line.removeprefix(_REQUEST_START).partition(b'",')
+    if not quote or not line.startswith(_REQUEST_START) or not name.isascii():
+        return None
+    return name.decode("ascii"), tail
+
+
+def _is_result_of(line: bytes, at: int, items: Items, owned: Items, whose: _Naming) -> bool:
     if at in owned:
         return False
+    custom_id = custom_id_in(line)
+    # One that names nobody is half blank, or was cut by the service: nothing points to it, and it may be theirs.
+    return custom_id is None or whose(custom_id) in items
+
+
+def custom_id_in(line: bytes) -> str | None:
+    """Whom a line of a result file names; None where it names nobody."""
     try:
-        custom_id: object = _decode_result(line).custom_id
+        return _decode_result(line).custom_id
     except (msgspec.DecodeError, UnicodeDecodeError):
         custom_id = as_object(parse(line.decode("utf-8", "replace"))).get("custom_id")
-    # One that names nobody is half blank, or was cut by the service: nothing points to it, and it may be theirs.
-    return not isinstance(custom_id, str) or item_of(custom_id) in items
+        return custom_id if isinstance(custom_id, str) else None
 
 
 def _places(path: Path, is_wanted: Callable[[bytes, int], bool]) -> "array[int]":

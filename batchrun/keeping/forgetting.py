@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from batchrun.errors import BatchrunError, UsageError
+from batchrun.keeping.aside import blank_set_aside, told_of_set_aside
 from batchrun.keeping.blanking import Items, blank_requests, blank_results, drop_fields
 from batchrun.keeping.choosing import (
     CHOSEN,
@@ -35,6 +36,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.requestfiles import remove
 from batchrun.running.context import OpenBackend
+from batchrun.running.results import ERROR, OUTPUT
 
 _CARRIED: Final = " union ".join(
     f"select batch from {table} where item in ({CHOSEN})" for table in ("result_rows", "history")
@@ -124,7 +126,11 @@ def choose(ledger: Ledger, job: JobRow, names: Sequence[str], *, cutoff: int | N
 
 
 def begin(ledger: Ledger, job: JobRow, chosen: Forgotten, *, at: int) -> None:
-    """The first phase, on what `choose` chose: rows go, numbers of what must follow are noted, in one transaction."""
+    """The first phase, on what `choose` chose: rows go, numbers of what must follow are noted, in one transaction.
+
+    Before it what only the rows can tell: the lines in the spool of a lost ledger. Raises LedgerError where the disk refuses that.
+    """
+    blank_set_aside(ledger, CHOSEN)
     with ledger.transaction():
         cursor = ledger.execute(
             "insert into forgettings (at, job, is_whole, was_stale) values (?, ?, ?, ?)",
@@ -175,9 +181,11 @@ def finish(ledger: Ledger, *, open_backend: OpenBackend, at: int) -> Forgotten:
         remove_copies(ledger.home)
         forget_embedded(ledger)
         wipe_free_space(ledger)
+        left += told_of_set_aside(ledger.home)
         with ledger.transaction():
             for table in ("forgotten_items", "forgotten_batches"):
                 ledger.execute(f"delete from {table}")
+            ledger.execute("delete from asked_as where item not in (select id from item_rows)")
             ledger.execute("update forgettings set done_at = ? where done_at is null", (at,))
     remote = delete_remote_files(ledger, open_backend)
     return Forgotten(
@@ -191,6 +199,9 @@ def finish(ledger: Ledger, *, open_backend: OpenBackend, at: int) -> Forgotten:
 def _forget_job(ledger: Ledger, row: sqlite3.Row, at: int) -> tuple[str, ...]:
     for submission in ledger.rows("select id from submissions where job = ?", (row["job"],)):
         remove(ledger.home.fields_file(submission["id"]))
+    for batch in ledger.rows("select id from batch_rows where job = ?", (row["job"],)):
+        for kind in (OUTPUT, ERROR):
+            remove(ledger.home.suspect_file(batch["id"], kind))
     return remove_outputs(ledger, row["job"], now=at)
 
 

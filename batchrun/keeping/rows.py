@@ -7,6 +7,7 @@ from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import count_removed
 from batchrun.ledger.states import ItemState
+from batchrun.planning.policy import FOREVER
 
 REMOVED_TEXT: Final = "removed by `batchrun forget`"
 
@@ -51,7 +52,10 @@ def _keep_usage(ledger: Ledger, items: str) -> None:
 
 
 def scrub_batches(ledger: Ledger, batches: str, parameters: tuple[object, ...]) -> None:
-    """Take the free text out of batches that carried forgotten items, since a service quotes what it refuses."""
+    """Take the free text out of batches that carried forgotten items, and out of what holds their profiles back: a service quotes what it refuses.
+
+    A hold that no time ends is in our own words.
+    """
     for row in list(
         ledger.rows(
             f"select id, remote from batch_rows where remote is not null and id in ({batches})",
@@ -65,6 +69,10 @@ def scrub_batches(ledger: Ledger, batches: str, parameters: tuple[object, ...]) 
     ledger.execute(
         f"update batch_rows set reason = ? where reason is not null and id in ({batches})",
         (REMOVED_TEXT, *parameters),
+    )
+    ledger.execute(
+        f"update holds set reason = ? where until < ? and profile in (select profile from batch_rows where id in ({batches}))",
+        (REMOVED_TEXT, FOREVER, *parameters),
     )
     ledger.execute(
         f"update incidents set message = ?, detail = null where batch in ({batches})",

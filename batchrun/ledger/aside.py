@@ -49,6 +49,11 @@ def set_unrecorded_aside(ledger: Ledger) -> None:
         raise disk_error(Path(exc.filename or home.path), exc) from exc
 
 
+def set_aside(home: Home) -> list[Path]:
+    """The folders of files that were set aside."""
+    return sorted(home.path.glob(_ASIDE.format("*")))
+
+
 def free_name(home: Home) -> Path:
     """A folder that is not there yet, for a spool or files of one."""
     number = 1

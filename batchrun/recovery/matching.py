@@ -7,7 +7,6 @@ the service no longer has the bytes, an id's hash that only one item has is enou
 All of it is in temporary tables, on disk where they are large: memory does not grow with the job.
 """
 
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ import xxhash
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind, FileState
 from batchrun.ledger.states import BatchState, ItemState
+from batchrun.requests import parts_of
 
-_CUSTOM_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,9})-([0-9a-f]{12})")
 _START: Final = b'{"custom_id":"'
 _BUFFER_BYTES: Final = 1 << 18
 _GROUP: Final = 10_000  # rows handed over at a time
@@ -57,12 +56,6 @@ class Matched:
 
     items: int
     others: int
-
-
-def parts_of(custom_id: str) -> tuple[int, int, int] | None:
-    """Item number, send and hash of a custom_id of ours, or None."""
-    found = _CUSTOM_ID.fullmatch(custom_id)
-    return None if found is None else (int(found[1]), int(found[2]), int(found[3], 16))
 
 
 def read_requests(path: Path) -> Iterator[SentRequest]:

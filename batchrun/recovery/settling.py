@@ -19,10 +19,10 @@ from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.planning.classify import Outcome
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
-from batchrun.recovery.matching import Matched, Matcher, SentRequest, parts_of, read_requests
+from batchrun.recovery.matching import Matched, Matcher, SentRequest, read_requests
 from batchrun.recovery.scope import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
-from batchrun.requests import custom_id
+from batchrun.requests import custom_id, parts_of
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
 from batchrun.running.refusing import reject, remove_cut_file

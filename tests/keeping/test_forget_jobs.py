@@ -9,9 +9,10 @@ from keepkit import CANARY, dies, holders, spool
 from runnerkit import World, items
 
 from batchrun.backends.reading import read_batch
-from batchrun.errors import NotFinished, UsageError
+from batchrun.errors import NotFinished, Transient, UsageError
 from batchrun.keeping.forgetting import Forgotten
 from batchrun.service.responders.script import Rule
+from batchrun.testing_backend import Fault
 
 JOB: dict[str, Any] = {
     "job": f"{CANARY}-job",
@@ -76,6 +77,19 @@ def test_nothing_of_it_is_left_in_what_was_told_of_strange_batches_of_it(
     world.wire.page = lambda page: page
     forget(world)
     assert everywhere(world) == []
+
+
+def test_nothing_of_it_is_left_in_why_its_profile_was_held_back(world: World) -> None:
+    """A service quotes what it refuses, also where it refuses for a while only."""
+    error = Transient(f"no quota for {CANARY}", status=429, code="insufficient_quota")
+    world.backend.add(Fault(call="create", error=error))
+    world.submit(world.write(items(2), **JOB))
+    assert [CANARY in row["reason"] for row in world.rows("select reason from holds")] == [True]
+    world.api().cancel(NAME)
+    world.run()
+    forget(world)
+    assert everywhere(world) == []
+    assert len(world.rows("select until from holds")) == 1, "it still keeps others from sending"
 
 
 def test_other_jobs_are_what_they_were(world: World) -> None:
