@@ -1,7 +1,7 @@
 """What can come back: the answer inside a body, the error inside a line, and the reading that the ledger stores."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -30,7 +30,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     `output` is one JSON value in UTF-8 (text and label as JSON strings, an embedding as an array of numbers), there exactly when the
     outcome is SUCCEEDED; otherwise `cause` is a key of `planning.causes.CAUSES` and `message` is the service's words or ours.
     `partial` is the text of an answer that was cut, refused or broke its schema. `custom_id` is None where the line is not ours to place.
-    Tokens are as the service counted them, 0 where it did not, also for failures; all fit 64 bits.
+    Tokens are as the service counted them, 0 where it did not, also for failures; all fit 64 bits. `extras` is a JSON object of what came
+    beside the text, of failures too; see `extras.EXTRAS`.
     """
 
     custom_id: str | None
@@ -46,6 +47,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     reasoning_tokens: int
     model: str | None
     request_id: str | None
+    extras: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,23 +69,29 @@ class Answer:
     """A response body of one endpoint, read tolerantly and not yet judged.
 
     `text` is all visible text or None; `refusal` the words of a refusal; `value` what is not text (a vector). `error` stands where the
-    service answered 200 and put a failure inside. `detail` explains a finish that is not a plain stop.
+    service answered 200 and put a failure inside. `detail` explains a finish that is not a plain stop. `pending` are calls of other kinds
+    that wait for the caller, by their name in `extras`, which has everything that came beside the text. `choices` are all of them, where
+    several were asked: answers of their own, of which this is the first.
     """
 
     finish: Finish = Finish.NONE
     text: str | None = None
     refusal: str | None = None
     tool_calls: tuple[JsonObject, ...] = ()
+    pending: JsonObject = field(default_factory=dict)
     value: Json = None
     error: ServiceError | None = None
+    mismatch: "Mismatch | None" = None
     detail: str | None = None
     usage: Usage = NO_TOKENS
     model: str | None = None
+    extras: JsonObject = field(default_factory=dict)
+    choices: tuple["Answer", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """Why a text is no valid answer to the job; `cause` is a key of CAUSES."""
+    """Why what was given is no valid answer to the job; `cause` is a key of CAUSES."""
 
     cause: str
     message: str

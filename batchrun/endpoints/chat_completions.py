@@ -1,5 +1,6 @@
 """/v1/chat/completions: what most compatible servers speak."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -7,7 +8,9 @@ import msgspec
 
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
-from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Tokens
+from batchrun.endpoints.doubts import tier_doubts, undocumented
+from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES, kept, tokens_told, url_citation
+from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
 from batchrun.endpoints.schemas import schema_name, schema_of
 from batchrun.endpoints.tolerant import (
     arguments,
@@ -21,6 +24,7 @@ from batchrun.endpoints.tolerant import (
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome
 
+_encode = msgspec.json.Encoder().encode
 # OpenAI's words, then those of servers that have their own.
 _FINISH_OF_REASON = {
     "length": Finish.LENGTH,
@@ -32,7 +36,7 @@ _FINISH_OF_REASON = {
 
 
 class ChatCompletions(Endpoint):
-    """Builds a system and a user message; reads the first choice."""
+    """Builds a system and a user message; reads the choices."""
 
     url: ClassVar = "/v1/chat/completions"
     structured_key: ClassVar = "response_format"
@@ -68,40 +72,26 @@ class ChatCompletions(Endpoint):
         return shaped
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
-        """Choices beyond the first are paid for and not read."""
+        """See Endpoint."""
         count = body.get("n")
+        told = tier_doubts(body) + undocumented(body, ("web_search_options",))
         if isinstance(count, int) and count > 1:
-            return (f"'n' is {count}: every choice is paid for, only the first one is kept.",)
-        return ()
+            told += (
+                f"'n' is {count}: every choice is paid for. The first one is the output, all are in 'choices'.",
+            )
+        return told
 
     def read(self, body: JsonObject) -> Answer:
-        """See Endpoint."""
-        choices = list(objects(body.get("choices")))
-        choice = next(
-            (one for one in choices if one.get("index") == 0), choices[0] if choices else {}
-        )
-        message = as_object(choice.get("message"))
-        calls = tuple(_tool_calls(message))
-        refusal = as_text(message.get("refusal"))
-        reason = as_word(choice.get("finish_reason"))
-        error, detail = error_of(body.get("error")) or error_of(choice.get("error")), None
-        if (finish := _FINISH_OF_REASON.get(reason)) is not None:
-            detail = f"the answer ended with {reason!r}"
-        elif refusal is not None:
-            finish = Finish.REFUSAL
-        else:
-            finish = Finish.TOOL_CALLS if calls else Finish.STOP
-        if reason == "error":
-            error = error or ServiceError(message="the answer ended with 'error'")
-        return Answer(
-            finish=finish,
-            text=_text(message.get("content")),
-            refusal=refusal,
-            tool_calls=calls,
-            error=error,
-            detail=detail,
+        """See Endpoint. The first choice is the answer; where there are several, all of them are in `choices`."""
+        given = sorted(objects(body.get("choices")), key=_index)
+        choices = tuple(map(_read_choice, given)) or (_read_choice({}),)
+        first = choices[0]
+        return dataclasses.replace(
+            first,
+            error=error_of(body.get("error")) or first.error,
             usage=usage_of(body, given="prompt", made="completion"),
             model=as_text(body.get("model")),
+            choices=choices if len(choices) > 1 else (),
         )
 
     def fast_reader(self, interpret: Interpret) -> FastReader:
@@ -117,10 +107,13 @@ class ChatCompletions(Endpoint):
                 return None
             message = body.choices[0].message
             text = message.content
-            if not text or text.isspace() or message.tool_calls:
+            if not text or text.isspace() or isinstance(output := interpret(text), Mismatch):
                 return None
-            if isinstance(output := interpret(text), Mismatch):
-                return None
+            extras = None
+            if reasoning := message.reasoning_content or message.reasoning:
+                extras = _encode({"reasoning": reasoning})
+                if len(extras) > EXTRAS_LIMIT_BYTES:
+                    return None
             usage = body.usage
             given, made = usage.prompt_tokens_details, usage.completion_tokens_details
             return Reading(
@@ -137,9 +130,60 @@ class ChatCompletions(Endpoint):
                 0 if made is None else made.reasoning_tokens,
                 body.model or None,
                 response.request_id or None,
+                extras,
             )
 
         return read
+
+
+def _index(choice: JsonObject) -> int:
+    """Its place among the choices; those without one stay as they came, after the first."""
+    index = choice.get("index")
+    return index if type(index) is int else 1
+
+
+def _read_choice(choice: JsonObject) -> Answer:
+    message = as_object(choice.get("message"))
+    calls = tuple(_tool_calls(message))
+    refusal = as_text(message.get("refusal"))
+    reason = as_word(choice.get("finish_reason"))
+    error, detail = error_of(choice.get("error")), None
+    if (finish := _FINISH_OF_REASON.get(reason)) is not None:
+        detail = f"the answer ended with {reason!r}"
+    elif refusal is not None:
+        finish = Finish.REFUSAL
+    else:
+        finish = Finish.TOOL_CALLS if calls else Finish.STOP
+    if reason == "error":
+        error = error or ServiceError(message="the answer ended with 'error'")
+    audio = as_object(message.get("audio"))
+    return Answer(
+        finish=finish,
+        text=_text(message.get("content")) or as_text(audio.get("transcript")),
+        refusal=refusal,
+        tool_calls=calls,
+        error=error,
+        detail=detail,
+        extras=_extras(choice, message, audio),
+    )
+
+
+def _extras(choice: JsonObject, message: JsonObject, audio: JsonObject) -> JsonObject:
+    """What came beside the text. Reasoning is no field of OpenAI's: servers of open models have two names for it."""
+    logprobs = as_object(choice.get("logprobs"))
+    found = {
+        "citations": [_citation(annotation) for annotation in objects(message.get("annotations"))],
+        "reasoning": as_text(message.get("reasoning_content")) or as_text(message.get("reasoning")),
+        "logprobs": tokens_told(logprobs.get("content")) or tokens_told(logprobs.get("refusal")),
+        "other": [{"type": "audio", **kept(audio, "id", "expires_at")}] if audio else None,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _citation(annotation: JsonObject) -> JsonObject:
+    if annotation.get("type") != "url_citation":
+        return annotation
+    return url_citation(as_object(annotation.get("url_citation")), 0)
 
 
 def _text(content: Json) -> str | None:
@@ -169,13 +213,18 @@ def _tool_calls(message: JsonObject) -> Iterator[JsonObject]:
 class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: Literal[""] | None = None
-    tool_calls: list[msgspec.Raw] | None = None
+    tool_calls: Nothing | None = None
     function_call: None = None
+    annotations: Nothing | None = None
+    audio: None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     finish_reason: Literal["stop"]
     message: _Message
+    logprobs: None = None
     error: None = None
 
 

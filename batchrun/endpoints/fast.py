@@ -17,6 +17,7 @@ Body = TypeVar("Body")
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_LIMIT)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]  # an array with nothing in it
 
 
 class Response(msgspec.Struct, Generic[Body], gc=False):

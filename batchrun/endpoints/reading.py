@@ -11,6 +11,7 @@ import msgspec
 from batchrun.endpoints import endpoint_of
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint
+from batchrun.endpoints.extras import encoded_extras
 from batchrun.endpoints.tolerant import (
     as_object,
     as_status,
@@ -19,7 +20,7 @@ from batchrun.endpoints.tolerant import (
     parse,
 )
 from batchrun.endpoints.values import interpreter
-from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, JsonObject
+from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome, classify
 
 MESSAGE_LIMIT = (
@@ -79,7 +80,12 @@ def read_carefully(endpoint: Endpoint, interpret: Interpret, line: bytes) -> Rea
         judged = _malformed("the line has neither an answer nor an error")
     else:
         judged = _judge_answer(answer, interpret)
-    return _reading(custom_id, judged, answer, as_text(response.get("request_id")))
+    extras = answer.extras
+    if answer.choices:
+        extras = {**extras, "choices": [_choice(choice, interpret) for choice in answer.choices]}
+    return _reading(
+        custom_id, judged, answer, as_text(response.get("request_id")), encoded_extras(extras)
+    )
 
 
 class _Judged(NamedTuple):
@@ -98,6 +104,7 @@ def _reading(
     judged: _Judged,
     answer: Answer = _NO_ANSWER,
     request_id: str | None = None,
+    extras: bytes | None = None,
 ) -> Reading:
     usage = answer.usage
     return Reading(
@@ -109,6 +116,7 @@ def _reading(
         usage.reasoning_tokens,
         answer.model,
         request_id,
+        extras,
     )
 
 
@@ -145,16 +153,19 @@ def _judge_error(error: ServiceError, status: int | None, answer: Answer) -> _Ju
 
 def _judge_answer(answer: Answer, interpret: Interpret) -> _Judged:
     finish, text = answer.finish, answer.text
+    if (mismatch := answer.mismatch) is not None:
+        return _Judged(Outcome.FAILED, mismatch.cause, _clipped(mismatch.message), finish=finish)
     if finish in _UNUSABLE:
         partial = answer.refusal if finish is Finish.REFUSAL else text
         return _Judged(Outcome.FAILED, finish.value, _told(answer), None, partial, finish)
     if finish is Finish.TOOL_CALLS:
-        value: JsonObject = {"tool_calls": list(answer.tool_calls)}
+        value: JsonObject = {"tool_calls": list(answer.tool_calls)} if answer.tool_calls else {}
+        value |= answer.pending
         if text is not None:
             value["text"] = text
-        return _Judged(Outcome.SUCCEEDED, output=_encode(value), finish=finish)
+        return _of_value(value, finish)
     if answer.value is not None:
-        return _Judged(Outcome.SUCCEEDED, output=_encode(answer.value), finish=finish)
+        return _of_value(answer.value, finish)
     if text is None or text.isspace():
         return _Judged(Outcome.FAILED, "empty_output", _told(answer), finish=finish)
     output = interpret(text)
@@ -162,6 +173,25 @@ def _judge_answer(answer: Answer, interpret: Interpret) -> _Judged:
         message = _clipped(output.message)
         return _Judged(Outcome.FAILED, output.cause, message, partial=text, finish=finish)
     return _Judged(Outcome.SUCCEEDED, output=output, finish=finish)
+
+
+def _of_value(value: Json, finish: Finish) -> _Judged:
+    try:
+        return _Judged(Outcome.SUCCEEDED, output=_encode(value), finish=finish)
+    except RecursionError:
+        return _malformed("the answer is nested too deep")
+
+
+def _choice(choice: Answer, interpret: Interpret) -> JsonObject:
+    """One of several answers to a request, judged like an only one."""
+    judged = _judge_answer(choice, interpret)
+    told: JsonObject = {
+        "output": None if judged.output is None else msgspec.Raw(judged.output),
+        "finish": judged.finish.value,
+    }
+    if judged.cause is not None:
+        told |= {"cause": judged.cause, "message": judged.message, "partial": judged.partial}
+    return told | choice.extras
 
 
 def _told(answer: Answer) -> str:

@@ -1,26 +1,27 @@
 """/v1/responses: the default endpoint."""
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import msgspec
 
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
-from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Tokens
+from batchrun.endpoints.doubts import tier_doubts, tool_doubts, undocumented
+from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES
+from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
+from batchrun.endpoints.responses_items import PARAGRAPH, Content, content_of
 from batchrun.endpoints.schemas import schema_name, schema_of
 from batchrun.endpoints.tolerant import (
-    arguments,
     as_object,
     as_text,
     as_word,
     error_of,
-    objects,
     usage_of,
 )
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome
 
+_encode = msgspec.json.Encoder().encode
 _FINISH_OF_REASON = {
     "max_output_tokens": Finish.LENGTH,
     "max_messages": Finish.LENGTH,
@@ -65,26 +66,17 @@ class Responses(Endpoint):
         return shaped
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
-        """Tools that the service runs itself are not documented for batches."""
-        kinds = {as_word(tool.get("type")) for tool in objects(body.get("tools"))}
-        return tuple(
-            f"tool {kind!r} is run by the service, which need not do that in a batch: "
-            "try a few items first."
-            for kind in sorted(kinds - {"function", "custom"})
-        )
+        """See Endpoint."""
+        stateful = ("previous_response_id", "conversation")
+        return tool_doubts(body) + tier_doubts(body) + undocumented(body, stateful)
 
     def read(self, body: JsonObject) -> Answer:
-        """See Endpoint. Text is what the SDK calls `output_text`; where messages have phases, only the final answer's."""
-        messages = [item for item in objects(body.get("output")) if item.get("type") == "message"]
-        final = [message for message in messages if message.get("phase") == "final_answer"]
-        parts = [part for message in final or messages for part in objects(message.get("content"))]
-        texts = [as_text(part.get("text")) for part in parts if part.get("type") == "output_text"]
-        refusals = [as_text(part.get("refusal")) for part in parts if part.get("type") == "refusal"]
-        calls = tuple(_tool_calls(body))
+        """See Endpoint; what the kinds of items hold is in `responses_items`."""
+        content = content_of(body.get("output"))
         status = as_word(body.get("status"))
-        finish = Finish.TOOL_CALLS if calls else Finish.STOP
+        finish = Finish.TOOL_CALLS if content.tool_calls or content.pending else Finish.STOP
         error, detail = error_of(body.get("error")), None
-        if any(refusals):
+        if content.refusal is not None:
             finish = Finish.REFUSAL
         if status == "incomplete":
             reason = as_word(as_object(body.get("incomplete_details")).get("reason"))
@@ -96,17 +88,20 @@ class Responses(Endpoint):
             error = error or ServiceError(message=f"the response came back as {status!r}")
         return Answer(
             finish=finish,
-            text="".join(filter(None, texts)) or None,
-            refusal="".join(filter(None, refusals)) or None,
-            tool_calls=calls,
+            text=content.text,
+            refusal=content.refusal,
+            tool_calls=tuple(content.tool_calls),
+            pending=content.pending,
+            value=_pictures(content),
             error=error,
             detail=detail,
             usage=usage_of(body, given="input", made="output"),
             model=as_text(body.get("model")),
+            extras=content.extras,
         )
 
     def fast_reader(self, interpret: Interpret) -> FastReader:
-        """See Endpoint. Takes a completed response with one message of one text, and reasoning; nothing else."""
+        """See Endpoint. Takes a completed response with one message of one text, its citations, and reasoning; nothing else."""
         decode = msgspec.json.Decoder(Line[_Body]).decode
         succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
 
@@ -114,19 +109,25 @@ class Responses(Endpoint):
             result = decode(line)
             response = result.response
             body = response.body
-            text = None
+            part, summaries = None, None
             for item in body.output:
                 if item.type == "message":
-                    if text is not None or item.content is None or len(item.content) != 1:
+                    if part is not None or item.content is None or len(item.content) != 1:
                         return None
                     part = item.content[0]
-                    if part.type != "output_text":
-                        return None
-                    text = part.text
                 elif item.type != "reasoning":
                     return None
-            if not text or text.isspace() or isinstance(output := interpret(text), Mismatch):
+                elif item.summary:
+                    summaries = [*(summaries or ()), *item.summary]
+            if part is None or not (text := part.text) or text.isspace():
                 return None
+            if isinstance(output := interpret(text), Mismatch):
+                return None
+            extras = None
+            if part.annotations or summaries:
+                extras = _extras(part.annotations, summaries or [])
+                if extras is not None and len(extras) > EXTRAS_LIMIT_BYTES:
+                    return None
             usage = body.usage
             given, made = usage.input_tokens_details, usage.output_tokens_details
             return Reading(
@@ -143,34 +144,50 @@ class Responses(Endpoint):
                 0 if made is None else made.reasoning_tokens,
                 body.model or None,
                 response.request_id or None,
+                extras,
             )
 
         return read
 
 
-def _tool_calls(body: JsonObject) -> Iterator[JsonObject]:
-    """Calls that the caller is meant to make, in order; those that the service made itself are not among them."""
-    for item in objects(body.get("output")):
-        if item.get("type") == "function_call":
-            made = arguments(item.get("arguments"))
-        elif item.get("type") == "custom_tool_call":
-            made = item.get("input")
-        else:
-            continue
-        yield {"name": item.get("name"), "arguments": made, "call_id": item.get("call_id")}
+def _pictures(content: Content) -> JsonObject | None:
+    """The answer where nothing was said and pictures were made; told as the images endpoints tell theirs."""
+    if content.text is not None or not content.pictures:
+        return None
+    return {"images": content.pictures}
 
 
 # What the fast path takes; see fast.py.
 
 
+class _UrlCitation(msgspec.Struct, tag_field="type", tag="url_citation", gc=False):
+    url: str
+    title: str
+    start_index: Tokens
+    end_index: Tokens
+
+
+class _FileCitation(msgspec.Struct, tag_field="type", tag="file_citation", gc=False):
+    file_id: str
+    filename: str
+    index: int
+
+
 class _Part(msgspec.Struct, gc=False):
-    type: str
+    type: Literal["output_text"]
+    text: str | None = None
+    annotations: list[_UrlCitation | _FileCitation] = []
+    logprobs: Nothing | None = None
+
+
+class _Summary(msgspec.Struct, gc=False):
     text: str | None = None
 
 
 class _Item(msgspec.Struct, gc=False):
     type: str
     content: list[_Part] | None = None
+    summary: list[_Summary] = []
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -186,3 +203,20 @@ class _Body(msgspec.Struct, gc=False):
     usage: _Usage
     model: str | None = None
     error: None = None
+
+
+def _extras(
+    annotations: list[_UrlCitation | _FileCitation], summaries: list[_Summary]
+) -> bytes | None:
+    """As `encoded_extras` would write what `content_of` finds."""
+    extras: JsonObject = {}
+    if annotations:
+        extras["citations"] = [
+            {"type": "url", "url": one.url, "title": one.title, "start": one.start_index, "end": one.end_index}
+            if isinstance(one, _UrlCitation)
+            else {"type": "file", "file_id": one.file_id, "filename": one.filename, "index": one.index}
+            for one in annotations
+        ]  # fmt: skip
+    if told := [summary.text for summary in summaries if summary.text]:
+        extras["reasoning"] = PARAGRAPH.join(told)
+    return _encode(extras) if extras else None

@@ -71,7 +71,7 @@ def as_status(value: Json) -> int | None:
     """An HTTP status from 200, "200" or 200.0; None for anything else."""
     if isinstance(value, str):
         value = int(value) if re.fullmatch("[0-9]{1,3}", value) else None
-    count = _whole(value)
+    count = whole(value)
     return count if count is not None and count < 1000 else None
 
 
@@ -82,10 +82,11 @@ def as_word(value: Json) -> str:
 
 def as_tokens(value: Json) -> int:
     """A count of tokens; 0 for null, text, NaN, negatives and what SQLite cannot hold."""
-    return _whole(value) or 0
+    return whole(value) or 0
 
 
-def _whole(value: Json) -> int | None:
+def whole(value: Json) -> int | None:
+    """A number that counts something, without its fraction; None for all that counts nothing, or more than 63 bits hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # The comparison is False for NaN, so that int() cannot fail.

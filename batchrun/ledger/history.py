@@ -6,7 +6,7 @@ from batchrun.ledger.connection import Ledger
 
 _COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
-    "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length"
+    "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras"
 )
 
 

@@ -40,7 +40,8 @@ _ATTEMPT: Final = """\
   model integer,
   kind integer,
   offset integer,
-  length integer
+  length integer,
+  extras text                         -- a JSON object of what came beside the output: citations, calls, logprobs
 """
 
 _TABLES: Final = f"""
@@ -348,7 +349,7 @@ from item_rows i join jobs j on j.id = i.job left join request_files f on f.id =
 
 create view results as
 select j.name as job, j.profile, coalesce(i.key, i.name) as id, r.output ->> '$' as output, r.finish, r.input_tokens, r.output_tokens,
-  m.name as model, r.attempts, r.batch, r.at
+  m.name as model, r.attempts, r.batch, r.at, r.extras
 from result_rows r join item_rows i on i.id = r.item join jobs j on j.id = i.job left join models m on m.id = r.model
 where i.state = 2 and i.vanished = 0;
 

@@ -27,14 +27,14 @@ RESULT_OUTCOMES: Final = {
 }
 _INSERT: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, cause, message, output, finish, input_tokens, "
-    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 _INSERT_ANSWERS: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, output, finish, input_tokens, "
-    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length) values "
+    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) values "
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
@@ -47,8 +47,8 @@ where h.item in (select id from item_rows where id between ? and ? and batch = ?
 group by h.item
 """
 
-# (item, output, finish, input, cached, output and reasoning tokens, model, offset, length)
-Answer: TypeAlias = tuple[int, bytes, str, int, int, int, int, int | None, int, int]
+# (item, output, finish, input, cached, output and reasoning tokens, model, offset, length, extras)
+Answer: TypeAlias = tuple[int, bytes, str, int, int, int, int, int | None, int, int, bytes | None]
 
 
 class Prior(NamedTuple):
@@ -157,7 +157,7 @@ class Settling:
         """The same for answers to first attempts, which nearly all are: a hundred rows a statement, constants in its text."""
         answers.sort(key=itemgetter(0))
         # As bytes, an answer is neither decoded here nor encoded again by the binding; it is UTF-8 from our own encoder.
-        row = f"(?, {self._batch['id']}, {send}, 1, {self._at}, 0, cast(? as text), ?, ?, ?, ?, ?, ?, {kind}, ?, ?)"
+        row = f"(?, {self._batch['id']}, {send}, 1, {self._at}, 0, cast(? as text), ?, ?, ?, ?, ?, ?, {kind}, ?, ?, cast(? as text))"
         whole = len(answers) - len(answers) % _ROWS_A_STATEMENT
         groups = (
             list(chain.from_iterable(answers[start : start + _ROWS_A_STATEMENT]))

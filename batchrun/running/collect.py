@@ -176,10 +176,10 @@ class _Lines:
                     answers.append(
                         (
                             item, output, "stop" if finish is _STOP else finish.value, reading.input_tokens,
-                            reading.cached_tokens, reading.output_tokens, reading.reasoning_tokens, last_model_id, offset, length,
+                            reading.cached_tokens, reading.output_tokens, reading.reasoning_tokens, last_model_id, offset, length, reading.extras,
                         )
                     )  # fmt: skip
-                    self._held += len(output) + _ROW_BYTES
+                    self._held += len(output) + len(reading.extras or b"") + _ROW_BYTES
                 else:
                     self._settle(item, custom_id, reading, last_model_id, (kind, offset, length))
                 if self._held > _HELD_BYTES:
@@ -252,14 +252,15 @@ class _Lines:
             text: str | None = _encode(reading.partial).decode()
         else:
             text = None if output is None else output.decode()
+        extras = None if reading.extras is None else reading.extras.decode()
         self._rows.append(
             (
                 item, self._batch["id"], sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
                 reading.message, text, reading.finish.value, reading.input_tokens, reading.cached_tokens,
-                reading.output_tokens, reading.reasoning_tokens, model, *place,
+                reading.output_tokens, reading.reasoning_tokens, model, *place, extras,
             )
         )  # fmt: skip
-        self._held += len(text or "") + len(reading.message or "") + _ROW_BYTES
+        self._held += len(text or "") + len(reading.message or "") + len(extras or "") + _ROW_BYTES
         if event != ItemEvent.SUCCEEDED:
             is_delayed = event == ItemEvent.RETRY and not self._retries_at_once
             not_before = self._at + (retry_delay_s(attempts) if is_delayed else 0)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from batchrun.endpoints.answer import Finish, Reading
+from batchrun.endpoints.extras import EXTRAS
 from batchrun.endpoints.reading import make_reader
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.causes import CAUSES
@@ -108,10 +109,15 @@ def assert_sound(reading: Reading) -> None:
         assert reading.cause in CAUSES
         assert reading.message
     assert type(reading.finish) is Finish
-    for text in (reading.custom_id, reading.message, reading.partial, *astuple(reading)[-2:]):
+    texts = (reading.custom_id, reading.message, reading.partial, reading.model, reading.request_id)
+    for text in texts:
         if text is not None:
             assert isinstance(text, str)
             text.encode()  # a lone surrogate raises
+    if reading.extras is not None:
+        extras = msgspec.json.decode(reading.extras)
+        assert extras
+        assert list(extras) == [name for name in EXTRAS if extras.get(name)]
     for count in astuple(reading)[7:11]:
         assert type(count) is int
         assert 0 <= count < 2**63

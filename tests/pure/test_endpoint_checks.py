@@ -111,8 +111,17 @@ def test_what_cannot_work_in_a_batch_is_a_problem_that_says_why(name: str) -> No
         ),
         (RESPONSES, {"reasoning": {"zzz": "low"}}, "unknown key 'zzz' in 'reasoning'."),
         (RESPONSES, {"reasoning": {"effort": 3}}, "'reasoning.effort' should be string or null"),
-        (CHAT, {"n": 2}, "only the first one is kept"),
-        (RESPONSES, {"tools": [{"type": "web_search"}]}, "tool 'web_search' is run by the service"),
+        (CHAT, {"n": 2}, "The first one is the output, all are in 'choices'"),
+        (
+            RESPONSES,
+            {"tools": [{"type": "mcp"}, {"type": "web_search"}, {"type": "function"}]},
+            "tools that the service runs ('mcp', 'web_search') are not documented for batches",
+        ),
+        (RESPONSES, {"tools": [{"type": "computer"}]}, "tools that need you to act ('computer')"),
+        (RESPONSES, {"previous_response_id": "resp_1"}, "'previous_response_id': not documented"),
+        (RESPONSES, {"service_tier": "flex"}, "a batch has a tier and a price of its own"),
+        (CHAT, {"service_tier": "priority"}, "a batch has a tier and a price of its own"),
+        (CHAT, {"web_search_options": {}}, "'web_search_options': not documented for batches"),
     ],
 )
 def test_what_may_be_newer_than_the_table_or_is_merely_odd_is_a_warning(

@@ -138,7 +138,7 @@ def test_odd_usage_costs_the_figures_and_never_the_answer(
 def test_a_missing_model_or_request_id_is_none(model: Json, request_id: Json) -> None:
     given = line(response(message("x"), model=model))
     given["response"]["request_id"] = request_id
-    assert astuple(read(given))[-2:] == (None, None)
+    assert astuple(read(given))[-3:] == (None, None, None)
 
 
 # Answers that are of no use.

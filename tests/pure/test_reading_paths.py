@@ -9,6 +9,7 @@ from reading_lines import assert_sound
 
 from batchrun.endpoints import ENDPOINTS, endpoint_of
 from batchrun.endpoints.reading import make_reader, read_carefully
+from batchrun.endpoints.responses_items import ITEMS
 from batchrun.endpoints.values import interpreter
 from batchrun.model import RESULT_LINE_LIMIT_BYTES, JobSettings, Json
 from batchrun.planning.classify import Outcome
@@ -18,6 +19,7 @@ JOBS = [
     for url in ENDPOINTS
     for keys in ({}, {"labels": ("a", "b")}, {"schema": {"type": "array"}})
 ]
+ITEM_KINDS = sorted(ITEMS)
 READERS = [make_reader(job) for job in JOBS]
 
 scalars = (
@@ -63,21 +65,55 @@ usages = one_of(None) | record(
     completion_tokens_details=details,
 )
 errors = one_of(None, None, None) | record(code=one_of("server_error", 500), message=texts)
-parts = record(type=one_of("output_text", "refusal"), text=texts, refusal=texts)
+offsets = one_of(0, 3, 2.5)
+annotations = one_of(
+    {"type": "url_citation", "url": "u", "title": "t", "start_index": 1, "end_index": 2},
+    {"type": "file_citation", "file_id": "f", "filename": "n", "index": 0},
+) | record(
+    type=one_of("url_citation", "file_citation", "container_file_citation", "file_path", "new"),
+    url=texts,
+    title=texts,
+    start_index=offsets,
+    end_index=offsets,
+    file_id=texts,
+    filename=texts,
+    index=offsets,
+)
+parts = record(
+    type=one_of("output_text", "refusal"),
+    text=texts,
+    refusal=texts,
+    annotations=one_of([], None) | st.lists(annotations, max_size=2),
+    logprobs=one_of([], None, [{"token": "a", "logprob": -1, "bytes": [97]}]),
+)
 items = record(
-    type=one_of("message", "message", "reasoning", "function_call"),
+    type=one_of("message", "message", "reasoning", "function_call", *ITEM_KINDS),
     content=st.lists(parts, max_size=2) | one_of(None),
+    summary=one_of([], None) | st.lists(parts, max_size=2),
     phase=one_of(None, "final_answer", "commentary"),
     name=texts,
     arguments=texts,
+    output=anything,
+    result=one_of("iVBORw0KGgo=", None),
+    action=anything,
 )
 messages = record(
     content=texts | st.lists(parts, max_size=2),
     refusal=one_of(None, ""),
     tool_calls=one_of(None, []),
     function_call=one_of(None, {}),
+    annotations=one_of([], None) | st.lists(annotations, max_size=2),
+    audio=one_of(None, {"id": "a", "transcript": "b"}),
+    reasoning_content=one_of(None, "", "so"),
+    reasoning=one_of(None, "", "so"),
 )
-choices = record(index=one_of(0, 1), finish_reason=one_of("stop"), message=messages, error=errors)
+choices = record(
+    index=one_of(0, 1),
+    finish_reason=one_of("stop"),
+    message=messages,
+    error=errors,
+    logprobs=one_of(None, {}),
+)
 entries = record(index=one_of(0, 1), embedding=one_of([0.5, 1], "AAAAAA=="))
 bodies = record(
     status=one_of("completed"),

@@ -1,0 +1,55 @@
+"""Images inside JSON: base64 in, bytes out, and what they are by their own first bytes. Pure.
+
+What a service says of an image is not believed: a file is named by what it holds, so that no name lies about its content.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Final
+
+from batchrun.model import Json, JsonObject
+
+EXTENSIONS: Final = ("png", "webp", "jpeg", "gif", "svg")
+_STARTS: Final = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+)
+_SVG: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml|<!--|<!doctype svg|<svg[\s>])", re.IGNORECASE)
+_SVG_WITHIN_BYTES: Final = 4_096  # an XML declaration and comments may come first
+_DATA_URL: Final = re.compile(r"data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
+
+
+def decoded(text: Json) -> bytes | None:
+    """The bytes that `text` spells in base64, also as a data URL; None where it spells none."""
+    if not isinstance(text, str):
+        return None
+    start = _DATA_URL.match(text)
+    try:
+        return base64.b64decode(text[start.end() :] if start else text, validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def format_of(content: bytes) -> str | None:
+    """The format of an image, one of EXTENSIONS; None for anything else."""
+    for start, name in _STARTS:
+        if content.startswith(start):
+            return name
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return "webp"
+    head = content[:_SVG_WITHIN_BYTES]
+    return "svg" if _SVG.match(head) and b"<svg" in head.lower() else None
+
+
+def picture_of(packed: Json) -> JsonObject:
+    """What the ledger keeps of an image: {"format", "bytes", "sha256"}, or {"broken"} with what is wrong with it."""
+    if (content := decoded(packed)) is None:
+        return {"broken": "the image is not there, or no base64"}
+    if (kind := format_of(content)) is None:
+        return {"broken": f"{len(content):,} bytes that are no image of a known format"}
+    digest = hashlib.sha256(content).hexdigest()
+    return {"format": kind, "bytes": len(content), "sha256": digest}
