@@ -145,7 +145,7 @@ def open_for_reading(home: Home) -> Ledger:
     except sqlite3.Error as exc:
         ledger.close()
         raise _ledger_error(exc, home.database) from exc
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION or ledger.meta("ledger") is None:
         ledger.close()
         if version > SCHEMA_VERSION:
             raise _too_new(home.database, version)
