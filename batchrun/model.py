@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 # The one place where `Any` is at home: decoded JSON.
 Json: TypeAlias = Any
@@ -12,6 +12,13 @@ ITEM_LINE_LIMIT_BYTES = (
     16_000_000  # a line of input or a rendered text longer than this is refused (docs/job-file.md)
 )
 RESULT_LINE_LIMIT_BYTES = 64_000_000  # a line of a result file longer than this is no answer: the largest body is a tenth of it
+
+# The metadata by which batchrun knows its batches on a service. A job's own keys may not begin with the first.
+# They stand on batches that were paid for: they never change.
+TOKEN_KEY: Final = "batchrun"  # noqa: S105 - the name of a key of metadata
+LEDGER_KEY: Final = "batchrun_ledger"
+JOB_KEY: Final = "batchrun_job"
+REQUESTS_KEY: Final = "batchrun_requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

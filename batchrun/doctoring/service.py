@@ -16,7 +16,7 @@ from batchrun.config import BackendKind, Profile
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
 from batchrun.ledger.connection import Ledger
-from batchrun.model import Account
+from batchrun.model import TOKEN_KEY, Account
 
 SKEW_MOST_S: Final = 60
 _PAGE: Final = 20
@@ -214,7 +214,7 @@ def _listing(patient: Patient, page: BatchPage) -> Diagnosis:
     shown = [batch for batch in page.batches if batch.id in ours]
     if not shown:
         return patient.diagnosis("listing", Level.UNKNOWN, "no batch of ours is on its first page")
-    if any("batchrun" in batch.metadata or batch.input_file_id for batch in shown):
+    if any(TOKEN_KEY in batch.metadata or batch.input_file_id for batch in shown):
         return patient.diagnosis(
             "listing", Level.OK, "newest first, and it shows by what we know our batches"
         )

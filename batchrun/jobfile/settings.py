@@ -14,7 +14,7 @@ from batchrun.jobfile.problems import Fault, shown
 from batchrun.jobfile.schemas import label_schema, read_schema
 from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.template import Where, compile_template
-from batchrun.model import JobSettings, JsonObject, OutputSettings
+from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, OutputSettings
 
 METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
 METADATA_KEY_CHARACTERS = 64
@@ -148,7 +148,7 @@ class SettingsReader:
         if len(metadata) > METADATA_PAIRS:
             self._add(Fault(f"'metadata' has {len(metadata)} pairs, more than {METADATA_PAIRS}"))
         for key, value in metadata.items():
-            if key.startswith("batchrun"):
+            if key.startswith(TOKEN_KEY):
                 self._add(Fault(f"metadata key {key!r} is reserved", "Use another name."))
             if not 0 < len(key) <= METADATA_KEY_CHARACTERS:
                 self._add(

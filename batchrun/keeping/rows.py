@@ -7,11 +7,12 @@ from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import count_removed
 from batchrun.ledger.states import ItemState
+from batchrun.model import LEDGER_KEY, TOKEN_KEY
 from batchrun.planning.policy import FOREVER
 
 REMOVED_TEXT: Final = "removed by `batchrun forget`"
 
-_OWN_METADATA: Final = ("batchrun", "batchrun_ledger")
+_OWN_METADATA: Final = (TOKEN_KEY, LEDGER_KEY)
 
 
 def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:

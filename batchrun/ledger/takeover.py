@@ -13,6 +13,7 @@ from batchrun.ledger.batches import move_batch, new_token, update_batch
 from batchrun.ledger.connection import Ledger, mint_identity
 from batchrun.ledger.origins import adopt_ledger
 from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.model import LEDGER_KEY, TOKEN_KEY
 
 _LOOK_FIRST: Final = "look_first:"
 
@@ -39,7 +40,7 @@ def take_over(ledger: Ledger, at: int) -> int:
                 )
             token = new_token()
             metadata = json.loads(row["metadata"])
-            metadata.update(batchrun=token, batchrun_ledger=ledger_id)
+            metadata |= {TOKEN_KEY: token, LEDGER_KEY: ledger_id}
             update_batch(ledger, row["id"], token=token, metadata=json.dumps(metadata))
             renewed += 1
         ledger.execute(

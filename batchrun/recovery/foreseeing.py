@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import FINAL_BATCH_STATES
+from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.recovery.found import FoundBatch, Recovered
 from batchrun.recovery.scope import (
-    JOB_KEY,
-    LEDGER_KEY,
-    TOKEN_KEY,
     chosen_ledgers,
     destiny,
     whole_listing,

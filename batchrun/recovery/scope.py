@@ -2,19 +2,15 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, Transient, UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.origins import own_ledgers
+from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.recovery.found import Became
 from batchrun.running.listing import Listing, read_listing
 from batchrun.running.results import was_free
-
-LEDGER_KEY: Final = "batchrun_ledger"
-JOB_KEY: Final = "batchrun_job"
-TOKEN_KEY: Final = "batchrun"  # noqa: S105 - the name of a key of metadata
 
 
 def chosen_ledgers(

@@ -16,11 +16,11 @@ from batchrun.errors import Refused
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
 from batchrun.ledger.spool import publish, temp_beside
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.planning.classify import Outcome
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
 from batchrun.recovery.matching import Matched, Matcher, SentRequest, read_requests
-from batchrun.recovery.scope import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
 from batchrun.requests import custom_id, parts_of
 from batchrun.running.context import PassContext

@@ -9,6 +9,7 @@ from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident, wordless
 from batchrun.ledger.origins import is_stray, own_ledgers
 from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.model import LEDGER_KEY, TOKEN_KEY
 from batchrun.planning.policy import FOREVER
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing
@@ -26,12 +27,12 @@ def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) ->
     """A remote batch with a token of ours that is not the recorded one is a duplicate; a token of ours that we do not know is worse."""
     ours = own_ledgers(ctx.ledger)
     for remote in listing.batches:
-        token = remote.metadata.get("batchrun")
+        token = remote.metadata.get(TOKEN_KEY)
         if token is None:
             continue
         row = ctx.ledger.row("select * from batch_rows where token = ?", (token,))
         if row is None:
-            is_ours = remote.metadata.get("batchrun_ledger") in ours
+            is_ours = remote.metadata.get(LEDGER_KEY) in ours
             if is_ours and not is_stray(ctx.ledger, remote.id):
                 _refuse_older_ledger(ctx, profile, remote)
             continue

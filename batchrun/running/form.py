@@ -8,7 +8,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from typing import Final
 
 import xxhash
 
@@ -25,10 +24,8 @@ from batchrun.ledger.requestfiles import (
 )
 from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.submissions import settings_from_json
-from batchrun.model import Limits
+from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
 from batchrun.requests import custom_id, line_prefix
-
-REQUESTS_KEY: Final = "batchrun_requests"
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
@@ -243,9 +240,9 @@ def _insert(
     token = new_token()
     metadata = {
         **settings.metadata,
-        "batchrun": token,
-        "batchrun_ledger": ledger.meta("ledger") or "",
-        "batchrun_job": job["name"],
+        TOKEN_KEY: token,
+        LEDGER_KEY: ledger.meta("ledger") or "",
+        JOB_KEY: job["name"],
     }
     return insert_batch(
         ledger,

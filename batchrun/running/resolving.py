@@ -12,6 +12,7 @@ from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound, Refused, UsageError
 from batchrun.ledger.batches import move_batch, update_batch
 from batchrun.ledger.states import BatchEvent, BatchState
+from batchrun.model import TOKEN_KEY
 from batchrun.running.context import PassContext
 from batchrun.running.listing import MARGIN_S, read_listing
 from batchrun.running.lost import note_reappeared
@@ -106,7 +107,7 @@ def _mismatch(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> str | 
     """What shows that a batch on the service cannot be this one, or None. What the service does not echo proves nothing."""
     if is_recorded_elsewhere(ctx.ledger, remote.id, row["id"]):
         return "it is recorded as another one"
-    token = remote.metadata.get("batchrun")
+    token = remote.metadata.get(TOKEN_KEY)
     if token is not None and token != row["token"]:
         return f"it bears the token {token!r}, not {row['token']!r}"
     if remote.input_file_id is not None:
@@ -157,7 +158,7 @@ def _refuse_if_listed(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> N
         return
     for remote in listing.batches:
         is_ours = (
-            remote.metadata.get("batchrun") == row["token"]
+            remote.metadata.get(TOKEN_KEY) == row["token"]
             or remote.input_file_id == row["input_file_id"]
         )
         if is_ours and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"]):

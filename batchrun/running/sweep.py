@@ -11,6 +11,7 @@ from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, update_batch
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
+from batchrun.model import TOKEN_KEY
 from batchrun.planning.policy import INTENT_MOST_S, LOST_MOST_S
 from batchrun.running.audit import audit, cancel_duplicates, is_known_dead
 from batchrun.running.context import PassContext
@@ -223,7 +224,7 @@ def _note_statuses(ctx: PassContext, profile: str, listing: Listing) -> None:
 
 
 def _is_of(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
-    if remote.metadata.get("batchrun") == row["token"]:
+    if remote.metadata.get(TOKEN_KEY) == row["token"]:
         return not is_known_dead(ctx, remote, row)
     return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
 

@@ -13,8 +13,9 @@ from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident, update_batch
 from batchrun.ledger.origins import own_ledgers
+from batchrun.model import LEDGER_KEY, REQUESTS_KEY
 from batchrun.running.context import PassContext
-from batchrun.running.form import REQUESTS_KEY, requests_hash
+from batchrun.running.form import requests_hash
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def find_twin(
         for remote in listed
         if wanted is not None
         and remote.metadata.get(REQUESTS_KEY) == wanted
-        and remote.metadata.get("batchrun_ledger") not in ours
+        and remote.metadata.get(LEDGER_KEY) not in ours
         and remote.status not in _ENDING
     ]
     return min(twins, key=_age, default=None)
@@ -62,7 +63,7 @@ def yield_to_twin(ctx: PassContext, row: sqlite3.Row, listed: list[RemoteBatch])
 
 def _pause(ctx: PassContext, row: sqlite3.Row, twin: RemoteBatch, what: str) -> None:
     reason = (
-        f"another home (ledger {twin.metadata.get('batchrun_ledger')}) has sent the requests of batch {row['id']} already, as {twin.id}, "
+        f"another home (ledger {twin.metadata.get(LEDGER_KEY)}) has sent the requests of batch {row['id']} already, as {twin.id}, "
         f"which has not ended. So as not to pay twice, batch {row['id']} {what}. Work in one home: go on in the other one and cancel "
         "this job, or cancel it there and submit it here again."
     )

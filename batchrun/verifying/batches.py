@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.model import TOKEN_KEY
 from batchrun.verifying.visible import end_item
 
 
@@ -41,5 +42,5 @@ def batches_have_remotes(ledger: Ledger) -> Iterator[str]:
             yield f"batch {batch} was created, but its id on the service is not known"
         if state != BatchState.PLANNED and row["base_url"] is None:
             yield f"batch {batch} was uploaded, but the account is not known"
-        if json.loads(row["metadata"]).get("batchrun") != row["token"]:
+        if json.loads(row["metadata"]).get(TOKEN_KEY) != row["token"]:
             yield f"batch {batch} would not bear its own token on the service"
