@@ -85,6 +85,6 @@ $(MODEL): $(BASE) pyproject.toml
 	@touch $@
 
 $(DEV): $(BASE) pyproject.toml
-	@echo "== installing batchrun with what its tests need: 60 MB, about half a minute"
+	@echo "== installing batchrun with what its tests need: 120 MB, about half a minute"
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@

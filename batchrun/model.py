@@ -34,11 +34,45 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteQuery:
+    """Items from a database: `sqlite` is its absolute path, `query` one SELECT of which each row is an item."""
+
+    sqlite: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteTable:
+    """A table of the user's own database that gets the answers.
+
+    `path` is absolute. `key` names the column that holds item ids; `columns` maps further columns to what is written into them, by the
+    names of outputs/database.py. `insert`: an id that has no row gets one.
+    """
+
+    path: str
+    table: str
+    key: str
+    columns: Mapping[str, str]
+    insert: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
-    """What is written besides `results.jsonl`: `files` is a template of a file name, `csv` asks for the joined table."""
+    """What is written besides `results.jsonl`: `files` is a template of a file name; `csv`, `excel` and `parquet` ask for the joined table,
+    `npy` for the matrix of embeddings, `sqlite` for rows in a database.
+    """
 
     files: str | None = None
     csv: bool = False
+    excel: bool = False
+    parquet: bool = False
+    npy: bool = False
+    sqlite: SqliteTable | None = None
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the items' own columns are joined to their answers, and so must be kept."""
+        return self.csv or self.excel or self.parquet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +81,7 @@ class JobSettings:
     so that no later command opens the job file again.
 
     `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
-    `items` is an absolute path or glob, or None for item lines under the job line in `path` (starting after `line`).
+    `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
     `profile` is the backend or profile that the job line asks for.
     """
 
@@ -63,7 +97,7 @@ class JobSettings:
     body: JsonObject = field(default_factory=dict)
     body_unchecked: bool = False
     max_output_tokens: int | None = None
-    items: str | None = None
+    items: str | SqliteQuery | None = None
     id: str | None = None
     missing: str = "drop"
     bad_items: int = 0

@@ -16,7 +16,7 @@ import msgspec
 
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
-from batchrun.jobfile.sources import STDIN, STDIN_SHOWN
+from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
@@ -211,7 +211,7 @@ def _fields_file(
 ) -> Iterator[BinaryIO | None]:
     """Where the items' own fields are kept, if the outputs join them: the data may move or change before these are written."""
     names = settings.output.files
-    if settings.output.csv or (names is not None and _fields_in(settings, names) - {"id"}):
+    if settings.output.has_table or (names is not None and _fields_in(settings, names) - {"id"}):
         known = submission.intake.known
         keeps = keep_missing and not known.is_empty
         with written(ledger.home.fields_file(submission.id)) as file:
@@ -307,7 +307,7 @@ def _failure_of(settings: JobSettings, problem: Problem) -> tuple[str, str, str]
 
 def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
     source = options.items or settings.items
-    where = f"in {source}" if source else "below its job line"
+    where = f"in {source_name(source)}" if source else "below its job line"
     return Problem(
         path=settings.path,
         line=settings.line,

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 NAME_CHARACTERS: Final = 64
-ENDPOINTS: Final = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
-LATER_ENDPOINTS: Final = (
+# Those that the Batch API takes, as the SDK's `batches.create` lists them.
+ENDPOINTS: Final = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
     "/v1/completions",
     "/v1/moderations",
     "/v1/images/generations",
@@ -46,7 +49,7 @@ SHOWN_CHARACTERS: Final = 100
 
 EXPECTED: Final = {
     "job": "a name of 1 to 64 letters, digits, '.', '_' or '-'",
-    "endpoint": "one of '/v1/responses', '/v1/chat/completions', '/v1/embeddings'",
+    "endpoint": f"one of {', '.join(map(repr, ENDPOINTS))}",
     "model": "a model's name",
     "instructions": 'a string or {"file": path}',
     "prompt": 'a string or {"file": path}',
@@ -55,7 +58,7 @@ EXPECTED: Final = {
     "body": "an object",
     "body_unchecked": "true or false",
     "max_output_tokens": "a whole number from 1",
-    "items": "a path or a glob",
+    "items": 'a path, a glob or {"sqlite": path, "query": sql}',
     "id": "a template",
     "missing": "'drop' or 'keep'",
     "bad_items": "a whole number from 0",
@@ -116,14 +119,13 @@ def _unknown(key: str) -> Fault:
 def _later(known: JsonObject) -> Iterator[tuple[str, Fault]]:
     """What is designed but not built, taken out of `known` so that no second message follows."""
     items = known.get("items")
-    if isinstance(items, dict) and len(items.keys() & {"sqlite", "job"}) == 1:
-        source = "sqlite" if "sqlite" in items else "job"
+    if isinstance(items, dict) and "job" in items:
         del known["items"]
         yield (
             "items",
             Fault(
-                f'items from {{"{source}": …}} are not in this version',
-                "Export them to JSONL or CSV and name that file.",
+                'items from {"job": …} are not in this version',
+                "Name the results.jsonl of that job.",
             ),
         )
     if known.get("backend") == "direct":
@@ -131,14 +133,6 @@ def _later(known: JsonObject) -> Iterator[tuple[str, Fault]]:
         yield (
             "backend",
             Fault("backend 'direct' is not in this version", "Use 'openai' or 'local'."),
-        )
-    if known.get("endpoint") in LATER_ENDPOINTS:
-        yield (
-            "endpoint",
-            Fault(
-                f"endpoint {known.pop('endpoint')!r} is not in this version",
-                f"This version has {', '.join(ENDPOINTS)}.",
-            ),
         )
 
 
@@ -153,7 +147,8 @@ def _mistyped(known: JsonObject) -> Iterator[tuple[str, Fault]]:
             key, inner = str(detail["loc"][0]), str(detail["loc"][-1])
             value = known.get(key)
             # Of the branches of a union, the one that can name a key inside says most.
-            if key not in first or (isinstance(value, dict) and inner in value):
+            names_one = isinstance(value, dict) and (inner in value or detail["type"] == "missing")
+            if key not in first or names_one:
                 first[key] = (detail["type"], inner)
         for key, (kind, inner) in first.items():
             yield key, _mistyped_fault(key, kind, known.get(key), inner)
@@ -166,10 +161,13 @@ def _mistyped_fault(key: str, kind: str, value: Json, inner: str) -> Fault:
         return Fault(f"no {key!r}", f"It is {EXPECTED[key]}.")
     if key == "items" and isinstance(value, list):
         return Fault(
-            "'items' must be a path or a glob, not a list", "Put items on lines of their own."
+            "'items' must be a path, a glob or a query, not a list",
+            "Put items on lines of their own.",
         )
     if isinstance(value, dict) and inner in value:
         return Fault(f"{must}; the trouble is {inner!r}")
+    if isinstance(value, dict) and kind == "missing":
+        return Fault(f"{must}; there is no {inner!r}")
     return Fault(f"{must}, not {_shown(value)}")
 
 
@@ -189,6 +187,40 @@ def _model() -> "type[BaseModel]":
         model_config = ConfigDict(extra="forbid", strict=True)
         file: Annotated[str, Field(min_length=1, description="Path, relative to the job file.")]
 
+    class Query(BaseModel):
+        """Items from a SQLite database, which is only read."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        sqlite: Annotated[
+            str, Field(min_length=1, description="The database; relative to the job file.")
+        ]
+        query: Annotated[str, Field(min_length=1, description="One SELECT: an item a row.")]
+
+    class Table(BaseModel):
+        """A table of a SQLite database that gets the answers."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        path: Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="The database, relative to the job file; made if it is missing.",
+            ),
+        ]
+        table: Annotated[str, Field(min_length=1, description="The table; made if it is missing.")]
+        key: Annotated[
+            str, Field(min_length=1, description="The column that holds item ids, each once.")
+        ]
+        columns: Annotated[
+            dict[str, str] | None,
+            Field(
+                description="Which columns get what: `output`, `output.KEY`, `status`, ….",
+            ),
+        ] = None
+        insert: Annotated[
+            bool, Field(description="An id that has no row gets one; else it is passed over.")
+        ] = True
+
     class Output(BaseModel):
         """What is written besides `results.jsonl`."""
 
@@ -197,6 +229,18 @@ def _model() -> "type[BaseModel]":
             str | None, Field(min_length=1, description="One file an item: a template of its name.")
         ] = None
         csv: Annotated[bool, Field(description="Write the joined table results.csv.")] = False
+        excel: Annotated[
+            bool, Field(description="Write the joined table for Excel, results.excel.csv.")
+        ] = False
+        parquet: Annotated[bool, Field(description="Write the joined table results.parquet.")] = (
+            False
+        )
+        npy: Annotated[bool, Field(description="Embeddings: write the matrix embeddings.npy.")] = (
+            False
+        )
+        sqlite: Annotated[
+            Table | None, Field(description="Write answers into a table of a SQLite database.")
+        ] = None
 
     class JobLine(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
@@ -206,7 +250,16 @@ def _model() -> "type[BaseModel]":
             Field(pattern=NAME_PATTERN, description="The job's name; results are found under it."),
         ]
         endpoint: Annotated[
-            Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"],
+            Literal[
+                "/v1/responses",
+                "/v1/chat/completions",
+                "/v1/embeddings",
+                "/v1/completions",
+                "/v1/moderations",
+                "/v1/images/generations",
+                "/v1/images/edits",
+                "/v1/videos",
+            ],
             Field(description="The endpoint that answers."),
         ] = "/v1/responses"
         model: Annotated[
@@ -218,7 +271,7 @@ def _model() -> "type[BaseModel]":
         ] = None
         instructions: Annotated[
             str | TextFile | None,
-            Field(description="System message; a template like `prompt`. Not for embeddings."),
+            Field(description="System message; a template like `prompt`. For /v1/responses and chat."),
         ] = None
         prompt: Annotated[
             str | TextFile | None,
@@ -250,13 +303,12 @@ def _model() -> "type[BaseModel]":
         ] = False
         max_output_tokens: Annotated[
             int | None,
-            Field(ge=1, description="Cap on each answer, reasoning included. Not for embeddings."),
+            Field(ge=1, description="Cap on each answer, reasoning included. For endpoints that answer in text."),
         ] = None
         items: Annotated[
-            str | None,
+            Annotated[str, Field(min_length=1)] | Query | None,
             Field(
-                min_length=1,
-                description="Data: path or glob of JSONL, CSV, TSV or text files. Default: the item lines below.",
+                description="Data: path or glob of JSONL, CSV, TSV, Parquet or text files, or a query. Default: the item lines below.",
             ),
         ] = None
         id: Annotated[

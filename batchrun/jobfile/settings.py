@@ -12,14 +12,14 @@ from batchrun.jobfile.job import validate_job_line
 from batchrun.jobfile.lines import BOM
 from batchrun.jobfile.problems import Fault, shown
 from batchrun.jobfile.schemas import label_schema, read_schema
+from batchrun.jobfile.sinks import output_faults, output_settings
 from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.template import Where, compile_template
-from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, OutputSettings
+from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, SqliteQuery
 
 METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
 METADATA_KEY_CHARACTERS = 64
 METADATA_VALUE_CHARACTERS = 512
-_TEXT_ONLY_KEYS = ("instructions", "labels", "schema", "max_output_tokens")
 
 T = TypeVar("T")
 
@@ -50,11 +50,12 @@ class SettingsReader:
         if name in {".", ".."}:
             self._add(Fault(f"'job' must not be {name!r}", "It names a folder of the outputs."))
         endpoint = good.get("endpoint", "/v1/responses")
-        self._check_endpoint(endpoint, good)
         labels = good.get("labels")
-        output = good.get("output") or {}
+        output = output_settings(good.get("output") or {}, self._folder)
         self._check_template("id", good.get("id"))
-        self._check_template("output", output.get("files"))
+        self._check_template("output", output.files)
+        for fault in output_faults(output, endpoint):
+            self._add(fault)
         body = good.get("body", {})
         if what := body_fault(body):
             self._add(Fault(what))
@@ -81,7 +82,7 @@ class SettingsReader:
             window=good.get("window", "24h"),
             attempts=good.get("attempts", 3),
             profile=good.get("backend", "openai"),
-            output=OutputSettings(files=output.get("files"), csv=output.get("csv", False)),
+            output=output,
             metadata=metadata,
             note=good.get("note"),
         )
@@ -95,13 +96,6 @@ class SettingsReader:
         except Fault as fault:
             self._add(fault)
             return None
-
-    def _check_endpoint(self, endpoint: str, good: JsonObject) -> None:
-        if endpoint != "/v1/embeddings":
-            return
-        for key in _TEXT_ONLY_KEYS:
-            if good.get(key) is not None:
-                self._add(Fault(f"{key!r} means nothing to {endpoint!r}", "Remove it."))
 
     def _check_template(self, key: str, text: str | None) -> None:
         if text is None:
@@ -134,9 +128,12 @@ class SettingsReader:
             return self._tried(lambda: read_schema(schema, self._folder))
         return None
 
-    def _items(self, items: str | None) -> str | None:
+    def _items(self, items: str | dict[str, str] | None) -> str | SqliteQuery | None:
         if items is None:
             return None
+        if isinstance(items, dict):
+            path = os.path.normpath(self._folder / items["sqlite"])
+            return SqliteQuery(sqlite=path, query=items["query"])
         if fault := unsupported_source(items):
             self._add(fault)
         folder = str(self._folder)

@@ -42,13 +42,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"job": "a\n"}, "'job' must be a name of 1 to 64 letters, digits, '.', '_' or '-', not 'a\\n'"),
     ({"job": None}, "'job' must be a name of 1 to 64 letters, digits, '.', '_' or '-', not null"),
     ({"job": ".."}, "'job' must not be '..' It names a folder of the outputs."),
-    ({"endpoint": "/v1/response"}, "'endpoint' must be one of '/v1/responses', '/v1/chat/completions', '/v1/embeddings', not '/v1/response'"),
-    ({"endpoint": "/v1/moderations"}, "endpoint '/v1/moderations' is not in this version This version has /v1/responses, /v1/chat/completions, /v1/embeddings."),
+    ({"endpoint": "/v1/response"}, "'endpoint' must be one of '/v1/responses', '/v1/chat/completions', '/v1/embeddings', '/v1/completions', '/v1/moderations', '/v1/images/generations', '/v1/images/edits', '/v1/videos', not '/v1/response'"),
     ({"model": 5}, "'model' must be a model's name, not 5"),
     ({"model": ""}, "'model' must be a model's name, not ''"),
     ({"prompt": 5}, "'prompt' must be a string or {\"file\": path}, not 5"),
     ({"prompt": {"fil": "x"}}, "'prompt' must be a string or {\"file\": path}; the trouble is 'fil'"),
-    ({"prompt": {}}, "'prompt' must be a string or {\"file\": path}, not an object"),
+    ({"prompt": {}}, "'prompt' must be a string or {\"file\": path}; there is no 'file'"),
     ({"instructions": ["x"]}, "'instructions' must be a string or {\"file\": path}, not a list"),
     ({"prompt": {"file": "no.md"}}, "prompt file 'no.md': No such file or directory It is relative to the job file."),
     ({"labels": "x"}, "'labels' must be a list of strings, not 'x'"),
@@ -71,12 +70,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_output_tokens": 0}, "'max_output_tokens' must be a whole number from 1, not 0"),
     ({"max_output_tokens": 1.5}, "'max_output_tokens' must be a whole number from 1, not 1.5"),
     ({"max_output_tokens": "9"}, "'max_output_tokens' must be a whole number from 1, not '9'"),
-    ({"items": [{"x": 1}]}, "'items' must be a path or a glob, not a list Put items on lines of their own."),
-    ({"items": ""}, "'items' must be a path or a glob, not ''"),
-    ({"items": {"x": 1}}, "'items' must be a path or a glob, not an object"),
-    ({"items": {"sqlite": "x.db", "query": "select 1"}}, 'items from {"sqlite": …} are not in this version Export them to JSONL or CSV and name that file.'),
-    ({"items": {"job": "b"}}, 'items from {"job": …} are not in this version Export them to JSONL or CSV and name that file.'),
-    ({"items": "x.parquet"}, "Parquet is not in this version Convert it to JSONL or CSV."),
+    ({"items": [{"x": 1}]}, "'items' must be a path, a glob or a query, not a list Put items on lines of their own."),
+    ({"items": ""}, "'items' must be a path, a glob or {\"sqlite\": path, \"query\": sql}, not ''"),
+    ({"items": {"x": 1}}, "'items' must be a path, a glob or {\"sqlite\": path, \"query\": sql}; the trouble is 'x'"),
+    ({"items": {"sqlite": "x.db"}}, "'items' must be a path, a glob or {\"sqlite\": path, \"query\": sql}; there is no 'query'"),
+    ({"items": {"sqlite": "x.db", "query": 1}}, "'items' must be a path, a glob or {\"sqlite\": path, \"query\": sql}; the trouble is 'query'"),
+    ({"items": {"job": "b"}}, 'items from {"job": …} are not in this version Name the results.jsonl of that job.'),
+    ({"items": "x.db"}, 'a database, and no query that says what of it Write it into the job line: "items": {"sqlite": path, "query": "select …"}.'),
     ({"items": "*.gz"}, "compressed data is not in this version Unpack it first."),
     ({"items": "x.json"}, "a .json file is one document, and items come one a line Convert it: jq -c '.[]' data.json > data.jsonl"),
     ({"id": ""}, "'id' must be a template, not ''"),
@@ -90,6 +90,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"backend": "direct"}, "backend 'direct' is not in this version Use 'openai' or 'local'."),
     ({"backend": "a b"}, "'backend' must be 'openai', 'local' or the name of a profile in batchrun.toml, not 'a b'"),
     ({"output": {"csv": 1}}, "'output' must be an object such as {\"files\": \"{{ id }}.md\", \"csv\": true}; the trouble is 'csv'"),
+    ({"output": {"npy": True}}, "'output.npy' is the matrix of embeddings Leave it out, or ask for \"endpoint\": \"/v1/embeddings\"."),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t"}}}, "'output' must be an object such as {\"files\": \"{{ id }}.md\", \"csv\": true}; there is no 'key'"),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"ID": "output"}}}}, "a column is named twice in 'output.sqlite' (upper and lower case are one to SQLite) The key is written by itself: leave it out of 'columns'."),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "ouput"}}}}, "'output.sqlite' has nothing called 'ouput' for column 'a' Did you mean 'output'?"),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "zzz"}}}}, "'output.sqlite' has nothing called 'zzz' for column 'a' There is output, finish, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens, status, cause, message, attempts, and output.KEY for a key of answers that are objects."),
     ({"output": {"files": "{{ x"}}, "'output': syntax error on line 1 of the template: unexpected end of input, expected end of variable block"),
     ({"metadata": {"a": 1}}, "'metadata' must be an object of strings; the trouble is 'a'"),
     ({"metadata": {str(n): "" for n in range(11)}}, "'metadata' has 11 pairs, more than 10"),
@@ -158,11 +163,10 @@ def test_a_prompt_file_that_is_no_utf8_is_a_problem(tmp_path: Path) -> None:
     ]
 
 
-def test_embeddings_take_no_key_of_texts(tmp_path: Path) -> None:
-    keys = {"instructions": "x", "labels": ["a", "b"], "max_output_tokens": 5}
-    assert problems(tmp_path, endpoint="/v1/embeddings", **keys) == [
-        f"{key!r} means nothing to '/v1/embeddings' Remove it." for key in keys
-    ]
+def test_the_background_of_an_image_is_none_of_a_response(tmp_path: Path) -> None:
+    body = {"background": "transparent"}
+    assert problems(tmp_path, model="m", endpoint="/v1/images/generations", body=body) == []
+    assert problems(tmp_path, model="m", body={"background": True}) != []
 
 
 def test_everything_wrong_with_a_job_line_is_told_at_once(tmp_path: Path) -> None:

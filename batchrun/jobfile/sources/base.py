@@ -41,13 +41,30 @@ def opened(path: str) -> Iterator[BinaryIO]:
     Regular files only, since they are read more than once: a pipe would be waited for, for ever, and some devices never end.
     """
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - as below
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise Fault(
-                "a pipe or a device, not a file",
-                "Save the data to a file first, or pipe it in as JSON Lines with `--items -`.",
-            )
+        check_regular(path)
         with open(path, "rb") as stream:  # noqa: PTH123 - half the cost of Path.open, and a glob opens thousands
             yield stream
     except OSError as error:
         raise os_fault(error) from error
+
+
+def check_regular(path: str) -> None:
+    """Raises Fault for a pipe or a device, OSError for what is not there. A folder passes: opening it says so."""
+    mode = os.stat(path).st_mode  # noqa: PTH116 - as above
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise Fault(
+            "a pipe or a device, not a file",
+            "Save the data to a file first, or pipe it in as JSON Lines with `--items -`.",
+        )
+
+
+def header_fault(names: Sequence[str], *, what: str, fix: str) -> Fault | None:
+    """Why these names of columns cannot be an item's fields, or None. `what` is where they stand, `fix` how one is given another name."""
+    seen: set[str] = set()
+    for column, name in enumerate(names, 1):
+        if not name.strip():
+            return Fault(f"column {column} of the {what} has no name", "Name every column.")
+        if name in seen:
+            return Fault(f"duplicate column {name!r} in the {what}", fix)
+        seen.add(name)
+    return None

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from batchrun.jobfile.lines import BLOCK_BYTES, read_blocks, too_long
 from batchrun.jobfile.problems import Fault, ProblemSink
-from batchrun.jobfile.sources.base import ItemBlock
+from batchrun.jobfile.sources.base import ItemBlock, header_fault
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JsonObject
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -156,14 +156,7 @@ def _header_fault(names: list[str], delimiter: str) -> Fault | None:
                     f"the header is one column, separated by {word}",
                     f"This file is read with {_NAMES[delimiter]}: save it with those, or name it .tsv or .csv accordingly.",
                 )
-    seen: set[str] = set()
-    for column, name in enumerate(names, 1):
-        if not name.strip():
-            return Fault(f"column {column} of the header has no name", "Name every column.")
-        if name in seen:
-            return Fault(f"duplicate column {name!r} in the header", "Rename one of them.")
-        seen.add(name)
-    return None
+    return header_fault(names, what="header", fix="Rename one of them.")
 
 
 def _ragged(cells: int, names: int) -> Fault:
