@@ -43,7 +43,14 @@ _REQUESTS: Final = (
     "needs `batchrun submit FILE --fresh --yes`."
 )
 _RESULTS: Final = "Restore the file from a backup. The answers themselves stand in the ledger: only the proof of what came back is gone."
-_OUTPUTS: Final = "`batchrun results JOB --format files` writes the outputs again from the ledger."
+_OUTPUTS: Final = (
+    "Where a backup of the ledger was put back, its outputs may be newer than it and hold answers that it lacks: `batchrun recover` first. "
+    "Else, and after that, `batchrun results JOB --format files` writes the outputs again from the ledger."
+)
+_STRAYS: Final = (
+    "Where a backup of the ledger was put back, they may hold answers that it lacks: `batchrun recover` first, which sets them aside. "
+    "Else nothing needs them: look at them, and remove them."
+)
 
 INVARIANTS: Final = (
     Invariant(
@@ -195,7 +202,7 @@ INVARIANTS: Final = (
     Invariant(
         name="no-strays",
         rule="The spool holds only files that the ledger names, finished outputs no temporary ones.",
-        fix="Nothing needs them: look at them, and remove them.",
+        fix=_STRAYS,
         check=no_strays,
     ),
 )
