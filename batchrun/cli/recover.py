@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     "--items", metavar="PATH", help="Take the items from this file or glob, as submit did."
 )
 @click.option(
+    "--by-id",
+    "is_by_id",
+    is_flag=True,
+    help="Where the service no longer has what a batch asked, take its answers by the items' ids alone.",
+)
+@click.option(
     "--dry-run",
     "is_dry_run",
     is_flag=True,
@@ -54,6 +60,7 @@ def command(
     files: tuple[str, ...],
     ledgers: tuple[str, ...],
     items: str | None,
+    is_by_id: bool,
     is_dry_run: bool,
     is_hasty: bool,
     take_over: bool,
@@ -79,6 +86,7 @@ def command(
     options = RecoverOptions(
         ledgers=ledgers,
         items=None if items is None else str(Path(items).absolute()),
+        takes_unproven=is_by_id,
         is_dry_run=is_dry_run,
         waits=not is_hasty,
     )

@@ -6,6 +6,7 @@ whoever deletes those finds everything else still there. Answers are in the ledg
 be written again and a later submit finds the item unchanged.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,21 @@ def prunable(
     return tuple(found)
 
 
+def note_missing(ledger: Ledger, jobs: Sequence[JobRow], *, now: int) -> None:
+    """Let the ledger say of files of these jobs that nothing needs and that are not there that they are removed; under the home's lock.
+
+    A ledger that is older than its spool does not know what was pruned since.
+    """
+    for job in jobs:
+        with ledger.transaction():
+            _gather(ledger, job.id, now)
+            for row in list(ledger.rows("select rowid, file, batch, kind from prunable")):
+                if _path(ledger, row).exists():
+                    ledger.execute("delete from prunable where rowid = ?", (row["rowid"],))
+            mark_requests(ledger, "select file from prunable", ())
+            mark_results(ledger, "select batch from prunable where batch is not null", (), now)
+
+
 def _pruned(job: JobRow, freed: Freed, kept: str | None) -> Pruned:
     return Pruned(
         job=job.name,
@@ -121,10 +137,10 @@ def _gather(ledger: Ledger, job: int, cutoff: int) -> None:
 
 
 def _gathered(ledger: Ledger) -> list[Path]:
-    home = ledger.home
-    return [
-        home.request_file(row["file"])
-        if row["file"] is not None
-        else home.result_file(row["batch"], row["kind"])
-        for row in ledger.rows("select file, batch, kind from prunable")
-    ]
+    return [_path(ledger, row) for row in ledger.rows("select file, batch, kind from prunable")]
+
+
+def _path(ledger: Ledger, row: sqlite3.Row) -> Path:
+    if row["file"] is not None:
+        return ledger.home.request_file(row["file"])
+    return ledger.home.result_file(row["batch"], row["kind"])

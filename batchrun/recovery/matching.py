@@ -1,8 +1,11 @@
 """Requests that were sent -> the items that ask the same.
 
 A request is an item's if the hash of its id (the third part of its custom_id) and its bytes are. Items without an id share one hash, and
-two ids may share one by chance: then the bytes decide, and of several requests with the same bytes each goes to an item of its own. Where
-the service no longer has the bytes, an id's hash that only one item has is enough.
+two ids may share one by chance: then the bytes decide, and of several requests with the same bytes each goes to an item of its own.
+
+What items ask is read from their request files. Where one is not here any more (an older ledger does not know that `prune` removed it), the
+service's copy is held against the hash that the item keeps of its request. Where the service no longer has its copy, the custom_ids of the
+answers name the items, and the hash of all requests that the batch bears proves that they ask now what was asked then.
 
 All of it is in temporary tables, on disk where they are large: memory does not grow with the job.
 """
@@ -18,8 +21,10 @@ import xxhash
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind, FileState
+from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import BatchState, ItemState
-from batchrun.requests import parts_of
+from batchrun.requests import custom_id, parts_of
+from batchrun.running.form import hash_together
 
 _START: Final = b'{"custom_id":"'
 _BUFFER_BYTES: Final = 1 << 18
@@ -29,6 +34,7 @@ create temp table if not exists asking (
   job integer, h integer, digest blob, item integer, file integer, offset integer, primary key (job, h, digest, item, file)
 ) without rowid;
 create temp table if not exists asked_for (job integer primary key);
+create temp table if not exists unread (job integer primary key);
 create temp table if not exists sent (n integer primary key, custom_id text unique, number integer, send integer, h integer, digest blob);
 create temp table if not exists matched (item integer primary key, custom_id text unique, number integer, send integer);
 """
@@ -37,6 +43,7 @@ _ITEMS_ASKING: Final = (
     "asking a cross join item_rows i on i.id = a.item and i.file = a.file and i.offset = a.offset"
 )
 _IN_FLIGHT: Final = int(ItemState.IN_FLIGHT)
+_UNKNOWN: Final = b""  # in place of the digest of a request whose file is not here
 
 
 class SentRequest(NamedTuple):
@@ -52,14 +59,24 @@ class SentRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """How many requests were an item's that is free to take the answer, and how many were not."""
+    """How many requests were an item's that is free to take the answer, and how many were not.
+
+    `is_proven`: what these items ask now is what was asked then, byte for byte.
+    """
 
     items: int
     others: int
+    is_proven: bool
 
 
 def read_requests(path: Path) -> Iterator[SentRequest]:
     """The requests of a file as batchrun writes them; lines of any other form are left out. `offset` is where the digested part begins."""
+    for name, parts, tail, offset in _lines(path):
+        yield SentRequest(name, *parts, xxhash.xxh3_128_digest(tail), offset)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, tuple[int, int, int], bytes, int]]:
+    """(custom_id, its parts, what follows it, where that begins) of each request."""
     end = 0
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         for line in file:
@@ -67,10 +84,9 @@ def read_requests(path: Path) -> Iterator[SentRequest]:
             identifier, quote, tail = line.removeprefix(_START).partition(b'",')
             if not quote or not line.startswith(_START) or not identifier.isascii():
                 continue
-            custom_id = identifier.decode("ascii")
-            if (parts := parts_of(custom_id)) is not None:
-                digest = xxhash.xxh3_128_digest(tail.removesuffix(b"\n"))
-                yield SentRequest(custom_id, *parts, digest, end - len(tail))
+            name = identifier.decode("ascii")
+            if (parts := parts_of(name)) is not None:
+                yield name, parts, tail.removesuffix(b"\n"), end - len(tail)
 
 
 class Matcher:
@@ -78,6 +94,7 @@ class Matcher:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._skeletons = Skeletons()
         ledger.connection.executescript(_TABLES)
 
     def load(self, requests: Iterable[SentRequest]) -> int:
@@ -92,19 +109,76 @@ class Matcher:
             )
         return int(self._ledger.value("select count(*) from sent"))
 
-    def match(self, job: int, *, by_bytes: bool) -> Matched:
-        """Match the loaded requests with the items of a job that are not in flight: `custom_ids` tells which are whose.
+    def recall(self, job: int, sent: Path, *, numbers_are_ours: bool) -> None:
+        """Learn from the service's copy of an input file what those items ask whose request file is not here.
 
-        `by_bytes`: the requests themselves are known, and not only their custom_ids.
+        `numbers_are_ours`: its custom_ids bear item numbers of this very ledger, in an earlier or a later life of it.
         """
         self._read(job)
+        unknown = "a.job = ?1 and a.h = ?2 and a.digest = x''"
+        if not self._ledger.value("select 1 from unread where job = ?", (job,)):
+            return
+        with self._ledger.transaction():
+            for _, (number, _, h), tail, _ in _lines(sent):
+                found = self._ledger.execute(
+                    f"select a.item, a.file, a.offset, i.hash from {_ITEMS_ASKING} and {unknown} "
+                    "where (a.item = ?3 or not ?4) limit 2",
+                    (job, h, number, numbers_are_ours),
+                ).fetchall()
+                if len(found) != 1:
+                    continue
+                item, file, offset, hashed = found[0]
+                if self._skeletons.is_hash_of(tail, hashed):
+                    self._ledger.execute(
+                        "insert or ignore into asking (job, h, digest, item, file, offset) values (?, ?, ?, ?, ?, ?)",
+                        (job, h, xxhash.xxh3_128_digest(tail), item, file, offset),
+                    )
+
+    def match(self, job: int) -> Matched:
+        """Match the loaded requests with the items of a job that are not in flight, by the bytes: `matched` tells which are whose."""
+        self._read(job)
+        self._fill(_BY_BYTES, job)
+        return self._matched(is_proven=True)
+
+    def match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> Matched:
+        """The same where only the custom_ids are known. `requests_hash`: what the batch bears as the hash of all its requests.
+
+        Without the proof an item of a job is found by an id that no other item of it has.
+        """
+        self._read(job)
+        is_proven = False
+        for rule in (_BY_NUMBER, _BY_HASH) if numbers_are_ours else (_BY_HASH,):
+            self._fill(rule, job)
+            if is_proven := self._ask_what_was_asked(requests_hash):
+                break
+        with self._ledger.transaction():
+            self._ledger.execute(
+                f"delete from matched where item in (select id from item_rows where state = {_IN_FLIGHT})"
+            )
+        return self._matched(is_proven=is_proven)
+
+    def _ask_what_was_asked(self, requests_hash: str | None) -> bool:
+        """Whether the items in `matched` are those that the batch was made of, each by its id, and ask the same to the byte."""
+        rows = self._ledger.connection.execute(
+            "select i.hash, i.key, m.custom_id, m.number, m.send from matched m join item_rows i on i.id = m.item "
+            "where i.hash is not null order by m.number"
+        )
+        hashes = (
+            hashed
+            for hashed, key, name, number, send in rows
+            if custom_id(number, send, key) == name
+        )
+        return hash_together(hashes) == requests_hash
+
+    def _fill(self, rule: str, job: int) -> None:
         with self._ledger.transaction():
             self._ledger.execute("delete from matched")
-            self._ledger.execute(_BY_BYTES if by_bytes else _BY_HASH, (job,))
+            self._ledger.execute(rule, (job,))
+
+    def _matched(self, *, is_proven: bool) -> Matched:
         items = int(self._ledger.value("select count(*) from matched"))
-        return Matched(
-            items=items, others=int(self._ledger.value("select count(*) from sent")) - items
-        )
+        others = int(self._ledger.value("select count(*) from sent")) - items
+        return Matched(items=items, others=others, is_proven=is_proven)
 
     def overlapping(self, job: int, *, states: tuple[BatchState, ...]) -> list[sqlite3.Row]:
         """Batches of ours in these states, unknown to the service, that hold items which the loaded requests ask for."""
@@ -134,7 +208,8 @@ class Matcher:
         ]
         for file in files:
             path = ledger.home.request_file(file)
-            if not path.exists():  # pruned: its items were answered
+            if not path.exists():
+                self._note_unread(job, file)
                 continue
             requests = read_requests(path)
             while group := list(islice(requests, _GROUP)):
@@ -145,6 +220,26 @@ class Matcher:
                     )
         with ledger.transaction():
             ledger.execute("insert into asked_for values (?)", (job,))
+
+    def _note_unread(self, job: int, file: int) -> None:
+        """The items that point into a file that is not here: known by their ids, and by the hash of what they ask."""
+        rows = self._ledger.connection.execute(
+            "select i.id, i.key, i.offset from request_files f cross join item_rows i "
+            "on i.id between f.first_item and f.last_item and i.file = f.id where f.id = ?",
+            (file,),
+        )
+        while group := rows.fetchmany(_GROUP):
+            with self._ledger.transaction():
+                self._ledger.executemany(
+                    "insert or ignore into asking (job, h, digest, item, file, offset) values (?, ?, ?, ?, ?, ?)",
+                    (
+                        (job, parts[2], _UNKNOWN, item, file, offset)
+                        for item, key, offset in group
+                        if (parts := parts_of(custom_id(item, 1, key))) is not None
+                    ),
+                )
+        with self._ledger.transaction():
+            self._ledger.execute("insert or ignore into unread values (?)", (job,))
 
 
 # The k-th of several requests with the same bytes goes to the k-th item that asks them, those still without an answer first.
@@ -162,5 +257,9 @@ insert into matched select c.item, s.custom_id, s.number, s.send
 from (select * from sent group by h having count(*) = 1) s join (
   select a.h, min(i.id) as item from (select distinct h from sent) d cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = d.h
   where i.job = ?1 group by a.h having count(distinct i.id) = 1
-) c on c.h = s.h join item_rows i on i.id = c.item where i.state <> {_IN_FLIGHT}
+) c on c.h = s.h
+"""
+_BY_NUMBER: Final = """
+insert into matched select i.id, s.custom_id, s.number, s.send from sent s join item_rows i on i.id = s.number and i.job = ?1
+where true on conflict do nothing
 """

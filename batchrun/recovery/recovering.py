@@ -20,6 +20,7 @@ from batchrun.errors import (
     UsageError,
 )
 from batchrun.jobfile import load
+from batchrun.keeping.pruning import note_missing
 from batchrun.ledger.connection import Ledger, open_for_reading
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import counts, open_count
@@ -48,6 +49,7 @@ class RecoverOptions:
 
     ledgers: tuple[str, ...] = ()
     items: str | None = None
+    takes_unproven: bool = False
     is_dry_run: bool = False
     waits: bool = True
 
@@ -140,7 +142,9 @@ class Recoverer:
                     batches, look_again_at = [], self.clock.now() + _LOOK_AGAIN_S
                 found += batches
                 again += [] if look_again_at is None else [look_again_at]
-            for job in find_jobs(ledger):
+            jobs = find_jobs(ledger)
+            note_missing(ledger, jobs, now=self.clock.now())
+            for job in jobs:
                 if job.is_stale and not open_count(ledger, job.id):
                     write_job_outputs(ctx, job.id)
         finally:
@@ -182,6 +186,7 @@ class Recoverer:
             jobs=jobs,
             ours=ours,
             chosen=chosen_batches(listing.batches),
+            takes_unproven=options.takes_unproven,
         )
         found = []
         for remote in sorted(listing.batches, key=lambda r: (r.created_at, r.id)):

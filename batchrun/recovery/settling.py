@@ -16,7 +16,7 @@ from batchrun.errors import Refused
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
 from batchrun.ledger.spool import publish, temp_beside
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
-from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY
+from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY
 from batchrun.planning.classify import Outcome
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
@@ -29,13 +29,17 @@ from batchrun.running.refusing import reject, remove_cut_file
 from batchrun.running.results import ERROR, OUTPUT, in_spool, was_free
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
+_UNPROVEN: Final = (
+    "its input file is gone, and what it asked is not proven to be what the job asks now: `recover --by-id` gives its answers to {0:,} items "
+    "by their ids alone"
+)
 _ASKED_ELSEWHERE: Final = "its requests were sent in other batches, which the service has"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """The recovery of one profile. `jobs`: job rows by the name in the metadata of their batches; `ours`: ids of ledgers; `chosen`: of
-    several batches with one token the one that counts, by token.
+    several batches with one token the one that counts, by token; `takes_unproven`: where only ids are left to tell whose an answer is, they do.
     """
 
     ctx: PassContext
@@ -44,6 +48,7 @@ class Recovery:
     jobs: Mapping[str, sqlite3.Row]
     ours: frozenset[str]
     chosen: Mapping[str, RemoteBatch]
+    takes_unproven: bool
 
     def settle(self, remote: RemoteBatch) -> FoundBatch:
         """Do what is to be done with a batch; the caller brings them in the order of their creation. Raises BackendError, LedgerError."""
@@ -144,8 +149,11 @@ class Recovery:
         with self._downloaded(remote.input_file_id) as sent:
             if sent is not None:
                 self.matcher.load(read_requests(sent))
+                self.matcher.recall(
+                    job["id"], sent, numbers_are_ours=self._is_of_this_ledger(remote)
+                )
                 self._release_overlapping(job["id"], remote)
-                matched = self.matcher.match(job["id"], by_bytes=True)
+                matched = self.matcher.match(job["id"])
                 if not matched.items:
                     return self._keep_answers(remote, note="its job asks none of its requests now")
                 batch = self._import(remote, job, matched, sent)
@@ -167,11 +175,17 @@ class Recovery:
                 for identifier in ids
                 if (parts := parts_of(identifier)) is not None
             )
-            matched = self.matcher.match(job["id"], by_bytes=False)
+            matched = self.matcher.match_ids(
+                job["id"],
+                remote.metadata.get(REQUESTS_KEY),
+                numbers_are_ours=self._is_of_this_ledger(remote),
+            )
             if not matched.items:
                 return self._keep_answers(
                     remote, note="its input file is gone, and no answer is any item's by its id"
                 )
+            if not (matched.is_proven or self.takes_unproven):
+                return self._keep_answers(remote, note=_UNPROVEN.format(matched.items))
             batch = self._import(remote, job, matched, None)
             for kind, path in files:
                 publish(path, self.ctx.ledger.home.result_file(batch, kind))
@@ -193,13 +207,17 @@ class Recovery:
     def _release_overlapping(self, job: int, remote: RemoteBatch) -> None:
         """Batches that an older ledger still means to send, of items that were sent in this one since."""
         states: tuple[BatchState, ...] = _NOT_CREATED
-        if remote.metadata.get(LEDGER_KEY) in former_ledgers(self.ctx.ledger):
+        if self._is_of_this_ledger(remote):
             # It is this ledger's own later life that found the creation dead; another ledger knows nothing of it.
             states = (*states, BatchState.CREATING)
         for row in self.matcher.overlapping(job, states=states):
             if row["token"] not in self.chosen:
                 reject(self.ctx, row, _ASKED_ELSEWHERE, outcome=Outcome.RELEASED, cause="rejected")
                 remove_cut_file(self.ctx, row)
+
+    def _is_of_this_ledger(self, remote: RemoteBatch) -> bool:
+        """Whether this ledger sent it, in an earlier or a later life, and not another one that it stands in for."""
+        return remote.metadata.get(LEDGER_KEY) in former_ledgers(self.ctx.ledger)
 
     def _keep_answers(self, remote: RemoteBatch, *, note: str) -> FoundBatch:
         """None of its requests is an item's here: its answers go to a folder of their own."""

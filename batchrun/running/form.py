@@ -281,18 +281,28 @@ def _assign(
 
 
 def _mark_requests(ledger: Ledger, batch: int) -> None:
-    """Put the hash of the batch's request hashes, in their order, into its metadata: another home that sends the same is seen by it."""
-    hasher = xxhash.xxh3_128()
-    for (hashed,) in ledger.connection.execute(
+    """Put the hash of the batch's request hashes, in the order of its items' numbers, into its metadata.
+
+    Another home that sends the same is seen by it; and a recovery that has nothing but custom_ids, which bear the numbers, proves by it
+    what was asked.
+    """
+    hashes = ledger.connection.execute(
         "select i.hash from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item and i.batch = b.id "
-        "where b.id = ? order by i.file, i.offset",
+        "where b.id = ? order by i.id",
         (batch,),
-    ):
-        hasher.update(hashed)
+    )
     ledger.execute(
         "update batch_rows set metadata = json_set(metadata, ?, ?) where id = ?",
-        (f"$.{REQUESTS_KEY}", hasher.hexdigest(), batch),
+        (f"$.{REQUESTS_KEY}", hash_together(hashed for (hashed,) in hashes), batch),
     )
+
+
+def hash_together(hashes: Iterable[bytes]) -> str:
+    """One hash of the hashes of a batch's requests, in the order of the numbers in their custom_ids."""
+    hasher = xxhash.xxh3_128()
+    for hashed in hashes:
+        hasher.update(hashed)
+    return hasher.hexdigest()
 
 
 def requests_hash(batch: sqlite3.Row) -> str | None:

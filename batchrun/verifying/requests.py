@@ -7,13 +7,13 @@ again; and the file of a batch holds exactly the requests that were in flight wi
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState, read_tail
+from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import ItemState
-from batchrun.requests import custom_id, hash_seed, line_prefix, plain_hash, whole_hash
+from batchrun.requests import custom_id, line_prefix
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of, unreadable
 from batchrun.verifying.visible import end_item
 
@@ -21,9 +21,7 @@ _PREFIX: Final = re.compile(rb'\{"custom_id":"(\d{1,19})-(\d{1,19})-[0-9a-f]{12}
 _PREFIX_MOST: Final = (
     80  # bytes: two numbers of 19 digits, twelve more, and what stands around them
 )
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BLOCK_BYTES: Final = 1 << 20
-_SKELETONS_MOST: Final = 16  # remembered: one job line makes one
 
 
 def request_files_whole(ledger: Ledger) -> Iterator[str]:
@@ -70,7 +68,7 @@ def requests_unchanged(ledger: Ledger) -> Iterator[str]:
 
 def pointers_hit(ledger: Ledger) -> Iterator[str]:
     """Every item points to its own request: behind a custom_id of its own, and with the hash that is stored."""
-    skeletons = _Skeletons()
+    skeletons = Skeletons()
     with OpenSpool() as spool:
         for row in ledger.rows(
             "select i.id, i.key, i.hash, i.file, i.offset, i.state, f.state as file_state from item_rows i "
@@ -153,33 +151,3 @@ def _is_prefixed(descriptor: int, offset: int, item: int, send: int, key: str | 
     return (
         offset >= len(wanted) and os.pread(descriptor, len(wanted), offset - len(wanted)) == wanted
     )
-
-
-@dataclass(slots=True)
-class _Skeletons:
-    """What stands around the prompt of requests, learned as they are met: the hash of a plain request is over its prompt and this.
-
-    No job line is needed for it, which may have changed since: where the prompt is among the strings of a request, its hash tells.
-    """
-
-    _known: list[tuple[bytes, bytes, int]] = field(default_factory=list)
-
-    def is_hash_of(self, tail: bytes, stored: bytes | None) -> bool:
-        for before, after, seed in self._known:
-            if (
-                tail.startswith(before)
-                and tail.endswith(after)
-                and plain_hash(tail[len(before) : len(tail) - len(after)], seed) == stored
-            ):
-                return True
-        return whole_hash(tail) == stored or self._learn(tail, stored)
-
-    def _learn(self, tail: bytes, stored: bytes | None) -> bool:
-        for found in _STRING.finditer(tail):
-            before, after = tail[: found.start()], tail[found.end() :]
-            seed = hash_seed(before, after)
-            if plain_hash(found[0], seed) == stored:
-                self._known.insert(0, (before, after, seed))
-                del self._known[_SKELETONS_MOST:]
-                return True
-        return False

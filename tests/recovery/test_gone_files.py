@@ -26,7 +26,9 @@ def answers_in(folder: str | None) -> list[JsonObject]:
     return [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
 
 
-def test_without_its_input_file_a_batch_is_mapped_by_the_ids_alone(new_world: NewWorld) -> None:
+def test_without_its_input_file_a_batch_is_mapped_by_its_ids_and_its_hash(
+    new_world: NewWorld,
+) -> None:
     world = new_world(script=[Rule(prompt="text 1", status=400)])
     world.write(items(4))
     expected = untroubled(world)
@@ -37,6 +39,39 @@ def test_without_its_input_file_a_batch_is_mapped_by_the_ids_alone(new_world: Ne
     assert outcome(world) == expected
     finish(world)
     assert sum(world.charges().values()) == 4
+
+
+@pytest.mark.parametrize("change", ["changed", "vanished"])
+def test_without_its_input_file_no_answer_goes_to_what_may_be_another_question(
+    world: World, change: str
+) -> None:
+    rows = items(3)
+    world.write(rows)
+    expected = untroubled(world)
+    delete_file(world, "input_file_id")
+    lose_home(world)
+    world.write([*rows[:2], {"id": "i2", "text": "another"}] if change == "changed" else rows[:2])
+    (batch,) = recover(world).batches
+    assert (str(batch.became), batch.unplaced) == ("unclaimed", 3)
+    assert "--by-id" in (batch.note or "")
+    assert set(world.states().values()) == {"pending"}
+    world.write(rows)
+    assert became(recover(world)) == ["collected"]
+    assert outcome(world) == expected
+    finish(world)
+    assert sum(world.charges().values()) == 3
+
+
+def test_a_person_may_let_the_ids_alone_decide(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    world.run()
+    delete_file(world, "input_file_id")
+    lose_home(world)
+    world.write(items(2))
+    (batch,) = recover(world, takes_unproven=True).batches
+    assert (str(batch.became), batch.items, batch.unplaced) == ("collected", 2, 1)
+    assert world.tally() == {"succeeded": 2}
 
 
 def test_items_without_ids_and_without_requests_are_kept_for_people(world: World) -> None:
