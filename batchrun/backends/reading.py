@@ -144,7 +144,8 @@ def _listed(answer: Json, what: str) -> list[Json]:
 
 def _has_more(answer: Json, count: int, limit: int) -> bool:
     said = answer.get("has_more") if isinstance(answer, dict) else None
-    return bool(count) and (said if isinstance(said, bool) else count >= limit)
+    # An empty page may say so too: then the listing broke off, and is no proof that something is not there.
+    return said if isinstance(said, bool) else count >= limit
 
 
 def _object(answer: Json, what: str) -> JsonObject:

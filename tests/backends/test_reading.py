@@ -147,7 +147,8 @@ def test_what_is_no_batch_is_unreadable(answer: Json) -> None:
     [
         ({"data": [batch()], "has_more": True}, ["batch_1"], True),
         ({"data": [batch()], "has_more": False}, ["batch_1"], False),
-        ({"data": [], "has_more": True}, [], False),
+        ({"data": [], "has_more": True}, [], True),
+        ({"data": []}, [], False),
         ({"data": None}, [], False),
         ([batch()], ["batch_1"], False),
         ([batch(), batch(id="batch_2")], ["batch_1", "batch_2"], True),
