@@ -21,7 +21,8 @@ _PATIENCE_S: Final = 30
 def flock_problem(path: Path, *, python: str = sys.executable) -> str | None:
     """Why flock on `path` (a file that is there) does not do what batchrun needs: keep other processes out, until it is released.
 
-    None where it does. `python` runs the other process. Raises OSError where not even this process gets a lock.
+    None where it does. `python` runs the other process. Raises OSError where not even this process gets a lock, SubprocessError where the
+    other one does not come to its end.
     """
     import fcntl
 
@@ -43,6 +44,8 @@ def _try(path: Path, python: str) -> int:
         timeout=_PATIENCE_S,
         check=False,
     )
+    if done.returncode not in (0, _REFUSED):
+        done.check_returncode()
     return done.returncode
 
 

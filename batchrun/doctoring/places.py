@@ -1,9 +1,11 @@
 """The home as a place on a disk: writable, private, locked by nobody, with room, and on a file system that keeps its word."""
 
+import contextlib
 import os
 import stat
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,7 @@ from batchrun.doctoring.mounts import file_system_of, is_network
 from batchrun.errors import HomeLocked, LedgerError
 from batchrun.ledger.home import Home
 from batchrun.ledger.lock import pass_lock
-from batchrun.ledger.spool import fsync_folder, temp_beside
+from batchrun.ledger.spool import TEMP_SUFFIX, fsync_folder
 
 SPACE_LEAST_BYTES: Final = 100_000_000  # less, and a pass may stop half-way
 SPACE_SMALL_BYTES: Final = (
@@ -29,15 +31,10 @@ def _home(name: str, level: Level, what: str, fix: str = "") -> Diagnosis:
 
 def writable(folder: Path, *, fsync: Callable[[int], None] = os.fsync) -> Diagnosis:
     """Whether a file can be made, made durable, and removed: the temporary file is gone again afterwards."""
-    temp = temp_beside(folder / "doctor")
     try:
-        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
+        with _trial(folder) as descriptor:
             os.write(descriptor, b"batchrun doctor\n")
             fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            temp.unlink()
         fsync_folder(folder)
     except OSError as exc:
         return _home(
@@ -47,6 +44,39 @@ def writable(folder: Path, *, fsync: Callable[[int], None] = os.fsync) -> Diagno
             f"chmod u+rwx {folder}; look at `df -h {folder}` and the disk's health.",
         )
     return _home("writable", Level.OK, f"{folder}: files are written, and fsync works")
+
+
+@contextlib.contextmanager
+def _trial(folder: Path) -> Iterator[int]:
+    """A file of this process in the folder, open to write and gone afterwards; those of doctors that died go first. Raises OSError."""
+    for left in folder.glob(_trial_file(folder, "*").name):
+        if not _is_of_living(left):
+            left.unlink(missing_ok=True)
+    temp = _trial_file(folder, os.getpid())
+    descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        temp.unlink()
+
+
+def _trial_file(folder: Path, process: int | str) -> Path:
+    """It bears the number of its process: no pass sweeps this folder, so the next doctor must see which ones are left over."""
+    return folder / f".doctor.{process}{TEMP_SUFFIX}"
+
+
+def _is_of_living(left: Path) -> bool:
+    number = left.name.split(".")[2]
+    if not number.isdecimal() or sys.platform == "win32":  # signal 0 is not harmless there
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return int(number) != os.getpid()
 
 
 def private(home: Home) -> Diagnosis:
@@ -89,13 +119,11 @@ def locks_work(folder: Path, *, python: str = sys.executable) -> Diagnosis:
     """Whether a lock taken here keeps another process out: two runners at once are kept apart by nothing else."""
     if sys.platform == "win32":
         return _home("flock", Level.UNKNOWN, "cannot be tried on this system")
-    temp = temp_beside(folder / "doctor")
     try:
-        temp.touch(mode=0o600)
-        try:
-            problem = flock_problem(temp, python=python)
-        finally:
-            temp.unlink()
+        with _trial(folder):
+            problem = flock_problem(_trial_file(folder, os.getpid()), python=python)
+    except subprocess.SubprocessError:
+        return _home("flock", Level.UNKNOWN, "cannot be tried: the second process was ended")
     except OSError as exc:
         problem = f"{folder}: {exc.strerror or exc}"
     if problem:

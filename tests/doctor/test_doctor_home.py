@@ -178,6 +178,25 @@ def test_a_lock_that_is_never_free_is_told(tmp_path: Path) -> None:
     assert "did not get a lock that nobody held" in locks_work(tmp_path, python=str(other)).what
 
 
+def test_a_second_process_that_dies_says_nothing_about_locks(tmp_path: Path) -> None:
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\nkill -9 $$\n")
+    other.chmod(0o755)
+    assert locks_work(tmp_path, python=str(other)).level is Level.UNKNOWN
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_what_a_doctor_left_that_died_is_swept_by_the_next_one(tmp_path: Path) -> None:
+    died = subprocess.Popen([sys.executable, "-c", ""])
+    died.wait()
+    of_dead, of_other = (tmp_path / f".doctor.{n}.part" for n in (died.pid, os.getppid()))
+    of_reborn = tmp_path / f".doctor.{os.getpid()}.part"
+    for left in (of_dead, of_other, of_reborn):
+        left.touch()
+    assert writable(tmp_path).level is Level.OK
+    assert list(tmp_path.iterdir()) == [of_other]
+
+
 def test_locks_work_on_the_disk_of_these_tests(tmp_path: Path) -> None:
     assert locks_work(tmp_path, python=sys.executable).level is Level.OK
     assert list(tmp_path.iterdir()) == []
