@@ -223,6 +223,7 @@ class RequestBuilder:
             or settings.id is not None
             or not settings.model
             or settings.is_raw
+            or self._leaves_required_to_items
         ):
             return None
         if not all(map(_STEERING.isdisjoint, block)):
@@ -282,9 +283,18 @@ class RequestBuilder:
         return (
             self._prompt is None
             or self.settings.model is None
+            or self._leaves_required_to_items
             or fields.get("body") not in _NO_BODY
             or fields.get("model") not in (None, self.settings.model)
         )
+
+    @functools.cached_property
+    def _leaves_required_to_items(self) -> bool:
+        """Whether the endpoint needs a parameter that only the items' own bodies can give: the images that are to be edited."""
+        body = self.endpoint.build(
+            self.settings, model="model", prompt="x", instructions=None, body={}
+        )
+        return any(body.get(name) is None for name in self.endpoint.required)
 
     @functools.cached_property
     def _skeleton(self) -> tuple[bytes, ...]:
@@ -332,7 +342,7 @@ class RequestBuilder:
             return
         problems = self.endpoint.conflicts(self.settings, body)
         if not self.settings.body_unchecked:
-            problems += self.endpoint.check_body(built)[0]
+            problems += self.endpoint.check_body(built, is_complete=True)[0]
         if problems:
             raise BadItem("bad_item", "; ".join(problems))
         if len(self._checked) < _CHECKED_BODIES_MAX:

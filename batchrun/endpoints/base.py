@@ -21,13 +21,13 @@ class Endpoint(ABC):
     """One endpoint of the API. Stateless; the instances are in `batchrun.endpoints.ENDPOINTS`.
 
     `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `unused_keys` are keys
-    of the job line that mean nothing here. `required` are the parameters of a complete body. `synonyms` maps other endpoints' names to
-    the ones of this endpoint.
+    of the job line that mean nothing here, each with what to do instead. `required` are the parameters of a complete body. `synonyms`
+    maps other endpoints' names to the ones of this endpoint.
     """
 
     url: ClassVar[str]
     structured_key: ClassVar[str | None] = None
-    unused_keys: ClassVar[tuple[str, ...]] = ()
+    unused_keys: ClassVar[Mapping[str, str]] = {}
     required: ClassVar[tuple[str, ...]]
     synonyms: ClassVar[Mapping[str, str]] = {}
 
@@ -88,10 +88,15 @@ class Endpoint(ABC):
         Each is a sentence or two without the place, which the caller knows. Not to be called where the job says `body_unchecked`.
         """
         problems, warnings = self._rules.check(body)
+        problems += self.faults(body)
         if is_complete:
             missing = [name for name in self.required if body.get(name) is None]
             problems += tuple(f"{name!r} is missing: {self.url} needs it." for name in missing)
         return problems, warnings + self.doubts(body)
+
+    def faults(self, body: JsonObject) -> tuple[str, ...]:  # noqa: ARG002 (most endpoints have none)
+        """Problems of parameters that are of the right kind, and still cannot work in a batch of this endpoint."""
+        return ()
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:  # noqa: ARG002 (most endpoints have none)
         """Warnings about sound parameters that do not do in a batch what one may expect."""
@@ -100,8 +105,8 @@ class Endpoint(ABC):
     def check_job(self, settings: JobSettings) -> tuple[str, ...]:
         """Problems of a job line that this endpoint cannot serve, besides those of `check_body`."""
         problems = [
-            f"{key!r} means nothing to {self.url}. Leave it out."
-            for key in self.unused_keys
+            f"{key!r} means nothing to {self.url}. {instead}"
+            for key, instead in self.unused_keys.items()
             if getattr(settings, key) is not None
         ]
         return (*problems, *self.conflicts(settings, settings.body))

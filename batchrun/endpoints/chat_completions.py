@@ -1,6 +1,5 @@
 """/v1/chat/completions: what most compatible servers speak."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -8,6 +7,7 @@ import msgspec
 
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
+from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
 from batchrun.endpoints.doubts import tier_doubts, undocumented
 from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES, kept, tokens_told, url_citation
 from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
@@ -19,20 +19,11 @@ from batchrun.endpoints.tolerant import (
     as_word,
     error_of,
     objects,
-    usage_of,
 )
 from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome
 
 _encode = msgspec.json.Encoder().encode
-# OpenAI's words, then those of servers that have their own.
-_FINISH_OF_REASON = {
-    "length": Finish.LENGTH,
-    "content_filter": Finish.CONTENT_FILTER,
-    "max_tokens": Finish.LENGTH,
-    "model_length": Finish.LENGTH,
-    "safety": Finish.CONTENT_FILTER,
-}
 
 
 class ChatCompletions(Endpoint):
@@ -73,26 +64,11 @@ class ChatCompletions(Endpoint):
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""
-        count = body.get("n")
-        told = tier_doubts(body) + undocumented(body, ("web_search_options",))
-        if isinstance(count, int) and count > 1:
-            told += (
-                f"'n' is {count}: every choice is paid for. The first one is the output, all are in 'choices'.",
-            )
-        return told
+        return count_doubts(body) + tier_doubts(body) + undocumented(body, ("web_search_options",))
 
     def read(self, body: JsonObject) -> Answer:
         """See Endpoint. The first choice is the answer; where there are several, all of them are in `choices`."""
-        given = sorted(objects(body.get("choices")), key=_index)
-        choices = tuple(map(_read_choice, given)) or (_read_choice({}),)
-        first = choices[0]
-        return dataclasses.replace(
-            first,
-            error=error_of(body.get("error")) or first.error,
-            usage=usage_of(body, given="prompt", made="completion"),
-            model=as_text(body.get("model")),
-            choices=choices if len(choices) > 1 else (),
-        )
+        return answer_of(body, _read_choice)
 
     def fast_reader(self, interpret: Interpret) -> FastReader:
         """See Endpoint. Takes one choice that stopped by itself, with text and nothing else."""
@@ -136,19 +112,13 @@ class ChatCompletions(Endpoint):
         return read
 
 
-def _index(choice: JsonObject) -> int:
-    """Its place among the choices; those without one stay as they came, after the first."""
-    index = choice.get("index")
-    return index if type(index) is int else 1
-
-
 def _read_choice(choice: JsonObject) -> Answer:
     message = as_object(choice.get("message"))
     calls = tuple(_tool_calls(message))
     refusal = as_text(message.get("refusal"))
     reason = as_word(choice.get("finish_reason"))
     error, detail = error_of(choice.get("error")), None
-    if (finish := _FINISH_OF_REASON.get(reason)) is not None:
+    if (finish := FINISH_OF_REASON.get(reason)) is not None:
         detail = f"the answer ended with {reason!r}"
     elif refusal is not None:
         finish = Finish.REFUSAL

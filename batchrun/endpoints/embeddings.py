@@ -22,7 +22,12 @@ class Embeddings(Endpoint):
     """Builds `input`; reads one vector, or one per input where the request had several."""
 
     url: ClassVar = "/v1/embeddings"
-    unused_keys: ClassVar = ("instructions", "labels", "schema", "max_output_tokens")
+    unused_keys: ClassVar = {
+        "instructions": "Put it into the prompt, if it is to be part of what is embedded.",
+        "labels": "A vector has no label: leave it out.",
+        "schema": "A vector has no structure: leave it out.",
+        "max_output_tokens": "A vector costs by its input only: leave it out.",
+    }
     required: ClassVar = ("model", "input")
     synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}
 

@@ -12,6 +12,13 @@ SMALL_CAP_TOKENS = (
     1_000  # below this a reasoning model often thinks until the cap and answers nothing
 )
 _REASONING_MODEL = re.compile(r"(?:ft:)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
+_WITHOUT_TEXT = (
+    "/v1/embeddings",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
 _CAPS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 _SAMPLING = ("temperature", "top_p")
 
@@ -24,7 +31,7 @@ def warnings_of(settings: JobSettings) -> Iterator[Fault]:
             f"completion window {settings.window!r}",
             "OpenAI's Batch API knows only '24h'; other servers may know others.",
         )
-    if settings.endpoint == "/v1/embeddings":
+    if settings.endpoint in _WITHOUT_TEXT:
         return
     yield from _cap_warnings(settings, is_reasoning=is_reasoning)
     for name in _SAMPLING:

@@ -181,11 +181,11 @@ def _raw(path: Path, number: int, first: JsonObject) -> JobFile:
     endpoint = first["url"]
     if endpoint not in ENDPOINTS:
         what = (
-            f"endpoint {endpoint!r} is not in this version"
+            f"the Batch API has no endpoint {endpoint!r}"
             if isinstance(endpoint, str)
             else f"a 'url' that is {kind_of(endpoint)}"
         )
-        return _broken(path, Fault(what, f"This version has {', '.join(ENDPOINTS)}."), number)
+        return _broken(path, Fault(what, f"It has {', '.join(ENDPOINTS)}."), number)
     name = valid_name(path.stem)
     settings = JobSettings(
         name=name, path=str(path.resolve()), line=0, endpoint=endpoint, is_raw=True

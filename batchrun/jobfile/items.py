@@ -55,7 +55,8 @@ def _raw_fault(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
 
 def _parameters_fault(body: Mapping[str, Json]) -> str | None:
     for key, reason in STREAMING_KEYS.items():
-        if body.get(key):
+        # A word is none of ours: the `background` of an image is "transparent" or "opaque".
+        if (value := body.get(key)) and not isinstance(value, str):
             return f"{key!r} in 'body': {reason}. Remove it"
     if _is_too_deep(body):
         return f"'body' is nested more than {NESTING_LIMIT} levels deep"

@@ -106,6 +106,13 @@ CAUSES: Mapping[str, Cause] = _by_code(
             command=_RETRY,
         ),
         Cause(
+            code="video_expired",
+            title="the video expired before it could be fetched",
+            fix="Ask again, knowing that it may have been charged, and fetch it within 24 hours of the batch's end.",
+            is_retryable=True,
+            command=_RETRY,
+        ),
+        Cause(
             code="unknown",
             title="the service gave an error that batchrun does not know",
             fix="Read the message; ask again if it sounds temporary.",

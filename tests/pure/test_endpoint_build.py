@@ -163,6 +163,6 @@ def test_other_requests_count_for_one(url: str) -> None:
 
 def test_an_unknown_endpoint_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"'/v1/images/edits' is not in this version.*/v1/responses"
+        UsageError, match=r"the Batch API has no endpoint '/v1/audio/speech'.*/v1/responses"
     ):
-        endpoint_of("/v1/images/edits")
+        endpoint_of("/v1/audio/speech")

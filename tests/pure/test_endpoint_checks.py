@@ -148,16 +148,19 @@ def test_a_complete_body_must_have_what_the_endpoint_needs() -> None:
 def test_what_build_makes_passes_the_check(url: str) -> None:
     endpoint = endpoint_of(url)
     settings = job(url, model="m", schema=SCHEMA, max_output_tokens=8)
-    body = endpoint.build(settings, model=None, prompt="x", instructions="y", body={})
-    assert endpoint.check_body(body, is_complete=True) == ((), ())
+    images = {"images": [{"file_id": "file-1"}]} if url == "/v1/images/edits" else {}
+    body = endpoint.build(settings, model=None, prompt="x", instructions="y", body=images)
+    assert endpoint.check_body(body, is_complete=True)[0] == ()
 
 
-def test_embeddings_refuses_job_keys_that_mean_nothing_to_it() -> None:
-    found = endpoint_of(EMBEDDINGS).check_job(job(EMBEDDINGS, labels=("a",), max_output_tokens=3))
-    assert found == (
-        "'labels' means nothing to /v1/embeddings. Leave it out.",
-        "'max_output_tokens' means nothing to /v1/embeddings. Leave it out.",
-    )
+@pytest.mark.parametrize("url", sorted(set(ENDPOINTS) - {RESPONSES, CHAT}))
+def test_an_endpoint_refuses_job_keys_that_mean_nothing_to_it_and_says_what_to_do(url: str) -> None:
+    settings = job(url, labels=("a",), schema=SCHEMA, instructions="x")
+    found = endpoint_of(url).check_job(settings)
+    assert len(found) == 3
+    for key, said in zip(("instructions", "labels", "schema"), found, strict=True):
+        assert said.startswith(f"{key!r} means nothing to {url}. ")
+        assert said.endswith(".")
 
 
 @pytest.mark.parametrize(

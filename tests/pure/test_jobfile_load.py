@@ -263,11 +263,11 @@ def test_a_file_name_becomes_a_valid_job_name(tmp_path: Path, stem: str, name: s
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"url": "/v1/images/generations"}, "endpoint '/v1/images/generations' is not in this version"),
+        ({"url": "/v1/audio/speech"}, "the Batch API has no endpoint '/v1/audio/speech'"),
         ({"url": 3}, "a 'url' that is a number"),
     ],
 )  # fmt: skip
-def test_a_batch_file_for_an_endpoint_of_later_is_refused(
+def test_a_batch_file_for_an_endpoint_that_no_batch_has_is_refused(
     tmp_path: Path, change: dict[str, Any], problem: str
 ) -> None:
     assert f"jobs.jsonl:1: {problem}" in whole(loaded(tmp_path, json.dumps(RAW | change)))[0]

@@ -111,15 +111,28 @@ choices = record(
     index=one_of(0, 1),
     finish_reason=one_of("stop"),
     message=messages,
+    text=texts,
     error=errors,
     logprobs=one_of(None, {}),
 )
-entries = record(index=one_of(0, 1), embedding=one_of([0.5, 1], "AAAAAA=="))
+entries = record(
+    index=one_of(0, 1),
+    embedding=one_of([0.5, 1], "AAAAAA=="),
+    b64_json=one_of("R0lGODlh"),
+    url=texts,
+)
+results = record(
+    flagged=one_of(True, False),
+    categories=one_of({"hate": True, "illicit": None}, {}),
+    category_scores=one_of({"hate": 0.25, "illicit": 1, "sexual": None}, {"hate": 10**30}),
+)
 bodies = record(
     status=one_of("completed"),
     output=st.lists(items, max_size=2),
     choices=st.lists(choices, max_size=2),
     data=st.lists(entries, max_size=2),
+    results=st.lists(results, max_size=2),
+    id=one_of("video_1"),
     usage=usages,
     model=one_of("m"),
     error=errors,
@@ -207,6 +220,17 @@ def test_a_damaged_line_gives_a_sound_reading(junk: bytes, at: int, cut: int) ->
             },
         ),
         ("/v1/embeddings", {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1}}),
+        (
+            "/v1/completions",
+            {
+                "choices": [{"finish_reason": "stop", "text": "x"}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+            },
+        ),
+        (
+            "/v1/moderations",
+            {"results": [{"flagged": True, "categories": {}, "category_scores": {"hate": 1e-5}}]},
+        ),
     ],
 )
 def test_plain_successes_do_take_the_fast_path(url: str, body: Json) -> None:

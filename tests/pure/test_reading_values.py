@@ -192,4 +192,4 @@ def test_a_schema_that_is_none_or_leads_outside_is_an_error_of_the_job_file(sche
 
 def test_an_unknown_endpoint_has_no_reader() -> None:
     with pytest.raises(UsageError):
-        make_reader(job("/v1/videos"))
+        make_reader(job("/v1/audio/speech"))

@@ -1,0 +1,122 @@
+"""/v1/moderations: text or images in, flags and scores out."""
+
+import math
+from typing import ClassVar
+
+import msgspec
+
+from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
+from batchrun.endpoints.base import Endpoint, FastReader
+from batchrun.endpoints.fast import Line
+from batchrun.endpoints.tolerant import as_object, as_text, error_of, objects, usage_of
+from batchrun.model import JobSettings, Json, JsonObject
+from batchrun.planning.classify import Outcome
+
+_OWN_CATEGORIES = (
+    "A moderation has categories of its own: use /v1/responses to ask a model for yours."
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Moderations(Endpoint):
+    """Builds `input`; reads `{"flagged", "categories", "scores"}`, or a list of these where there were several inputs."""
+
+    url: ClassVar = "/v1/moderations"
+    unused_keys: ClassVar = {
+        "instructions": "Only the input is judged: leave it out.",
+        "labels": _OWN_CATEGORIES,
+        "schema": _OWN_CATEGORIES,
+        "max_output_tokens": "A moderation makes no tokens: leave it out.",
+    }
+    required: ClassVar = ("model", "input")
+    synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}
+
+    def shape(
+        self,
+        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
+        *,
+        prompt: Json,
+        instructions: str | None,  # noqa: ARG002
+    ) -> JsonObject:
+        """See Endpoint. `prompt` is a text, an array of texts, or an array of parts: `text` and `image_url`."""
+        return {"input": prompt}
+
+    def read(self, body: JsonObject) -> Answer:
+        """See Endpoint. `value` is in the order of the inputs; None where there is no result."""
+        results = [
+            _result(
+                result.get("flagged"),
+                as_object(result.get("categories")),
+                as_object(result.get("category_scores")),
+            )
+            for result in objects(body.get("results"))
+        ]
+        return Answer(
+            finish=Finish.STOP,
+            value=(results[0] if len(results) == 1 else results) or None,
+            error=error_of(body.get("error")),
+            usage=usage_of(body, given="prompt", made="completion"),
+            model=as_text(body.get("model")),
+        )
+
+    def fast_reader(self, interpret: Interpret) -> FastReader:  # noqa: ARG002 (there is no text)
+        """See Endpoint. Takes one result whose flags and scores are what they should be."""
+        decode = msgspec.json.Decoder(Line[_Body]).decode
+        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
+
+        def read(line: bytes) -> Reading | None:
+            result = decode(line)
+            body = result.response.body
+            if len(body.results) != 1:
+                return None
+            (found,) = body.results
+            return Reading(
+                result.custom_id,
+                succeeded,
+                None,
+                None,
+                _encode(_result(found.flagged, found.categories, found.category_scores)),
+                None,
+                stop,
+                0,
+                0,
+                0,
+                0,
+                body.model or None,
+                result.response.request_id or None,
+            )
+
+        return read
+
+
+def _result(flagged: Json, categories: JsonObject, scores: JsonObject) -> JsonObject:
+    """One input's result: the names of the categories that are flagged, and the score of every category."""
+    names = [name for name, is_flagged in categories.items() if is_flagged is True]
+    return {
+        "flagged": flagged if isinstance(flagged, bool) else bool(names),
+        "categories": names,
+        "scores": {name: score for name, score in scores.items() if _is_score(score)},
+    }
+
+
+def _is_score(value: Json) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+# What the fast path takes; see fast.py.
+
+
+class _Result(msgspec.Struct, gc=False):
+    flagged: bool
+    categories: dict[str, bool | None]
+    category_scores: dict[str, int | float | None]
+
+
+class _Body(msgspec.Struct, gc=False):
+    results: list[_Result]
+    model: str | None = None
+    usage: None = None
+    error: None = None
