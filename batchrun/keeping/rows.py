@@ -5,6 +5,7 @@ from typing import Final
 
 from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.items import count_removed
 from batchrun.ledger.states import ItemState
 from batchrun.model import LEDGER_KEY, TOKEN_KEY
@@ -100,6 +101,8 @@ def scrub_job(ledger: Ledger, job: int) -> None:
         (job,),
     )
     ledger.execute("update submissions set items_from = null where job = ?", (job,))
+    ledger.execute("update request_files set criteria = null where job = ?", (job,))
+    drop_unused(ledger, job)
     ledger.execute(
         "update incidents set message = ?, detail = null where job = ?", (REMOVED_TEXT, job)
     )

@@ -15,7 +15,7 @@ from batchrun.ledger.known import KnownItem, KnownItems
 from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
-from batchrun.model import Limits
+from batchrun.model import JobSettings, Limits
 from batchrun.requests import PlainRequests, Request, custom_id, first_prefixes, line_prefix
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
@@ -57,7 +57,7 @@ class Intake:
         *,
         job: int,
         submission: int,
-        endpoint: str,
+        settings: JobSettings,
         limits: Limits,
         known: KnownItems,
         first: int,
@@ -65,7 +65,7 @@ class Intake:
         self._ledger, self._job, self._submission = ledger, job, submission
         self._limits = limits
         self.files = OpenFiles(
-            ledger, job=job, submission=submission, endpoint=endpoint, limits=limits
+            ledger, job=job, submission=submission, settings=settings, limits=limits
         )
         self.known = known
         self._first = self.next_item = first

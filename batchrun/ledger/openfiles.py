@@ -3,8 +3,9 @@
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.criteria import record_criteria
 from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
-from batchrun.model import Limits
+from batchrun.model import JobSettings, Limits
 
 _OPEN_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
 
@@ -13,10 +14,10 @@ class OpenFiles:
     """Hands out the writer that a line goes to. Not usable any more after `close` or `abandon`."""
 
     def __init__(
-        self, ledger: Ledger, *, job: int, submission: int, endpoint: str, limits: Limits
+        self, ledger: Ledger, *, job: int, submission: int, settings: JobSettings, limits: Limits
     ) -> None:
         self._ledger, self._job, self._submission = ledger, job, submission
-        self._endpoint, self._limits = endpoint, limits
+        self._settings, self._limits = settings, limits
         self._open: dict[tuple[str, FileKind], RequestFileWriter] = {}
         self._closed: list[tuple[FileKind, RequestFileWriter]] = []
 
@@ -37,8 +38,9 @@ class OpenFiles:
             self._ledger,
             job=self._job,
             submission=self._submission,
+            criteria=record_criteria(self._ledger, self._job, self._settings),
             kind=kind,
-            endpoint=self._endpoint,
+            endpoint=self._settings.endpoint,
             model=model,
         )
         return writer

@@ -1,4 +1,4 @@
-"""Request files: immutable, complete, and each fit to be one input file: one model, within the limits.
+"""Request files: immutable, complete, and each fit to be one input file: one model, one criteria, within the limits.
 
 A writer owns a temp file and the row that says `writing`; closing it makes the bytes durable, then the row fresh or used.
 A dead writer leaves a temp file and a `writing` row, both swept under the lock.
@@ -93,6 +93,7 @@ class RequestFileWriter:
         *,
         job: int,
         submission: int | None,
+        criteria: int | None,
         kind: FileKind,
         endpoint: str,
         model: str,
@@ -101,8 +102,8 @@ class RequestFileWriter:
         self._ledger = ledger
         self.id = int(
             ledger.execute(
-                "insert into request_files (job, submission, kind, state, endpoint, model) values (?, ?, ?, ?, ?, ?)",
-                (job, submission, kind, FileState.WRITING, endpoint, model),
+                "insert into request_files (job, submission, criteria, kind, state, endpoint, model) values (?, ?, ?, ?, ?, ?, ?)",
+                (job, submission, criteria, kind, FileState.WRITING, endpoint, model),
             ).lastrowid
             or 0
         )

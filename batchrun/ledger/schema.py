@@ -74,10 +74,18 @@ create table submissions (
   tally text not null default '{{}}' -- new, changed, unchanged, failed, vanished, bad, counted at ready
 ) strict;
 
+create table criteria (               -- what answers are judged by: the labels or the schema that their requests ask for
+  id integer primary key,
+  job integer not null references jobs,
+  labels text,                        -- JSON, as in JobSettings
+  schema text
+) strict;
+
 create table request_files (
   id integer primary key,            -- spool/requests/<id>.jsonl
   job integer not null references jobs,
   submission integer references submissions,
+  criteria integer references criteria, -- null where any text will do
   kind integer not null,             -- 0 rendered and sendable as it is, 1 rendered for items in flight, 2 cut from others
   state integer not null,            -- 0 writing, 1 fresh (its items wait for a batch), 2 used, 3 removed
   endpoint text not null,

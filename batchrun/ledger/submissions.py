@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.intake import Intake, Tally
 from batchrun.ledger.items import count_added
 from batchrun.ledger.jobs import archive_job
@@ -95,7 +96,7 @@ class Submission:
             self._ledger,
             job=self.job,
             submission=self.id,
-            endpoint=self._settings.endpoint,
+            settings=self._settings,
             limits=self._limits,
             known=known,
             first=first,
@@ -196,6 +197,7 @@ def sweep_preparing(ledger: Ledger) -> int:
                 )
             ]
             ledger.execute("delete from request_files where submission = ?", (row["id"],))
+            drop_unused(ledger, row["job"])
             ledger.execute("delete from submissions where id = ?", (row["id"],))
             ledger.execute("delete from jobs where id = ? and submission is null", (row["job"],))
         # Files before their rows are gone: whoever dies in between is followed by one who still knows them.

@@ -60,9 +60,11 @@ def import_batch(
     `sent`: its input file, where it is here. A batch that still runs keeps a copy of those of its requests that are items': should the
     service refuse it yet, that is what goes again. Raises LedgerError.
     """
+    # Where only custom_ids tell whose its requests are, items may ask for something else by now: what most of them ask for judges.
     first = ledger.row(
-        "select f.model, f.endpoint, min(m.item) as first, max(m.item) as last, count(*) as n from matched m "
-        "join item_rows i on i.id = m.item join request_files f on f.id = i.file"
+        "select f.model, f.endpoint, f.criteria, min(min(m.item)) over () as first, max(max(m.item)) over () as last, "
+        "sum(count(*)) over () as n from matched m join item_rows i on i.id = m.item join request_files f on f.id = i.file "
+        "group by f.model, f.endpoint, f.criteria order by count(*) desc limit 1"
     )
     assert first is not None
     runs = remote.status not in TERMINAL_STATUSES
@@ -237,6 +239,7 @@ def _copy_requests(
             ledger,
             job=job["id"],
             submission=None,
+            criteria=source["criteria"],
             kind=FileKind.CUT,
             endpoint=source["endpoint"],
             model=source["model"],
@@ -263,10 +266,11 @@ def _copy_requests(
 def _no_file(ledger: Ledger, job: int, source: sqlite3.Row) -> int:
     """The row of a request file that is not here and not needed: everything in it has ended."""
     cursor = ledger.execute(
-        "insert into request_files (job, kind, state, endpoint, model, request_count, first_item, last_item) "
-        "values (?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into request_files (job, criteria, kind, state, endpoint, model, request_count, first_item, last_item) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job,
+            source["criteria"],
             FileKind.CUT,
             FileState.REMOVED,
             source["endpoint"],

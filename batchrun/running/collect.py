@@ -17,6 +17,7 @@ from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.criteria import judging
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
@@ -134,8 +135,9 @@ class _Lines:
     ) -> None:
         self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
         self._has_run, self._retries_at_once = has_run, retries_at_once
-        # The job may have moved to another endpoint since this batch was made.
-        self._read = make_reader(replace(settings, endpoint=batch["endpoint"]))
+        # The job may have other labels, another schema or another endpoint since these requests were made.
+        asked = judging(ledger, settings, batch["request_file"])
+        self._read = make_reader(replace(asked, endpoint=batch["endpoint"]))
         self._attempts_limit = settings.attempts
         self._is_cancelled = bool(batch["cancel_requested"])
         self._expected = settling.open_attempts()

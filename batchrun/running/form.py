@@ -67,16 +67,16 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
 
 
 def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int]:
-    """Batches of the queued items of a job that are due: one per model and chunk; requests are copied, never rendered again.
+    """Batches of the queued items of a job that are due: one per model, criteria and chunk; requests are copied, never rendered again.
 
-    The queue is read once, in the order of models and files, however many batches come of it.
+    The queue is read once, in the order of models, criteria and files, however many batches come of it.
     """
     job = _job(ledger, job_id)
     cap = min(limits.request_count, job["request_cap"] or limits.request_count)
     batches: list[int] = []
     _gather_due(ledger, job_id, at)
     sources = ledger.rows(
-        "select model, endpoint, min(n) as first, max(n) as last from due group by model, endpoint order by first"
+        "select model, endpoint, criteria, min(n) as first, max(n) as last from due group by model, endpoint, criteria order by first"
     )
     for source in list(sources):
         first = source["first"]
@@ -89,17 +89,17 @@ def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int
 
 
 def _gather_due(ledger: Ledger, job: int, at: int) -> None:
-    """Number the due items from 1, by model and place: a cut is a range of numbers. On disk, so that memory does not grow with the queue."""
+    """Number the due items from 1, by model, criteria and place: a cut is a range of numbers. On disk, so that memory does not grow with the queue."""
     ledger.connection.execute(
-        "create temp table if not exists due (n integer primary key, item integer, model text, endpoint text) strict"
+        "create temp table if not exists due (n integer primary key, item integer, model text, endpoint text, criteria integer) strict"
     )
     with ledger.transaction():
         _break_up_fresh(ledger, job, at)
         ledger.execute("delete from due")
         ledger.execute(
-            "insert into due (item, model, endpoint) select i.id, f.model, f.endpoint from queue q "
+            "insert into due (item, model, endpoint, criteria) select i.id, f.model, f.endpoint, f.criteria from queue q "
             "cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
-            "where q.job = ? and q.not_before <= ? and i.state = 0 order by f.model, f.endpoint, i.file, i.offset",
+            "where q.job = ? and q.not_before <= ? and i.state = 0 order by f.model, f.endpoint, f.criteria, i.file, i.offset",
             (job, at),
         )
 
@@ -143,6 +143,7 @@ def _cut_one(
             ledger,
             job=job["id"],
             submission=None,
+            criteria=source["criteria"],
             kind=FileKind.CUT,
             endpoint=source["endpoint"],
             model=source["model"],

@@ -2,15 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.model import TOKEN_KEY
 from batchrun.verifying.visible import end_item
 
+# Where `recover` found a batch without its input file, what its requests asked for is not known.
+_MISJUDGED: Final = """
+select distinct i.batch from item_rows i join request_files asked on asked.id = i.file join batch_rows b on b.id = i.batch
+join request_files sent on sent.id = b.request_file
+where i.state = 1 and i.id < ? and asked.criteria is not sent.criteria and b.checksum <> '' order by 1
+"""
+
 
 def batches_hold_their_items(ledger: Ledger) -> Iterator[str]:
-    """All requests of an open batch are in flight, none of a final one."""
+    """All requests of an open batch are in flight and judged by what they ask for, none of a final one is in flight."""
     in_flight = {
         row["batch"]: row["n"]
         for row in ledger.rows(
@@ -28,6 +36,8 @@ def batches_hold_their_items(ledger: Ledger) -> Iterator[str]:
         # Of a batch that was given up as lost and came back, items may have gone on without it.
         if found > wanted or (found < wanted and row["lost_at"] is None):
             yield f"batch {row['id']} has {found:,} items in flight instead of {wanted:,}"
+    for row in ledger.rows(_MISJUDGED, (end_item(ledger),)):
+        yield f"batch {row['batch']} holds requests that ask for other labels or another schema than it would be judged by"
 
 
 def batches_have_remotes(ledger: Ledger) -> Iterator[str]:

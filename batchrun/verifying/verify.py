@@ -115,7 +115,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="batches-hold-their-items",
-        rule="All requests of an open batch are in flight, none of a final one.",
+        rule="All requests of an open batch are in flight and judged by what they ask for, none of a final one is in flight.",
         fix=_REPORT,
         check=batches_hold_their_items,
     ),

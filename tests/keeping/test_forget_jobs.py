@@ -53,6 +53,17 @@ def test_nothing_of_a_job_is_left_in_any_byte_of_home_and_outputs(world: World) 
     assert sorted(p.name for p in world.home.outputs.iterdir()) == ["other"]
 
 
+def test_nothing_is_left_of_labels_and_schemas_that_it_had_at_any_time(world: World) -> None:
+    properties = {CANARY: {"type": "string"}}
+    for answers in ({"labels": [CANARY, "other"]}, {"schema": {"properties": properties}}, {}):
+        world.submit(world.write(items(1), missing="keep", **JOB, **answers))
+        world.run()
+    assert len(world.rows("select * from criteria")) == 2
+    assert forget(world).left == ()
+    assert everywhere(world) == []
+    assert world.rows("select * from criteria") == []
+
+
 @pytest.mark.parametrize("token", ["br-of-a-newer-life", None], ids=["unknown", "duplicate"])
 def test_nothing_of_it_is_left_in_what_was_told_of_strange_batches_of_it(
     world: World, token: str | None

@@ -177,6 +177,19 @@ def test_a_batch_without_all_of_its_items_is_seen(world: World) -> None:
     assert "batches-hold-their-items" in broken(world, is_quick=True)
 
 
+def test_a_batch_that_would_be_judged_by_another_schema_is_seen(world: World) -> None:
+    flying = batch(world, CREATED)
+    change(world, "insert into criteria select 1, min(id), null, '{}' from jobs")
+    change(
+        world,
+        "update request_files set criteria = 1 where id = (select min(id) from request_files)",
+    )
+    change(world, "update batch_rows set request_file = 1 where id = ?", flying)
+    assert broken(world, is_quick=True)["batches-hold-their-items"] == (
+        f"batch {flying} holds requests that ask for other labels or another schema than it would be judged by",
+    )
+
+
 @pytest.mark.parametrize(
     "change_of",
     [
