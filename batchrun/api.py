@@ -35,7 +35,7 @@ from batchrun.ledger.wishes import (
 from batchrun.looking import JobStatus, worst_exit_code
 from batchrun.prepare import SubmitOptions
 from batchrun.running.context import Observer, silent
-from batchrun.running.resolving import Resolved, resolve, settle_as_is
+from batchrun.running.resolving import Resolved, number_of, resolve, settle_as_is
 from batchrun.running.runner import PassResult, Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
 
@@ -302,10 +302,11 @@ class Batchrun(HomeView):
         ).recover(files, options or RecoverOptions())
 
     def resolve(
-        self, batch: int, *, remote_id: str | None = None, is_as_is: bool = False
+        self, batch: int | str, *, remote_id: str | None = None, is_as_is: bool = False
     ) -> Resolved:
         """Say what became of a batch whose creation went unanswered: it is `remote_id` on the service, or (None) it does not exist.
 
+        `batch`: its number, or the service's id of it, its input file's, or its token.
         `is_as_is`: of one whose result file cannot be read, to settle it by the lines that can. Raises UsageError where that cannot be,
         BackendError, HomeLocked.
         """
@@ -314,9 +315,10 @@ class Batchrun(HomeView):
             open_ledger(self.home) as ledger,
             self._runner().context(ledger) as context,
         ):
+            number = number_of(ledger, str(batch))
             if is_as_is:
-                return settle_as_is(context, batch)
-            return resolve(context, batch, remote_id=remote_id)
+                return settle_as_is(context, number)
+            return resolve(context, number, remote_id=remote_id)
 
     def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:
         with open_ledger(self.home) as ledger:

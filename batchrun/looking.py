@@ -26,7 +26,7 @@ def worst_exit_code(codes: Sequence[int]) -> int:
 class BatchStatus(NamedTuple):
     """One batch that is not final. `completed` and `total` are the service's counts at the last look; times are unix seconds.
 
-    `next_at`: when it is looked at again. `created_at` is None until the service has it.
+    `needs_person`: it does not go on by itself; `reason` says what somebody must do. `next_at`: when it is looked at again. `created_at` is None until the service has it.
     """
 
     id: int
@@ -41,6 +41,7 @@ class BatchStatus(NamedTuple):
     created_at: int | None
     next_at: int | None
     reason: str | None
+    needs_person: bool
 
 
 class JobStatus(NamedTuple):
@@ -155,7 +156,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
 def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
     found = []
     for row in ledger.rows(
-        "select id, state, remote_status, remote_id, model, request_count, planned_at, created_at, next_at, reason, remote "
+        "select id, state, remote_status, remote_id, model, request_count, planned_at, created_at, next_at, reason, remote, needs_person "
         "from batch_rows where job = ? and state < 5 order by id",
         (job,),
     ):
@@ -174,6 +175,7 @@ def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
                 created_at=row["created_at"],
                 next_at=row["next_at"] or None,
                 reason=row["reason"],
+                needs_person=bool(row["needs_person"]),
             )
         )
     return tuple(found)

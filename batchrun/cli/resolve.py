@@ -9,7 +9,7 @@ from batchrun.cli.signals import LongRunning
 
 
 @click.command(cls=LongRunning, short_help="Say what became of a batch that batchrun cannot find.")
-@click.argument("batch", type=click.IntRange(min=1))
+@click.argument("batch")
 @click.option(
     "--is",
     "remote_id",
@@ -33,7 +33,7 @@ from batchrun.cli.signals import LongRunning
 def command(
     invocation: Invocation,
     *,
-    batch: int,
+    batch: str,
     remote_id: str | None,
     is_absent: bool,
     is_as_is: bool,
@@ -42,7 +42,8 @@ def command(
 ) -> int:
     """Say what became of BATCH, whose creation went unanswered, where batchrun cannot find out by itself; or what to do with its results.
 
-    `status` and `tick` name the batch and this command. Before --absent look at the service's own list of batches first: what is declared absent and
+    BATCH is its number, which `status` and `tick` name with this command, or what the service calls it: its id, its input file, or the token in its
+    metadata. Before --absent look at the service's own list of batches first: what is declared absent and
     exists all the same is paid for twice.
     """
     from batchrun.cli.opening import home_option, open_batchrun
@@ -70,6 +71,6 @@ def command(
     else:
         what = f"it is {resolved.remote_id} ({resolved.remote_status})"
     put(
-        f"batch {batch}: {what}. Go on with: batchrun wait {resolved.job}{home_option(batchrun.home)}"
+        f"batch {resolved.batch}: {what}. Go on with: batchrun wait {resolved.job}{home_option(batchrun.home)}"
     )
     return 0

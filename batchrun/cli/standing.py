@@ -54,6 +54,7 @@ def _batch_json(batch: BatchStatus) -> dict[str, object]:
         "created_at": _time(batch.created_at),
         "next_at": _time(batch.next_at),
         "reason": batch.reason,
+        "needs_person": batch.needs_person,
     }
 
 
@@ -83,16 +84,23 @@ def _state(job: JobStatus) -> str:
 
 
 def _details(job: JobStatus, now: int) -> list[str]:
-    lines = [_batch_line(batch, now) for batch in job.batches[:_BATCHES_SHOWN]]
-    more = len(job.batches) - _BATCHES_SHOWN
+    # Those that somebody must look at are never among those left out.
+    urgent = [batch for batch in job.batches if batch.needs_person]
+    others = [batch for batch in job.batches if not batch.needs_person]
+    shown = urgent + others[: max(0, _BATCHES_SHOWN - len(urgent))]
+    lines = [_batch_line(batch, now) for batch in shown]
+    more = len(job.batches) - len(shown)
     if more > 0:
         lines.append(f"… and {more:,} more batches")
-    told = {batch.reason for batch in job.batches[:_BATCHES_SHOWN]}
+    told = {batch.reason for batch in shown}
     return lines + [f"waits: {reason}" for reason in job.waiting if reason not in told]
 
 
 def _batch_line(batch: BatchStatus, now: int) -> str:
-    name = batch.remote_id or f"batch {batch.id}"
+    number = f"batch {batch.id}"
+    name = batch.remote_id or number
+    if batch.needs_person and batch.remote_id:
+        name = f"{number}, {name}"  # what `resolve` wants is the number
     since = batch.created_at or batch.planned_at
     line = f"{name}: {batch.remote_status or batch.state}"
     if batch.remote_id:

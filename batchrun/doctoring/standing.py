@@ -7,13 +7,22 @@ from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.states import BatchState
 from batchrun.planning.plan import Wait, plan
+from batchrun.planning.policy import FOREVER
 
 TICK_AGE_S: Final = 3_600
 # Services keep results for 30 days: whoever has not looked for 20 is about to lose some.
 FLIGHT_AGE_S: Final = 20 * 86_400
 _DAY_S: Final = 86_400
 _CRON: Final = 'Run `batchrun tick` from cron: (crontab -l; echo "*/5 * * * * batchrun tick --home {home}") | crontab -'
+# What somebody must do about a batch that does not go on by itself, by its state.
+_FOR_PERSON: Final = {
+    BatchState.PLANNED: "Restore the file from a backup, or start the job anew: batchrun submit FILE --fresh --yes",
+    BatchState.CREATING: "batchrun resolve {number} --is BATCH_ID --home {home}, or --absent where it is not on the service.",
+    BatchState.CREATED: "Look at {remote} on the service.",
+    BatchState.ENDED: "Mend the file in its place, or: batchrun resolve {number} --as-is --home {home}",
+}
 
 
 def _home(name: str, level: Level, what: str, fix: str = "") -> Diagnosis:
@@ -25,6 +34,8 @@ def examine_ledger(ledger: Ledger, now: int, *, in_process: frozenset[str]) -> I
     yield _original(ledger)
     yield _ticking(ledger, now, in_process)
     yield _in_flight(ledger, now)
+    yield from _held(ledger)
+    yield from _needing_person(ledger)
     yield _paused(ledger)
 
 
@@ -88,6 +99,44 @@ def _in_flight(ledger: Ledger, now: int) -> Diagnosis:
         f"{what}: services delete results after 30 days",
         f"batchrun tick --home {ledger.home.path}, today.",
     )
+
+
+def _held(ledger: Ledger) -> Iterator[Diagnosis]:
+    """Profiles that nothing but a person lets send again, whether or not anything waits behind them now."""
+    held = list(
+        ledger.rows(
+            "select profile, reason from holds where until >= ? order by profile, model", (FOREVER,)
+        )
+    )
+    if not held:
+        yield _home("held", Level.OK, "no profile is held back until somebody acts")
+    for row in held:
+        yield _home(
+            "held",
+            Level.FAIL,
+            f"profile {row['profile']!r} sends nothing: {row['reason']}",
+            f"batchrun recover FILE... --backend {row['profile']} --home {ledger.home.path}",
+        )
+
+
+def _needing_person(ledger: Ledger) -> Iterator[Diagnosis]:
+    needing = list(
+        ledger.rows(
+            "select b.id, b.state, b.remote_id, b.reason, j.name from batch_rows b join jobs j on j.id = b.job "
+            "where b.state < 5 and b.needs_person order by b.id"
+        )
+    )
+    if not needing:
+        yield _home("needs-person", Level.OK, "no batch waits for a person")
+    for row in needing:
+        yield _home(
+            "needs-person",
+            Level.WARN,
+            f"batch {row['id']} of {row['name']}: {row['reason']}",
+            _FOR_PERSON[BatchState(row["state"])].format(
+                number=row["id"], remote=row["remote_id"], home=ledger.home.path
+            ),
+        )
 
 
 def _paused(ledger: Ledger) -> Diagnosis:

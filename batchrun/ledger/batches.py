@@ -59,10 +59,11 @@ def move_batch(
 ) -> BatchState:
     """Move one batch by `event`, setting `columns` with it. Raises IllegalTransition when the row is not in `before` any more."""
     after = advance_batch(before, event)
+    columns = _storable(columns)
     sets = "".join(f", {name} = ?" for name in columns)
     cursor = ledger.execute(
         f"update batch_rows set state = ?{sets} where id = ? and state = ?",
-        (after, *_storable(columns).values(), batch, before),
+        (after, *columns.values(), batch, before),
     )
     if cursor.rowcount != 1:
         # Another process moved it although we hold the lock: better to stop than to go on from a wrong belief.
@@ -79,16 +80,17 @@ def move_batch(
 
 def update_batch(ledger: Ledger, batch: int, **columns: Any) -> None:
     """Set columns that are no state: due times, counters, what the service said last."""
+    columns = _storable(columns)
     sets = ", ".join(f"{name} = ?" for name in columns)
-    ledger.execute(
-        f"update batch_rows set {sets} where id = ?", (*_storable(columns).values(), batch)
-    )
+    ledger.execute(f"update batch_rows set {sets} where id = ?", (*columns.values(), batch))
 
 
-def _storable(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The columns with the service's words in `reason` made fit to keep."""
-    reason = columns.get("reason")
-    return {**columns, "reason": printable(reason)} if reason else columns
+def _storable(columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns with the service's words in `reason` made fit to keep; whether it needs a person goes and comes with the reason."""
+    if "reason" not in columns:
+        return columns
+    reason = columns["reason"]
+    return {"needs_person": 0, **columns, "reason": printable(reason) if reason else None}
 
 
 def remote_columns(remote: RemoteBatch) -> dict[str, Any]:

@@ -197,7 +197,8 @@ create table batch_rows (
   takes_unreadable integer not null default 0,  -- 1: a person said to settle it although many result lines cannot be read
   cleaned_at integer,                 -- its files on the service were deleted (`delete_remote`)
   lost_at integer,                    -- given up as lost; its items may have been asked again since
-  reason text                         -- why it waits, was rejected or lost
+  reason text,                        -- why it waits, was rejected or lost
+  needs_person integer not null default 0  -- 1: it does not go on by itself, and the reason says what somebody must do
 ) strict;
 create index batches_open on batch_rows (state) where state < 5;
 

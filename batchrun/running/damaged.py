@@ -48,7 +48,8 @@ def _ask_a_person(ctx: PassContext, row: sqlite3.Row, what: str) -> None:
     )
     ctx.problems.append(BackendError(reason))
     with ctx.ledger.transaction():
-        update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + _PERSON_S, reason=reason)
+        next_at = ctx.clock.now() + _PERSON_S
+        update_batch(ctx.ledger, row["id"], next_at=next_at, reason=reason, needs_person=1)
         add_incident(
             ctx.ledger,
             at=ctx.clock.now(),

@@ -56,7 +56,8 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 now - row["created_at"], ctx.backends[row["profile"]].traits.poll_s
             )
             strange = None if remote.status in _KNOWN else _strange(ctx, row, remote)
-            if strange is not None and now - strange.since >= _STRANGE_MOST_S:
+            needs_person = strange is not None and now - strange.since >= _STRANGE_MOST_S
+            if needs_person:
                 delay = max(delay, _STRANGE_POLL_S)
             update_batch(
                 ledger,
@@ -66,9 +67,10 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 errors=0,
                 misses=0,
                 reason=None if strange is None else strange.message,
+                needs_person=needs_person,
                 **remote_columns(remote),
             )
-            if strange is not None and now - strange.since >= _STRANGE_MOST_S:
+            if strange is not None and needs_person:
                 ctx.problems.append(BackendError(strange.message))
     ctx.observer(
         "status",

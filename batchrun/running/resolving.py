@@ -7,10 +7,12 @@ late create could use is deleted.
 import logging
 import sqlite3
 from dataclasses import dataclass
+from typing import Final
 
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import BackendError, NotFound, Refused, UsageError
 from batchrun.ledger.batches import move_batch, update_batch
+from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.model import TOKEN_KEY
 from batchrun.running.context import PassContext
@@ -20,6 +22,8 @@ from batchrun.running.results import ERROR, OUTPUT
 from batchrun.running.send import is_recorded_elsewhere, record_created
 
 log = logging.getLogger(__name__)
+
+_NUMBER_DIGITS: Final = 19  # a longer number is no row id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,31 @@ def resolve(ctx: PassContext, batch: int, *, remote_id: str | None) -> Resolved:
     return _resolved(ctx, batch)
 
 
+def number_of(ledger: Ledger, name: str) -> int:
+    """The number of the batch that a person means: by our number, or by what the service calls it: its id, its input file, or our token on it.
+
+    Raises UsageError where there is none, or several.
+    """
+    called = "remote_id = ?1 or token = ?1 or input_file_id = ?1"
+    if name.isascii() and name.isdecimal() and len(name) < _NUMBER_DIGITS:
+        called += f" or id = {int(name)}"
+    found = [row["id"] for row in ledger.rows(f"select id from batch_rows where {called}", (name,))]
+    if not found:
+        raise UsageError(f"there is no batch {name}. `batchrun status` shows those that are open.")
+    if len(found) > 1:
+        raise UsageError(
+            f"{name} may be each of the batches {', '.join(map(str, found))}. Nothing was changed. "
+            "Name it by its token (`br-…`), which its metadata on the service show."
+        )
+    return int(found[0])
+
+
 def settle_as_is(ctx: PassContext, batch: int) -> Resolved:
     """Let the next pass settle a batch by those of its result lines that can be read. Raises UsageError where none is in question."""
     row = ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
     home = ctx.ledger.home
-    if row is None or not any(home.suspect_file(batch, kind).exists() for kind in (OUTPUT, ERROR)):
+    assert row is not None
+    if not any(home.suspect_file(batch, kind).exists() for kind in (OUTPUT, ERROR)):
         raise UsageError(f"batch {batch} has no result file that cannot be read.")
     if row["state"] != BatchState.ENDED:
         raise UsageError(f"batch {batch} is {BatchState(row['state']).name.lower()} already.")
@@ -77,8 +101,7 @@ def _resolved(ctx: PassContext, batch: int) -> Resolved:
 
 def _row(ctx: PassContext, batch: int) -> sqlite3.Row:
     row = ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
-    if row is None:
-        raise UsageError(f"there is no batch {batch}. `batchrun status` shows those that are open.")
+    assert row is not None
     state = BatchState(row["state"])
     is_lost_intent = state == BatchState.LOST and row["remote_id"] is None
     if state != BatchState.CREATING and not is_lost_intent:

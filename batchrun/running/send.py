@@ -125,6 +125,7 @@ def _wait_for_repair(ctx: PassContext, batch: sqlite3.Row, exc: LedgerError) -> 
             batch["id"],
             next_at=ctx.clock.now() + _REPAIR_S,
             reason=str(exc),
+            needs_person=1,
         )
 
 

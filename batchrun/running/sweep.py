@@ -235,13 +235,17 @@ def _ask_a_person(ctx: PassContext, row: sqlite3.Row, now: int) -> None:
         f"Look for it there, then tell what you found: `batchrun resolve {row['id']} --is BATCH_ID`, or "
         f"`batchrun resolve {row['id']} --absent`. Until then nothing of it is sent."
     )
-    _put_next(ctx, row, now + _PERSON_S, reason)
+    _put_next(ctx, row, now + _PERSON_S, reason, needs_person=True)
     ctx.problems.append(BackendError(reason))
 
 
-def _put_next(ctx: PassContext, row: sqlite3.Row, next_at: int, reason: str) -> None:
+def _put_next(
+    ctx: PassContext, row: sqlite3.Row, next_at: int, reason: str, *, needs_person: bool = False
+) -> None:
     with ctx.ledger.transaction():
-        update_batch(ctx.ledger, row["id"], next_at=next_at, reason=reason)
+        update_batch(
+            ctx.ledger, row["id"], next_at=next_at, reason=reason, needs_person=needs_person
+        )
 
 
 def _wait(ctx: PassContext, rows: list[sqlite3.Row]) -> None:

@@ -100,7 +100,7 @@ def test_there_must_be_a_file_in_question(world: World) -> None:
     world.submit()
     with pytest.raises(UsageError, match="no result file that cannot be read"):
         world.api().resolve(1, is_as_is=True)
-    with pytest.raises(UsageError, match="batch 9 has no result file"):
+    with pytest.raises(UsageError, match="there is no batch 9"):
         world.api().resolve(9, is_as_is=True)
 
 
