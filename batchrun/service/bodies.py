@@ -1,4 +1,4 @@
-"""The shapes of the three endpoints, both ways: what a request body asks, and the complete body of an answer.
+"""The complete bodies of answers in text and vectors; what a request asks is read in `prompts.py`.
 
 Shared by every responder that makes its own answers. Pure: ids and times are parameters (`ident_of` derives an id from content, so
 that scripted answers are the same in every run).
@@ -8,20 +8,39 @@ import base64
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from batchrun.model import Json, JsonObject, Usage
-from batchrun.service.refusals import ServiceError, error_body, missing, wrong_type
+from batchrun.service.prompts import (
+    CHAT,
+    COMPLETIONS,
+    EDITS,
+    EMBEDDINGS,
+    GENERATIONS,
+    MODERATIONS,
+    RESPONSES,
+    VIDEOS,
+    Message,
+    max_tokens_of,
+    model_of,
+    prompt_of,
+    schema_of,
+)
+from batchrun.service.refusals import error_body
 
 __all__ = [
     "CHAT",
+    "COMPLETIONS",
+    "EDITS",
     "EMBEDDINGS",
+    "GENERATIONS",
+    "MODERATIONS",
     "RESPONSES",
+    "VIDEOS",
     "Finish",
     "Message",
     "chat_body",
-    "embedding_inputs",
+    "completions_body",
     "embeddings_body",
     "error_body",
     "ident_of",
@@ -31,10 +50,6 @@ __all__ = [
     "responses_body",
     "schema_of",
 ]
-
-RESPONSES = "/v1/responses"
-CHAT = "/v1/chat/completions"
-EMBEDDINGS = "/v1/embeddings"
 
 
 class Finish(StrEnum):
@@ -47,139 +62,9 @@ class Finish(StrEnum):
     FAILED = "failed"  # /v1/responses only: HTTP 200 with `status: failed`; the text is the error's message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One message of a prompt; parts that are not text are left out of `text`."""
-
-    role: str
-    text: str
-
-
 def ident_of(*parts: str) -> str:
     """32 hex digits that depend on nothing but the parts."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def model_of(body: JsonObject) -> str:
-    """The model that a request names. Raises ServiceError 400 where there is none."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise missing("model")
-    return model
-
-
-def prompt_of(url: str, body: JsonObject) -> list[Message]:
-    """The messages of a request, in order; `instructions` come first, as a system message.
-
-    /v1/embeddings gives one user message per input. Raises ServiceError 400 as the API would: no prompt, or one of a wrong type.
-    """
-    if url == EMBEDDINGS:
-        return [Message(role="user", text=text) for text in embedding_inputs(body)]
-    if url == CHAT:
-        return _messages(body, "messages")
-    prompt: list[Message] = []
-    instructions = body.get("instructions")
-    if instructions is not None:
-        if not isinstance(instructions, str):
-            raise wrong_type("instructions", "a string", instructions)
-        prompt.append(Message(role="system", text=instructions))
-    asked = body.get("input")
-    if isinstance(asked, str):
-        return [*prompt, Message(role="user", text=asked)]
-    return prompt + _messages(body, "input")
-
-
-def _messages(body: JsonObject, key: str) -> list[Message]:
-    messages = body.get(key)
-    if messages is None:
-        raise missing(key)
-    if not isinstance(messages, list):
-        raise wrong_type(key, "an array of messages", messages)
-    if not messages:
-        raise ServiceError(
-            status=400,
-            message=f"Invalid '{key}': empty array. Expected an array with minimum length 1.",
-            code="empty_array",
-            param=key,
-        )
-    prompt = []
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise wrong_type(f"{key}[{number}]", "an object", message)
-        text = _text(message.get("content"), f"{key}[{number}].content")
-        prompt.append(Message(role=str(message.get("role", "user")), text=text))
-    return prompt
-
-
-def _text(content: Json, param: str) -> str:
-    match content:
-        case None:  # tool calls and other items without content of their own
-            return ""
-        case str():
-            return content
-        case list():
-            parts = (part.get("text") for part in content if isinstance(part, dict))
-            return "\n".join(part for part in parts if isinstance(part, str))
-        case _:
-            raise wrong_type(param, "a string or an array of parts", content)
-
-
-def embedding_inputs(body: JsonObject) -> list[str]:
-    """The inputs of an embeddings request, one text each; an input of token numbers becomes the numbers, spaced.
-
-    Raises ServiceError 400 for a missing, empty or wrongly typed `input`.
-    """
-    asked = body.get("input")
-    if asked is None:
-        raise missing("input")
-    if isinstance(asked, str):
-        asked = [asked]
-    if not isinstance(asked, list):
-        raise wrong_type("input", "a string or an array", asked)
-    if asked and all(type(token) is int for token in asked):
-        asked = [asked]
-    inputs = []
-    for number, one in enumerate(asked):
-        if isinstance(one, list) and one and all(type(token) is int for token in one):
-            inputs.append(" ".join(map(str, one)))
-        elif isinstance(one, str):
-            inputs.append(one)
-        else:
-            raise wrong_type(f"input[{number}]", "a string or an array of integers", one)
-    if not inputs or "" in inputs:
-        raise ServiceError(
-            status=400, message="'input' cannot be an empty string or array.", param="input"
-        )
-    return inputs
-
-
-def schema_of(url: str, body: JsonObject) -> JsonObject | None:
-    """The JSON Schema that the answer must meet; `{"type": "object"}` for plain JSON mode, None for free text."""
-    if url == RESPONSES:
-        text = body.get("text")
-        asked = text.get("format") if isinstance(text, dict) else None
-        holder = asked
-    else:
-        asked = body.get("response_format")
-        holder = asked.get("json_schema") if isinstance(asked, dict) else None
-    if not isinstance(asked, dict):
-        return None
-    if asked.get("type") == "json_object":
-        return {"type": "object"}
-    if asked.get("type") != "json_schema" or not isinstance(holder, dict):
-        return None
-    schema = holder.get("schema")
-    return schema if isinstance(schema, dict) else None
-
-
-def max_tokens_of(url: str, body: JsonObject) -> int | None:
-    """The limit on output tokens that a request sets; None where it sets none."""
-    keys = ("max_output_tokens",) if url == RESPONSES else ("max_completion_tokens", "max_tokens")
-    for key in keys:
-        limit = body.get(key)
-        if type(limit) is int and limit > 0:
-            return limit
-    return None
 
 
 def responses_body(
@@ -292,6 +177,35 @@ def chat_body(
             },
         },
         "service_tier": "default",
+        "system_fingerprint": None,
+    }
+
+
+def completions_body(
+    model: str,
+    text: str,
+    *,
+    usage: Usage,
+    created_at: int,
+    ident: str,
+    finish: Finish | str = Finish.STOP,
+) -> JsonObject:
+    """A whole `text_completion` object with one choice. The endpoint has no shape for FAILED and REFUSAL: ValueError."""
+    finish = Finish(finish)
+    if finish in (Finish.FAILED, Finish.REFUSAL):
+        raise ValueError(f"/v1/completions has no answer that ends with {finish.value!r}")
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish.value}
+    return {
+        "id": f"cmpl-{ident}",
+        "object": "text_completion",
+        "created": created_at,
+        "model": model,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.input_tokens + usage.output_tokens,
+        },
         "system_fingerprint": None,
     }
 

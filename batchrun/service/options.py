@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 UPLOAD_LIMIT_BYTES = 512_000_000  # OpenAI's Files API: 512 MB a file
 DAY_S = 86_400
 FILE_LIFE_S = 30 * DAY_S  # OpenAI: files of purpose "batch", and output files, live 30 days
-ENDPOINTS = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
+ENDPOINTS = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

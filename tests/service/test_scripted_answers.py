@@ -258,7 +258,10 @@ def test_prompts_are_read_from_messages_and_parts() -> None:
         ('{"rules": [{}, {"reply": "x", "label": "y"}]}', "rule 2: one rule gives one answer"),
         ('{"rules": [{"times": 0}]}', "'times' must be at least 1"),
         ('{"rules": [{"share": 2}]}', "'share' must lie between 0 and 1"),
-        (f'{{"rules": [{{"finish": "failed", "url": "{CHAT}"}}]}}', "/v1/responses only"),
+        (
+            f'{{"rules": [{{"finish": "failed", "url": "{CHAT}"}}]}}',
+            "/v1/responses and /v1/videos only",
+        ),
     ],
 )
 def test_a_wrong_script_is_explained_with_its_place(tmp_path: Path, text: str, what: str) -> None:

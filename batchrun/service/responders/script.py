@@ -18,7 +18,10 @@ import msgspec
 
 from batchrun.errors import UsageError
 from batchrun.model import Json, JsonObject
-from batchrun.service.bodies import CHAT, RESPONSES, Finish, ident_of
+from batchrun.service.bodies import Finish, ident_of
+from batchrun.service.prompts import COMPLETIONS, RESPONSES, VIDEOS
+
+_FAIL_WITH_200 = (RESPONSES, VIDEOS)
 
 
 class Rule(
@@ -33,6 +36,9 @@ class Rule(
     Answers, of which a rule has at most one: `reply` (text), `json` (any value, sent as text), `label` (put where the schema has its
     first property with an enum; plain text without a schema), `status` >= 400 (an HTTP error), `body` (sent as it is, with `status`
     or 200). `finish` says how the answer ended. `delay_s` passes on the clock first.
+
+    Where the answer is no text, they mean: of a moderation, `label` a category to flag and `json` scores by category; of images,
+    `reply` the base64 of one; of a video, `finish` "failed" that it failed, with `reply` as the message.
     """
 
     custom_id: str | None = None
@@ -73,8 +79,8 @@ class Rule(
         ]
         if len(answers) > 1:
             return f"one rule gives one answer, this one gives {' and '.join(answers)}"
-        if self.finish is Finish.FAILED and self.url not in (None, RESPONSES):
-            return f"'finish': 'failed' exists on {RESPONSES} only"
+        if self.finish is Finish.FAILED and self.url not in (None, *_FAIL_WITH_200):
+            return f"'finish': 'failed' exists on {' and '.join(_FAIL_WITH_200)} only"
         if self.times is not None and self.times < 1:
             return "'times' must be at least 1"
         if self.share is not None and not 0 <= self.share <= 1:
@@ -89,8 +95,9 @@ class Rule(
             and (self.custom_id is None or bool(re.search(self.custom_id, custom_id or "")))
             and (self.prompt is None or bool(re.search(self.prompt, prompt)))
             and (self.share is None or self._lot(body) < self.share)
-            # /v1/chat/completions has no such answer; the rule is for the other endpoint.
-            and not (self.finish is Finish.FAILED and url == CHAT)
+            # The other endpoints have no such answer; the rule is for those that have.
+            and not (self.finish is Finish.FAILED and url not in _FAIL_WITH_200)
+            and not (self.finish is Finish.REFUSAL and url == COMPLETIONS)
         )
 
     def _lot(self, body: JsonObject) -> float:

@@ -1,15 +1,12 @@
 """Answers from a script: for tests, and for rehearsing a night's run without spending anything.
 
 Without a script it answers everything plausibly and always the same: an instance of the schema where there is one, else the prompt
-itself; embeddings are unit vectors that follow from the text. Bodies are complete, with tokens counted (roughly: 4 bytes each).
+itself; what is no text is in `made.py`. Bodies are complete, with tokens counted (roughly: 4 bytes each).
 """
 
-import hashlib
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import sqrt
 from pathlib import Path
 
 import msgspec
@@ -17,25 +14,29 @@ import msgspec
 from batchrun.clock import Clock
 from batchrun.model import Json, JsonObject, Usage
 from batchrun.service.bodies import (
-    CHAT,
-    EMBEDDINGS,
     Finish,
     chat_body,
-    embeddings_body,
+    completions_body,
     error_body,
     ident_of,
+    responses_body,
+)
+from batchrun.service.prompts import (
+    CHAT,
+    COMPLETIONS,
+    RESPONSES,
     max_tokens_of,
     model_of,
     prompt_of,
-    responses_body,
     schema_of,
 )
 from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.responders.examples import example_of
+from batchrun.service.responders.made import MAKERS, check_request, tokens_in
 from batchrun.service.responders.script import Rule, read_rules
 
-DIMENSIONS = 16  # of an embedding, where the request asks for no other number
 _BYTES_PER_TOKEN = 4
+_BUILDERS = {RESPONSES: responses_body, CHAT: chat_body, COMPLETIONS: completions_body}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 # A script in Python: what to do about one request. None answers as if there were no rule.
@@ -89,6 +90,7 @@ class ScriptedResponder(Responder):
         """Answer as the script says. A request that the API would refuse for its shape is refused first: ServiceError 400."""
         model_of(body)
         prompt_of(url, body)
+        check_request(url, body)
         rule = self._choose(url, body, custom_id) or Rule()
         if rule.delay_s:
             self._clock.sleep_until(self._clock.now() + rule.delay_s)
@@ -96,9 +98,11 @@ class ScriptedResponder(Responder):
             return Reply(status_code=rule.status, body=rule.body)
         if rule.status != 200:
             return Reply(status_code=rule.status, body=_error_of(rule))
-        if url == EMBEDDINGS:
-            return Reply(status_code=200, body=_embeddings(body))
-        return Reply(status_code=200, body=self._answer(rule, url, body, custom_id))
+        ident = ident_of(url, custom_id or "", msgspec.json.encode(body, order="sorted").decode())
+        make = MAKERS.get(url)
+        if make is not None:
+            return Reply(status_code=200, body=make(rule, url, body, ident, self._clock.now()))
+        return Reply(status_code=200, body=self._answer(rule, url, body, ident))
 
     def _first_fitting(self, url: str, body: JsonObject, custom_id: str | None) -> Rule | None:
         prompt = "\n".join(message.text for message in prompt_of(url, body))
@@ -120,20 +124,18 @@ class ScriptedResponder(Responder):
                     kept.write(key + "\n")
             return self._seen[key]
 
-    def _answer(self, rule: Rule, url: str, body: JsonObject, custom_id: str | None) -> JsonObject:
+    def _answer(self, rule: Rule, url: str, body: JsonObject, ident: str) -> JsonObject:
         prompt = prompt_of(url, body)
         text, finish = _text_of(rule, url, body), rule.finish
         limit = max_tokens_of(url, body)
-        if limit is not None and _tokens(text) > limit:
+        if limit is not None and tokens_in(text) > limit:
             text = text.encode()[: limit * _BYTES_PER_TOKEN].decode(errors="ignore")
             finish = Finish.LENGTH if finish is Finish.STOP else finish
         usage = Usage(
-            input_tokens=sum(_tokens(message.text) for message in prompt),
-            output_tokens=_tokens(text),
+            input_tokens=sum(tokens_in(message.text) for message in prompt),
+            output_tokens=tokens_in(text),
         )
-        build = chat_body if url == CHAT else responses_body
-        ident = ident_of(url, custom_id or "", msgspec.json.encode(body, order="sorted").decode())
-        return build(
+        return _BUILDERS[url](
             body["model"],
             text,
             usage=usage,
@@ -172,26 +174,3 @@ def _error_of(rule: Rule) -> JsonObject:
         type=rule.type or _TYPES.get(rule.status, default),
         code=rule.code,
     )
-
-
-def _embeddings(body: JsonObject) -> JsonObject:
-    texts = [message.text for message in prompt_of(EMBEDDINGS, body)]
-    dimensions = body.get("dimensions", DIMENSIONS)
-    return embeddings_body(
-        body["model"],
-        [_vector(text, dimensions) for text in texts],
-        prompt_tokens=sum(map(_tokens, texts)),
-        encoding_format=body.get("encoding_format", "float"),
-    )
-
-
-def _vector(text: str, dimensions: int) -> list[float]:
-    """A unit vector that depends on the text alone."""
-    raw = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(2 * dimensions)
-    numbers = [number / 65_535 - 0.5 for number in struct.unpack(f"<{dimensions}H", raw)]
-    length = sqrt(sum(number * number for number in numbers))
-    return [number / length for number in numbers]
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
