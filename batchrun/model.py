@@ -76,6 +76,19 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepairSettings:
+    """What is done about answers that cannot be used. Each step is paid for, so nothing is done unasked.
+
+    `attempts`: how often an answer that breaks its schema or labels goes back with the reason; then, if there is a `model`, once more
+    to that one. `max_output_tokens`: up to which cap a cut answer is asked again, with twice the room each time.
+    """
+
+    attempts: int = 0
+    model: str | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """A job line, read whole: files inlined, paths absolute, labels turned into `schema`. Stored with the job in the ledger,
     so that no later command opens the job file again.
@@ -104,6 +117,7 @@ class JobSettings:
     max_new: int | None = None
     window: str = "24h"
     attempts: int = 3
+    repair: RepairSettings | None = None
     profile: str = "openai"
     output: OutputSettings = field(default_factory=OutputSettings)
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.service",
     ),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
-    ("batchrun.backends", "batchrun.requests"),
+    ("batchrun.backends", "batchrun.requests", "batchrun.followups"),
     ("batchrun.ledger",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
@@ -76,7 +76,7 @@ MAY_READ_ENVIRONMENT: Final = "batchrun.cli.* batchrun.service.llama.child"
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
-    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form batchrun.running.results batchrun.running.damaged "
+    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form batchrun.running.following batchrun.running.results batchrun.running.damaged "
     "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.itemfiles batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "

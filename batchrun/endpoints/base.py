@@ -4,7 +4,7 @@ Building and reading sit together because they must agree: the schema that `buil
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
@@ -20,13 +20,16 @@ FastReader: TypeAlias = Callable[[bytes], Reading | None]
 class Endpoint(ABC):
     """One endpoint of the API. Stateless; the instances are in `batchrun.endpoints.ENDPOINTS`.
 
-    `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `unused_keys` are keys
-    of the job line that mean nothing here, each with what to do instead. `required` are the parameters of a complete body. `synonyms`
-    maps other endpoints' names to the ones of this endpoint.
+    `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `conversation_key` is the
+    one that holds what was said so far, None where a request is no conversation; `cap_keys` are those that bound the answer, the one
+    that wins first. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead. `required` are the
+    parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
     """
 
     url: ClassVar[str]
     structured_key: ClassVar[str | None] = None
+    conversation_key: ClassVar[str | None] = None
+    cap_keys: ClassVar[tuple[str, ...]] = ()
     unused_keys: ClassVar[Mapping[str, str]] = {}
     required: ClassVar[tuple[str, ...]]
     synonyms: ClassVar[Mapping[str, str]] = {}
@@ -80,6 +83,14 @@ class Endpoint(ABC):
                     built[key] = value
         return built
 
+    def continued(self, body: JsonObject, additions: Sequence[Json]) -> JsonObject:
+        """The body with more said at the end of its conversation. Only where there is a `conversation_key`."""
+        assert self.conversation_key is not None
+        said = body.get(self.conversation_key)
+        if not isinstance(said, list):
+            said = [] if said is None else [{"role": "user", "content": said}]
+        return {**body, self.conversation_key: [*said, *additions]}
+
     def check_body(
         self, body: JsonObject, *, is_complete: bool = False
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -109,7 +120,25 @@ class Endpoint(ABC):
             for key, instead in self.unused_keys.items()
             if getattr(settings, key) is not None
         ]
-        return (*problems, *self.conflicts(settings, settings.body))
+        return (
+            *problems,
+            *self._idle_repair(settings),
+            *self.conflicts(settings, settings.body),
+        )
+
+    def _idle_repair(self, settings: JobSettings) -> Iterator[str]:
+        """What `repair` could never do here."""
+        repair = settings.repair
+        if repair is None:
+            return
+        if (repair.attempts or repair.model) and self.conversation_key is None:
+            yield f"'repair' means nothing to {self.url}: nothing can be said to an answer there. Leave it out."
+        elif (repair.attempts or repair.model) and not (
+            settings.schema or settings.labels or self.structured_key in settings.body
+        ):
+            yield "'repair' has nothing to check answers by. Give 'schema' or 'labels', or leave it out."
+        if repair.max_output_tokens is not None and not self.cap_keys:
+            yield f"'repair.max_output_tokens' means nothing to {self.url}. Leave it out."
 
     def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
         """Problems of a `body`, the job's or an item's, that would undo the job's own schema."""

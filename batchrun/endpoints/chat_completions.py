@@ -31,6 +31,8 @@ class ChatCompletions(Endpoint):
 
     url: ClassVar = "/v1/chat/completions"
     structured_key: ClassVar = "response_format"
+    conversation_key: ClassVar = "messages"
+    cap_keys: ClassVar = ("max_completion_tokens", "max_tokens")
     required: ClassVar = ("model", "messages")
     synonyms: ClassVar = {
         "input": "messages",

@@ -18,7 +18,9 @@ _STARTS: Final = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
 )
-_SVG: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml|<!--|<!doctype svg|<svg[\s>])", re.IGNORECASE)
+_SVG: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml|<!--|<!doctype svg|<svg[\s>])", re.IGNORECASE
+)
 _SVG_WITHIN_BYTES: Final = 4_096  # an XML declaration and comments may come first
 _DATA_URL: Final = re.compile(r"data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
 

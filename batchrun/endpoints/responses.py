@@ -34,6 +34,8 @@ class Responses(Endpoint):
 
     url: ClassVar = "/v1/responses"
     structured_key: ClassVar = "text"
+    conversation_key: ClassVar = "input"
+    cap_keys: ClassVar = ("max_output_tokens",)
     required: ClassVar = ("model",)
     synonyms: ClassVar = {
         "messages": "input",

@@ -30,9 +30,7 @@ ENDPOINTS: Final = (
     "/v1/images/edits",
     "/v1/videos",
 )
-LATER_KEYS: Final = frozenset(
-    {"attach", "tools", "repair", "canary", "deadline", "budget", "tags", "cache"}
-)
+LATER_KEYS: Final = frozenset({"attach", "tools", "canary", "deadline", "budget", "tags", "cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -45,6 +43,7 @@ FOREIGN_KEYS: Final = frozenset(
     }
 )
 ATTEMPTS_LIMIT: Final = 100
+REPAIRS_LIMIT: Final = 10
 SHOWN_CHARACTERS: Final = 100
 
 EXPECTED: Final = {
@@ -65,6 +64,7 @@ EXPECTED: Final = {
     "max_new": "a whole number from 1",
     "window": "a time such as '24h'",
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
+    "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
     "backend": "'openai', 'local' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
     "metadata": "an object of strings",
@@ -242,6 +242,28 @@ def _model() -> "type[BaseModel]":
             Table | None, Field(description="Write answers into a table of a SQLite database.")
         ] = None
 
+    class Repair(BaseModel):
+        """What is done about answers that cannot be used. Every step is paid for."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        attempts: Annotated[
+            int,
+            Field(
+                ge=0,
+                le=REPAIRS_LIMIT,
+                description="How often an answer that breaks its schema or labels goes back with the reason.",
+            ),
+        ] = 0
+        model: Annotated[
+            str | None, Field(min_length=1, description="The model that is asked last, once.")
+        ] = None
+        max_output_tokens: Annotated[
+            int | None,
+            Field(
+                ge=1, description="A cut answer is asked again with twice the cap, up to this one."
+            ),
+        ] = None
+
     class JobLine(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -271,7 +293,9 @@ def _model() -> "type[BaseModel]":
         ] = None
         instructions: Annotated[
             str | TextFile | None,
-            Field(description="System message; a template like `prompt`. For /v1/responses and chat."),
+            Field(
+                description="System message; a template like `prompt`. For /v1/responses and chat."
+            ),
         ] = None
         prompt: Annotated[
             str | TextFile | None,
@@ -303,7 +327,10 @@ def _model() -> "type[BaseModel]":
         ] = False
         max_output_tokens: Annotated[
             int | None,
-            Field(ge=1, description="Cap on each answer, reasoning included. For endpoints that answer in text."),
+            Field(
+                ge=1,
+                description="Cap on each answer, reasoning included. For endpoints that answer in text.",
+            ),
         ] = None
         items: Annotated[
             Annotated[str, Field(min_length=1)] | Query | None,
@@ -337,6 +364,12 @@ def _model() -> "type[BaseModel]":
         attempts: Annotated[
             int, Field(ge=1, le=ATTEMPTS_LIMIT, description="Attempts that an item may spend.")
         ] = 3
+        repair: Annotated[
+            Repair | None,
+            Field(
+                description="Answers that cannot be used go back with the reason. Default: they are failures."
+            ),
+        ] = None
         backend: Annotated[
             str,
             Field(

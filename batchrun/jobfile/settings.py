@@ -15,7 +15,7 @@ from batchrun.jobfile.schemas import label_schema, read_schema
 from batchrun.jobfile.sinks import output_faults, output_settings
 from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.template import Where, compile_template
-from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, SqliteQuery
+from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, RepairSettings, SqliteQuery
 
 METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
 METADATA_KEY_CHARACTERS = 64
@@ -81,6 +81,7 @@ class SettingsReader:
             max_new=good.get("max_new"),
             window=good.get("window", "24h"),
             attempts=good.get("attempts", 3),
+            repair=self._repair(good),
             profile=good.get("backend", "openai"),
             output=output,
             metadata=metadata,
@@ -127,6 +128,29 @@ class SettingsReader:
         if schema is not None:
             return self._tried(lambda: read_schema(schema, self._folder))
         return None
+
+    def _repair(self, good: JsonObject) -> RepairSettings | None:
+        """Refuses what would never come to anything."""
+        if (given := good.get("repair")) is None:
+            return None
+        repair = RepairSettings(
+            attempts=given.get("attempts", 0),
+            model=given.get("model"),
+            max_output_tokens=given.get("max_output_tokens"),
+        )
+        cap = good.get("max_output_tokens")
+        if repair == RepairSettings():
+            self._add(
+                Fault("'repair' asks for nothing", 'Say how often: {"attempts": 2}, or remove it.')
+            )
+        if cap is not None and (repair.max_output_tokens or cap + 1) <= cap:
+            self._add(
+                Fault(
+                    f"'repair' allows {repair.max_output_tokens} tokens, no more than the first cap of {cap}",
+                    "Allow more, or remove it.",
+                )
+            )
+        return repair
 
     def _items(self, items: str | dict[str, str] | None) -> str | SqliteQuery | None:
         if items is None:

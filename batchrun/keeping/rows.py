@@ -26,7 +26,7 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     ).fetchall()
     _keep_usage(ledger, items)
     delete_answers(ledger, items)
-    for table in ("queue", "revisions", "bad_items", "item_order"):
+    for table in ("queue", "revisions", "turns", "bad_items", "item_order"):
         ledger.execute(f"delete from {table} where item in ({items})")
     ledger.execute(f"delete from content_items where job = ? and item in ({items})", (job,))
     ledger.execute(f"delete from item_rows where id in ({items})")

@@ -4,6 +4,10 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 
+STILL_TRIED: Final = (
+    "(2, 3, 6)"  # outcomes (retry, released, repair) after which the item was sent again by itself
+)
+
 _COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
     "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras"
@@ -23,6 +27,6 @@ def restore_history(ledger: Ledger, items: str) -> None:
     """Move the last earlier attempt of these items back, where it is one that was still being tried: the reverse of `keep_history`."""
     last = f"select max(id) from history where item in ({items}) group by item"
     ledger.execute(
-        f"insert into result_rows ({_COLUMNS}) select {_COLUMNS} from history where id in ({last}) and outcome in (2, 3)"
+        f"insert into result_rows ({_COLUMNS}) select {_COLUMNS} from history where id in ({last}) and outcome in {STILL_TRIED}"
     )
-    ledger.execute(f"delete from history where id in ({last}) and outcome in (2, 3)")
+    ledger.execute(f"delete from history where id in ({last}) and outcome in {STILL_TRIED}")

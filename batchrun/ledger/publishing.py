@@ -8,6 +8,7 @@ from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
 from batchrun.ledger.known import KnownItems
 from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.ledger.turns import drop_turns
 
 
 def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> None:
@@ -20,6 +21,7 @@ def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> No
     )
     keep_history(ledger, chosen, mine)
     ledger.execute(f"delete from queue where item in ({chosen})", mine)
+    drop_turns(ledger, chosen, mine)
     ledger.execute(f"delete from bad_items where item in ({chosen})", mine)
     move_items(
         ledger,

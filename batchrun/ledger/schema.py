@@ -28,7 +28,7 @@ SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of migrations below
 _ATTEMPT: Final = """\
   attempts integer not null,          -- spent so far
   at integer not null,
-  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded
+  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded, 6 repair
   cause text,
   message text,
   output text,                        -- a JSON value; of a failure, the text of a cut or unusable answer
@@ -149,6 +149,15 @@ create table revisions (              -- an item changed by a submission that is
   offset integer not null,
   deferred integer not null,          -- 1: waits until the open attempt is settled
   primary key (item, submission)
+) strict, without rowid;
+
+create table turns (                  -- how a request goes on after an answer of no use; with the first request they make the next one
+  item integer not null references item_rows,
+  send integer not null,              -- the attempt whose answer it follows
+  kind text not null,                 -- repair: shown what is wrong; grow: more room
+  additions text not null,            -- JSON array: said at the end of the conversation
+  changes text not null,              -- JSON object: parameters in place of the request's own
+  primary key (item, send)
 ) strict, without rowid;
 
 create table batch_rows (

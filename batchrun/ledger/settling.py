@@ -11,10 +11,11 @@ from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.history import keep_history
+from batchrun.ledger.history import STILL_TRIED, keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
+from batchrun.ledger.turns import drop_turns, turn_counts
 from batchrun.requests import custom_ids
 
 RESULT_OUTCOMES: Final = {
@@ -24,7 +25,10 @@ RESULT_OUTCOMES: Final = {
     ItemEvent.RELEASED: 3,
     ItemEvent.CANCELLED: 4,
     ItemEvent.SUPERSEDED: 5,
+    ItemEvent.REPAIR: 6,
 }
+# Events after which the item is sent again.
+_AGAIN: Final = (ItemEvent.RETRY, ItemEvent.REPAIR, ItemEvent.RELEASED, ItemEvent.SUPERSEDED)
 _INSERT: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, cause, message, output, finish, input_tokens, "
     "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) "
@@ -43,7 +47,7 @@ _RUNS: Final = f"""
 select h.item, count(*) from history h join batch_rows b on b.id = h.batch
 where h.item in (select id from item_rows where id between ? and ? and batch = ? and state = 1 and sends >= ?)
   and b.state in ({int(BatchState.COLLECTED)}, {int(BatchState.LOST)}) and h.id > coalesce(
-    (select max(d.id) from history d where d.item = h.item and d.outcome not in (2, 3)), 0)
+    (select max(d.id) from history d where d.item = h.item and d.outcome not in {STILL_TRIED}), 0)
 group by h.item
 """
 
@@ -55,11 +59,13 @@ class Prior(NamedTuple):
     """What came before, of the items that it concerns.
 
     `attempts` spent (absent: none), `runs`: batches that may have run them since they were last asked for (looked up only of items that
-    were sent often); items that a waiting revision supersedes, that have vanished, and that were wanted again after their job was cancelled.
+    were sent often), `turns` of the conversation so far (absent: none); items that a waiting revision supersedes, that have vanished, and
+    that were wanted again after their job was cancelled.
     """
 
     attempts: dict[int, int]
     runs: dict[int, int]
+    turns: dict[int, int]
     superseded: set[int]
     vanished: set[int]
     wanted: set[int]
@@ -107,7 +113,7 @@ class Settling:
             "select max(sends), max(vanished) from item_rows where id between ? and ? and batch = ? and state = 1",
             self._mine,
         ).fetchone()
-        prior = Prior({}, {}, set(), set(), set())
+        prior = Prior({}, {}, {}, set(), set(), set())
         if sends is not None and sends > 1:
             again = f"{mine} and sends > 1"
             prior.attempts.update(
@@ -115,6 +121,7 @@ class Settling:
                     f"select item, attempts from result_rows where item in ({again})", self._mine
                 )
             )
+            prior.turns.update(turn_counts(self._ledger, again, self._mine))
             keep_history(self._ledger, again, self._mine)
             if sends >= runs_from:
                 prior.runs.update(execute(_RUNS, (*self._mine, runs_from)))
@@ -187,7 +194,7 @@ class Settling:
         moved: dict[ItemEvent, int] = {}
         for (name,) in ledger.connection.execute("select distinct event from settled").fetchall():
             event = ItemEvent(name)
-            again = event in (ItemEvent.RETRY, ItemEvent.RELEASED, ItemEvent.SUPERSEDED)
+            again = event in _AGAIN
             moved[event] = move_items(
                 ledger,
                 job=job,
@@ -200,7 +207,7 @@ class Settling:
             )
         ledger.execute(
             "insert or replace into queue (item, job, not_before) select item, ?, not_before from settled "
-            "where event in ('retry', 'released', 'superseded')",
+            f"where event in ({', '.join(repr(str(event)) for event in _AGAIN)})",
             (job,),
         )
         moved[ItemEvent.SUCCEEDED] = move_items(
@@ -227,6 +234,7 @@ class Settling:
             f"from revisions r where r.item = item_rows.id and r.deferred = 1 and item_rows.id in ({chosen})"
         )
         ledger.execute(f"delete from revisions where deferred = 1 and item in ({chosen})")
+        drop_turns(ledger, chosen)
 
 
 def _by_item(row: tuple[object, ...]) -> int:

@@ -10,6 +10,7 @@ from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.states import OPEN_ITEM_STATES, ItemEvent, ItemState
+from batchrun.ledger.turns import drop_turns
 
 _LOST: Final = "('lost_result')"
 _PRUNED: Final = f"select id from request_files where state = {int(FileState.REMOVED)}"
@@ -158,6 +159,7 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
         )
     chosen = "select item from wished"
     keep_history(ledger, chosen, ())
+    drop_turns(ledger, chosen)
     ledger.execute(
         "insert or replace into queue (item, job, not_before) select item, ?, 0 from wished",
         (job,),

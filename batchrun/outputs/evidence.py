@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from batchrun.followups import Turn, composed
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileState, read_tail
 from batchrun.model import Json
@@ -26,8 +27,10 @@ def sent_custom_id(path: Path, item: int) -> str | None:
         return None  # pruned, or empty
 
 
-def request_at(ledger: Ledger, file: int | None, offset: int | None) -> Json:
-    """The request without its custom_id, decoded; None where there is none or its file was pruned."""
+def request_at(
+    ledger: Ledger, file: int | None, offset: int | None, turns: tuple[Turn, ...] = ()
+) -> Json:
+    """The request without its custom_id, as its turns made it, decoded; None where there is none or its file was pruned."""
     if file is None or offset is None:
         return None
     try:
@@ -35,7 +38,12 @@ def request_at(ledger: Ledger, file: int | None, offset: int | None) -> Json:
             tail = read_tail(sent.fileno(), offset)
     except OSError:
         return None
-    return None if tail is None else json_value(b"{" + tail)
+    if tail is None:
+        return None
+    try:
+        return json_value(b"{" + composed(tail, turns))
+    except (msgspec.DecodeError, KeyError):
+        return None  # damaged: `verify` tells
 
 
 def is_request_pruned(ledger: Ledger, file: int | None) -> bool:

@@ -11,6 +11,7 @@ from batchrun.clock import rfc3339
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState, ItemState
+from batchrun.ledger.turns import turns_of
 from batchrun.model import Json, JsonObject, Usage
 from batchrun.outputs.evidence import (
     is_request_pruned,
@@ -22,7 +23,7 @@ from batchrun.outputs.evidence import (
 )
 from batchrun.outputs.rows import JobView, job_view, snapshot
 
-OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded")
+OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded", "repair")
 _NEIGHBOURS: Final = 50  # ids looked at on either side of one that does not exist
 _NEAR: Final = 3
 _BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
@@ -132,7 +133,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             id=row["key"] if row["key"] is not None else row["name"],
             state=state.name.lower(),
             is_vanished=bool(row["vanished"]),
-            request=request_at(ledger, row["file"], row["offset"]),
+            request=request_at(ledger, row["file"], row["offset"], turns_of(ledger, item)),
             request_pruned=is_request_pruned(ledger, row["file"]),
             waiting_request=None
             if deferred is None

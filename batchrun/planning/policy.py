@@ -42,17 +42,21 @@ def settle(
     runs: int,
     is_cancelled: bool,
     is_superseded: bool,
+    goes_on: bool = False,
 ) -> Settlement:
     """The event that an outcome is for an item which has spent `attempts` before, in a batch that is its `runs`-th that may have run.
 
     Batches that were refused do not count as runs: however often the service had no room, the item keeps its attempts.
-    `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data).
+    `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data). `goes_on`: an answer that
+    failed is followed by another request of the same conversation.
     """
     spent = attempts if outcome == Outcome.RELEASED else attempts + 1
     if is_superseded:
         return Settlement(ItemEvent.SUPERSEDED, 0)
     if outcome == Outcome.SUCCEEDED:
         return Settlement(ItemEvent.SUCCEEDED, spent)
+    if outcome == Outcome.FAILED and goes_on and not is_cancelled:
+        return Settlement(ItemEvent.REPAIR, spent)
     if outcome == Outcome.FAILED:
         return Settlement(ItemEvent.GAVE_UP, spent)
     if is_cancelled:

@@ -22,11 +22,13 @@ from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
 from batchrun.ledger.submissions import settings_from_json
+from batchrun.ledger.turns import add_turn
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.requests import item_of
+from batchrun.running.following import turn_after
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -139,6 +141,7 @@ class _Lines:
         asked = judging(ledger, settings, batch["request_file"])
         self._read = make_reader(replace(asked, endpoint=batch["endpoint"]))
         self._attempts_limit = settings.attempts
+        self._repair = settings.repair
         self._is_cancelled = bool(batch["cancel_requested"])
         self._expected = settling.open_attempts()
         self._prior: Prior = settling.prior(runs_from=RUNS_PER_ATTEMPT * settings.attempts)
@@ -240,15 +243,20 @@ class _Lines:
         place: tuple[int | None, int | None, int | None],
     ) -> None:
         sends = int(custom_id.split("-")[1])
+        turn = turn_after(self._ledger, self._repair, item, reading)
         event, attempts = settle(
             reading.outcome,
             attempts=self._prior.attempts.get(item, 0),
-            attempts_limit=self._attempts_limit,
+            # The limit is for what goes wrong on the way; answers that were repaired have a limit of their own.
+            attempts_limit=self._attempts_limit + self._prior.turns.get(item, 0),
             runs=self._prior.runs.get(item, 0) + self._has_run,
             is_cancelled=item in self._prior.vanished
             or (self._is_cancelled and item not in self._prior.wanted),
             is_superseded=item in self._prior.superseded,
+            goes_on=turn is not None,
         )
+        if turn is not None and event == ItemEvent.REPAIR:
+            add_turn(self._ledger, item=item, send=sends, turn=turn)
         output = reading.output
         if output is None and reading.partial is not None:
             text: str | None = _encode(reading.partial).decode()

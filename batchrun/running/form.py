@@ -8,6 +8,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
+from itertools import chain
+from typing import Final
 
 import xxhash
 
@@ -26,6 +28,11 @@ from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
 from batchrun.requests import custom_id, line_prefix
+from batchrun.running.following import request_now
+
+# The model that an item's conversation went to, if it left the first one's.
+_MODEL_NOW: Final = """(select t.changes ->> '$.model' from turns t where t.item = i.id and t.changes ->> '$.model' is not null
+order by t.send desc limit 1)"""
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
@@ -97,9 +104,9 @@ def _gather_due(ledger: Ledger, job: int, at: int) -> None:
         _break_up_fresh(ledger, job, at)
         ledger.execute("delete from due")
         ledger.execute(
-            "insert into due (item, model, endpoint, criteria) select i.id, f.model, f.endpoint, f.criteria from queue q "
-            "cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
-            "where q.job = ? and q.not_before <= ? and i.state = 0 order by f.model, f.endpoint, f.criteria, i.file, i.offset",
+            f"insert into due (item, model, endpoint, criteria) select i.id, coalesce({_MODEL_NOW}, f.model) as asked, f.endpoint, f.criteria "
+            "from queue q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
+            "where q.job = ? and q.not_before <= ? and i.state = 0 order by asked, f.endpoint, f.criteria, i.file, i.offset",
             (job, at),
         )
 
@@ -150,7 +157,8 @@ def _cut_one(
         )
     try:
         items = ledger.connection.execute(
-            "select i.id, i.key, i.sends, i.file, i.offset from due d cross join item_rows i on i.id = d.item "
+            "select i.id, i.key, i.sends, i.file, i.offset, exists (select 1 from turns t where t.item = i.id) "
+            "from due d cross join item_rows i on i.id = d.item "
             "where d.n between ? and ? order by d.n",
             span,
         )
@@ -180,15 +188,15 @@ def _cut_one(
 
 def _copy(
     ledger: Ledger,
-    items: Iterable[tuple[int, str | None, int, int, int]],
+    items: Iterable[tuple[int, str | None, int, int, int, int]],
     writer: RequestFileWriter,
     limits: Limits,
 ) -> int:
-    """Copy requests in the order of their files, until one does not fit; returns how many were taken."""
+    """Copy requests in the order of their files, carried on where there are turns, until one does not fit; returns how many were taken."""
     taken = 0
     source_id, descriptor = -1, -1
     try:
-        for item, key, sends, file, offset in items:
+        for item, key, sends, file, offset, goes_on in items:
             if file != source_id:
                 if descriptor >= 0:
                     os.close(descriptor)
@@ -206,6 +214,8 @@ def _copy(
                 raise LedgerError(
                     f"{ledger.home.request_file(file)}: shorter than recorded. Restore it from a backup."
                 )
+            if goes_on:
+                tail = request_now(ledger, item, tail)
             line = line_prefix(custom_id(item, sends + 1, key)) + tail + b"\n"
             inputs = _inputs(tail)
             if taken and not writer.has_room(size=len(line), inputs=inputs, limits=limits):
@@ -285,16 +295,22 @@ def _mark_requests(ledger: Ledger, batch: int) -> None:
     """Put the hash of the batch's request hashes, in the order of its items' numbers, into its metadata.
 
     Another home that sends the same is seen by it; and a recovery that has nothing but custom_ids, which bear the numbers, proves by it
-    what was asked.
+    what was asked. What conversations that go on have added is behind them.
     """
     hashes = ledger.connection.execute(
         "select i.hash from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item and i.batch = b.id "
         "where b.id = ? order by i.id",
         (batch,),
     )
+    said = ledger.connection.execute(
+        "select t.send, t.additions, t.changes from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item "
+        "and i.batch = b.id cross join turns t on t.item = i.id where b.id = ? order by i.id, t.send",
+        (batch,),
+    )
+    asked = chain((hashed for (hashed,) in hashes), (repr(turn).encode() for turn in said))
     ledger.execute(
         "update batch_rows set metadata = json_set(metadata, ?, ?) where id = ?",
-        (f"$.{REQUESTS_KEY}", hash_together(hashed for (hashed,) in hashes), batch),
+        (f"$.{REQUESTS_KEY}", hash_together(asked), batch),
     )
 
 

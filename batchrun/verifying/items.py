@@ -96,6 +96,23 @@ _REASONS: Final[_Rules] = (
     ),
 )
 
+_TURNS: Final[_Rules] = (
+    (
+        "item {0} goes on after its attempt {1}, which was not answered so",
+        (
+            "select t.item, t.send from turns t where not exists (select 1 from result_rows r where r.item = t.item and r.send = t.send "
+            "and r.outcome = 6) and not exists (select 1 from history h where h.item = t.item and h.send = t.send and h.outcome = 6)"
+        ),
+    ),
+    (
+        "item {0} would ask the same again, after an answer that was of no use",
+        (
+            "select i.id from result_rows r join item_rows i on i.id = r.item where r.outcome = 6 and i.state in (0, 1) "
+            "and not exists (select 1 from turns t where t.item = r.item and t.send = r.send)"
+        ),
+    ),
+)
+
 _PENDING: Final[_Rules] = (
     (
         "item {0} is queued, but not pending",
@@ -131,6 +148,11 @@ def sendings_accounted(ledger: Ledger) -> Iterator[str]:
 def final_with_reason(ledger: Ledger) -> Iterator[str]:
     """Nothing ends without an answer or a reason."""
     return _told(ledger, _REASONS)
+
+
+def turns_follow_answers(ledger: Ledger) -> Iterator[str]:
+    """A conversation goes on exactly where an answer was of no use."""
+    return _told(ledger, _TURNS)
 
 
 def pending_will_be_sent(ledger: Ledger) -> Iterator[str]:

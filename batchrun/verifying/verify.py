@@ -13,6 +13,7 @@ from batchrun.verifying.items import (
     one_open_attempt,
     pending_will_be_sent,
     sendings_accounted,
+    turns_follow_answers,
 )
 from batchrun.verifying.outputs import outputs_as_listed, outputs_rewrite_alike
 from batchrun.verifying.places import leftovers, no_strays, private
@@ -106,6 +107,12 @@ INVARIANTS: Final = (
         rule="Nothing is final without an answer or a reason.",
         fix=_REPORT,
         check=final_with_reason,
+    ),
+    Invariant(
+        name="turns-follow-answers",
+        rule="A conversation goes on exactly where an answer was of no use.",
+        fix=_REPORT,
+        check=turns_follow_answers,
     ),
     Invariant(
         name="pending-will-be-sent",

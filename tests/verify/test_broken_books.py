@@ -206,3 +206,12 @@ def test_a_batch_that_could_not_be_found_again_is_seen(world: World, change_of: 
 def test_an_upload_without_its_file_id_is_seen(world: World) -> None:
     change(world, "update batch_rows set state = 2, input_file_id = null where state = 3")
     assert "batches-have-remotes" in broken(world, is_quick=True)
+
+
+def test_a_conversation_that_no_answer_calls_for_is_seen(world: World) -> None:
+    change(
+        world,
+        "insert into turns values ((select min(item) from result_rows), 1, 'repair', '[]', '{}')",
+    )
+    found = broken(world, is_quick=True)
+    assert any("was not answered so" in finding for finding in found["turns-follow-answers"])

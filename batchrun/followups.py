@@ -1,0 +1,105 @@
+"""What is asked next when an answer was given and is of no use: the same conversation, carried on. Pure.
+
+A first request is rendered once and never changes; what it became is that request and its turns, each of them the consequence of one
+answer. So nothing is rendered again, and the same turns give the same bytes whoever composes them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from batchrun.endpoints import endpoint_of
+from batchrun.endpoints.base import Endpoint
+from batchrun.model import Json, JsonObject, RepairSettings
+
+REPAIRABLE: Final = frozenset({"invalid_json", "schema_mismatch", "label_mismatch"})
+CUT: Final = "length"
+_GROWTH: Final = 2  # a cut answer gets twice the room, and then twice that
+_COMPLAINT: Final = "This answer cannot be used: {message}\n\nAnswer again: the whole corrected answer and nothing else."
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one answer adds to the request that follows it.
+
+    `kind`: repair (the answer and what is wrong with it are shown), grow (more room). `additions` go to the end of the conversation,
+    `changes` are parameters that replace the request's own.
+    """
+
+    kind: str
+    additions: tuple[Json, ...] = ()
+    changes: JsonObject = field(default_factory=dict)
+
+
+def next_turn(
+    wanted: RepairSettings,
+    *,
+    cause: str,
+    message: str,
+    answer: str | None,
+    request: bytes,
+    repairs: int,
+) -> Turn | None:
+    """The turn after an answer that failed with `cause`, or None: give it up.
+
+    `answer` is its text. `request`: the request that was answered (see `composed`), None-safe only in that a broken one gives no turn.
+    `repairs`: repairs that this item has had.
+    """
+    try:
+        endpoint, body = _parts(request)
+    except (msgspec.DecodeError, KeyError):
+        return None
+    if cause == CUT:
+        return _grown(wanted, endpoint, body)
+    if cause not in REPAIRABLE or not answer or endpoint.conversation_key is None:
+        return None
+    if repairs < wanted.attempts:
+        changes: JsonObject = {}
+    elif repairs == wanted.attempts and wanted.model is not None:
+        changes = {"model": wanted.model}
+    else:
+        return None
+    complaint = _COMPLAINT.format(message=message)
+    return Turn(
+        kind="repair",
+        additions=(
+            {"role": "assistant", "content": answer},
+            {"role": "user", "content": complaint},
+        ),
+        changes=changes,
+    )
+
+
+def _grown(wanted: RepairSettings, endpoint: Endpoint, body: JsonObject) -> Turn | None:
+    limit = wanted.max_output_tokens
+    for key in endpoint.cap_keys:
+        cap = body.get(key)
+        if type(cap) is int and limit is not None and cap < limit:
+            return Turn(kind="grow", changes={key: min(cap * _GROWTH, limit)})
+    return None
+
+
+def composed(tail: bytes, turns: Sequence[Turn]) -> bytes:
+    """The request that the turns make of the first one. Both are the bytes of a line behind its custom_id, without the newline.
+
+    Raises msgspec.DecodeError and KeyError for bytes that are no request of ours.
+    """
+    if not turns:
+        return tail
+    request = _decode(b"{" + tail)
+    endpoint, body = endpoint_of(request["url"]), request["body"]
+    for turn in turns:
+        if turn.additions:
+            body = endpoint.continued(body, turn.additions)
+        body = {**body, **turn.changes}
+    return bytes(_encode({**request, "body": body})[1:])
+
+
+def _parts(tail: bytes) -> tuple[Endpoint, JsonObject]:
+    request = _decode(b"{" + tail)
+    return endpoint_of(request["url"]), request["body"]
