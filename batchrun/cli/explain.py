@@ -48,6 +48,8 @@ def _lines(found: "Explanation") -> Iterator[str]:
         yield f"  cause: {found.cause}: {found.message}"
     if found.output is not None:
         yield f"  output: {_compact(found.output)}"
+    for name, value in found.extras.items():
+        yield f"  {name}: {_compact(value)}"
     if found.request is not None:
         yield f"request: {_compact(found.request)}"
     elif found.request_pruned:

@@ -3,6 +3,7 @@
 Building and reading sit together because they must agree: the schema that `build` asks for is the one whose answer `read` returns.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -10,7 +11,10 @@ from typing import ClassVar, TypeAlias
 
 from batchrun.endpoints.answer import Answer, Interpret, Reading
 from batchrun.endpoints.parameters import BodyRules
+from batchrun.endpoints.schemas import format_in, judged_schema, written_format
 from batchrun.endpoints.tables import parameters_of
+from batchrun.endpoints.values import interpreter
+from batchrun.errors import JobFileError
 from batchrun.model import JobSettings, Json, JsonObject
 
 # A reading of the commonest kind of line, or None: read it carefully.
@@ -120,6 +124,13 @@ class Endpoint(ABC):
             for key, instead in self.unused_keys.items()
             if getattr(settings, key) is not None
         ]
+<<<<<<< batchrun/endpoints/base.py
+        try:
+            interpreter(dataclasses.replace(settings, schema=judged_schema(settings)))
+        except JobFileError as error:
+            problems += [f"{problem.what}. {problem.fix}" for problem in error.problems]
+        return (*problems, *self.conflicts(settings, settings.body))
+=======
         return (
             *problems,
             *self._idle_repair(settings),
@@ -139,12 +150,18 @@ class Endpoint(ABC):
             yield "'repair' has nothing to check answers by. Give 'schema' or 'labels', or leave it out."
         if repair.max_output_tokens is not None and not self.cap_keys:
             yield f"'repair.max_output_tokens' means nothing to {self.url}. Leave it out."
+>>>>>>> /tmp/lead/theirs
 
     def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
-        """Problems of a `body`, the job's or an item's, that would undo the job's own schema."""
+        """Problems of a `body`, the job's or an item's, that would undo the job's own schema: all its answers are read alike."""
         key = self.structured_key
-        if key is None or key not in body or not (settings.schema or settings.labels):
+        if key is None or key not in body:
             return ()
+        if not (settings.schema or settings.labels):
+            asked, written = format_in(self.url, body), written_format(settings)
+            if body is settings.body or written is None or asked in (None, written):
+                return ()
+            return (f"'body.{key}' asks for another format than the job line's 'body'.",)
         ours = self.shape(settings, prompt="", instructions=None)[key]
         theirs = body[key]
         if isinstance(theirs, dict) and not ours.keys() & theirs.keys():

@@ -49,11 +49,11 @@ class Responses(Endpoint):
     }
 
     def shape(self, settings: JobSettings, *, prompt: Json, instructions: str | None) -> JsonObject:
-        """See Endpoint."""
+        """See Endpoint. Parts without a message around them are one message of the user's."""
         shaped: JsonObject = {}
         if instructions is not None:
             shaped["instructions"] = instructions
-        shaped["input"] = prompt
+        shaped["input"] = [{"role": "user", "content": prompt}] if _are_parts(prompt) else prompt
         if settings.max_output_tokens is not None:
             shaped["max_output_tokens"] = settings.max_output_tokens
         if (schema := schema_of(settings)) is not None:
@@ -150,6 +150,17 @@ class Responses(Endpoint):
             )
 
         return read
+
+
+def _are_parts(prompt: Json) -> bool:
+    return (
+        isinstance(prompt, list)
+        and bool(prompt)
+        and all(
+            isinstance(part, dict) and as_word(part.get("type")).startswith("input_")
+            for part in prompt
+        )
+    )
 
 
 def _pictures(content: Content) -> JsonObject | None:

@@ -1,6 +1,15 @@
 """The schema of a job's answers: what `build` asks the model for is what the reader checks, so both take it from here."""
 
-from batchrun.model import JobSettings, JsonObject
+from collections.abc import Mapping
+from typing import Final
+
+from batchrun.model import JobSettings, Json, JsonObject
+
+# Where a body says which format its answers have.
+_FORMAT_AT: Final[Mapping[str, tuple[str, ...]]] = {
+    "/v1/responses": ("text", "format"),
+    "/v1/chat/completions": ("response_format",),
+}
 
 
 def label_schema(labels: tuple[str, ...]) -> JsonObject:
@@ -23,3 +32,32 @@ def schema_of(settings: JobSettings) -> JsonObject | None:
 def schema_name(settings: JobSettings) -> str:
     """The name that the API wants for a schema. It changes no answer, but it is part of the request hash: never change it."""
     return "answer" if settings.labels is None else "label"
+
+
+def format_in(url: str, body: JsonObject) -> Json:
+    """The format that a body asks for at this endpoint, whatever it is; None where it asks for none."""
+    asked: Json = body
+    for step in _FORMAT_AT.get(url, ("",)):
+        asked = asked.get(step) if isinstance(asked, dict) else None
+    return asked
+
+
+def written_format(settings: JobSettings) -> JsonObject | None:
+    """The format other than text that the job's own `body` asks for, and not its `schema` or `labels`; None where there is none."""
+    asked = format_in(settings.endpoint, settings.body)
+    is_json = isinstance(asked, dict) and asked.get("type") in {"json_schema", "json_object"}
+    return asked if is_json else None
+
+
+def judged_schema(settings: JobSettings) -> JsonObject | None:
+    """The schema by which answers are judged: the job's, or else that of the format in its own `body`; None for text.
+
+    JSON of any shape is {}, and so is a schema in a body that is to be sent unchecked.
+    """
+    if (schema := schema_of(settings)) is not None:
+        return schema
+    if (asked := written_format(settings)) is None:
+        return None
+    within = asked.get("json_schema") if "json_schema" in asked else asked
+    schema = within.get("schema") if isinstance(within, dict) else None
+    return schema if isinstance(schema, dict) and not settings.body_unchecked else {}

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from batchrun.endpoints.schemas import judged_schema
 from batchrun.ledger.connection import Ledger
 from batchrun.model import JobSettings, JsonObject
 
@@ -21,9 +22,10 @@ def record_criteria(ledger: Ledger, job: int, settings: JobSettings) -> int | No
 
     Inside the caller's transaction.
     """
-    if settings.labels is None and settings.schema is None:
+    schema = judged_schema(settings)
+    if schema is None:
         return None
-    values = (job, _encoded(settings.labels), _encoded(settings.schema))
+    values = (job, _encoded(settings.labels), _encoded(schema))
     known = ledger.value(
         "select id from criteria where job = ? and labels is ? and schema is ?", values
     )

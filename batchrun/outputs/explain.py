@@ -71,7 +71,7 @@ class Explanation:
     request was pruned (`request_pruned`).
 
     `waiting_request`: what the item became while it was in flight; it goes out when the open attempt is settled. `not_before`: when a
-    pending item may go again, unix seconds. `output` is there when `state` is succeeded.
+    pending item may go again, unix seconds. `output` is there when `state` is succeeded; `extras`: what came beside the last answer, by name.
     """
 
     job: str
@@ -84,6 +84,7 @@ class Explanation:
     waiting_request: Json
     not_before: int | None
     output: Json
+    extras: JsonObject
     cause: str | None
     message: str | None
     attempts: tuple[Attempt, ...]
@@ -122,11 +123,15 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             (item,),
         )
         last = ledger.row(
-            "select outcome, cause, message, cast(output as blob) as output from result_rows where item = ?",
+            "select outcome, cause, message, cast(output as blob) as output, cast(extras as blob) as extras from result_rows where item = ?",
             (item,),
         )
         bad = ledger.row("select cause, message from bad_items where item = ?", (item,))
         why = bad if bad is not None else last if last is not None and last["outcome"] else None
+        # A failed item's last row may still be an older answer.
+        shown = None
+        if last is not None and (state is ItemState.SUCCEEDED or last["outcome"]):
+            shown = last["extras"]
         return Explanation(
             job=job.name,
             profile=job.profile,
@@ -144,6 +149,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             output=json_value(last["output"])
             if state is ItemState.SUCCEEDED and last is not None
             else None,
+            extras=json_value(shown) or {},
             cause=None if why is None or state is ItemState.SUCCEEDED else why["cause"],
             message=None if why is None or state is ItemState.SUCCEEDED else why["message"],
             attempts=tuple(attempts),

@@ -33,7 +33,9 @@ _RATE_LIMITED = Verdict(Outcome.RETRY, "rate_limited")
 _SERVER_ERROR = Verdict(Outcome.RETRY, "server_error")
 _TIMEOUT = Verdict(Outcome.RETRY, "timeout")
 _UNKNOWN = Verdict(Outcome.RETRY, "unknown")
-_GARBLED = Verdict(Outcome.RETRY, "bad_request")
+_GARBLED = Verdict(
+    Outcome.RETRY, "bad_request"
+)  # a sound request may be answered so, and pass the next time
 _EXPIRED = Verdict(Outcome.RELEASED, "expired")
 _CANCELLED = Verdict(Outcome.RELEASED, "cancelled")
 _QUOTA = Verdict(Outcome.FAILED, "insufficient_quota")
@@ -92,6 +94,20 @@ BY_CODE: Mapping[str, Verdict] = {
     "responsibleaipolicyviolation": _FILTERED,
     "request_too_large": _TOO_LARGE,
     "data_residency_mismatch": _BAD_REQUEST,
+    "invalid_image": _BAD_REQUEST,
+    "invalid_image_format": _BAD_REQUEST,
+    "invalid_image_mode": _BAD_REQUEST,
+    "invalid_image_url": _BAD_REQUEST,
+    "invalid_base64_image": _BAD_REQUEST,
+    "image_parse_error": _BAD_REQUEST,
+    "image_too_small": _BAD_REQUEST,
+    "image_file_not_found": _BAD_REQUEST,
+    "empty_image_file": _BAD_REQUEST,
+    "unsupported_image_media_type": _BAD_REQUEST,
+    "image_too_large": _TOO_LARGE,
+    "image_file_too_large": _TOO_LARGE,
+    "image_content_policy_violation": _FILTERED,
+    "failed_to_download_image": _GARBLED,  # the address may answer the next time
 }
 
 # Sentences, lower case, for servers that give no code; the first that occurs in the message decides.

@@ -184,6 +184,7 @@ def test_the_json_form_has_the_documented_keys_and_rfc_3339_times(world: World) 
         "waiting_request",
         "not_before",
         "output",
+        "extras",
         "cause",
         "message",
         "attempts",
