@@ -124,13 +124,10 @@ class Endpoint(ABC):
             for key, instead in self.unused_keys.items()
             if getattr(settings, key) is not None
         ]
-<<<<<<< batchrun/endpoints/base.py
         try:
             interpreter(dataclasses.replace(settings, schema=judged_schema(settings)))
         except JobFileError as error:
             problems += [f"{problem.what}. {problem.fix}" for problem in error.problems]
-        return (*problems, *self.conflicts(settings, settings.body))
-=======
         return (
             *problems,
             *self._idle_repair(settings),
@@ -150,7 +147,6 @@ class Endpoint(ABC):
             yield "'repair' has nothing to check answers by. Give 'schema' or 'labels', or leave it out."
         if repair.max_output_tokens is not None and not self.cap_keys:
             yield f"'repair.max_output_tokens' means nothing to {self.url}. Leave it out."
->>>>>>> /tmp/lead/theirs
 
     def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
         """Problems of a `body`, the job's or an item's, that would undo the job's own schema: all its answers are read alike."""
