@@ -16,6 +16,7 @@ from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.wishes import has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
 from batchrun.model import JsonObject
@@ -166,7 +167,7 @@ class HomeView:
             return None
         profiles = {
             row["profile"]
-            for row in ledger.rows("select distinct profile from batch_rows where state < 5")
+            for row in ledger.rows(f"select distinct profile from batch_rows where {IS_OPEN_BATCH}")
         }
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
         actions = plan(take_snapshot(ledger, now, in_process=in_process), now)

@@ -10,7 +10,7 @@ from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
-from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
 
 if TYPE_CHECKING:
     from batchrun.model import Json, JsonObject
@@ -157,7 +157,7 @@ def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:
     found = []
     for row in ledger.rows(
         "select id, state, remote_status, remote_id, model, request_count, planned_at, created_at, next_at, reason, remote, needs_person "
-        "from batch_rows where job = ? and state < 5 order by id",
+        f"from batch_rows where job = ? and {IS_OPEN_BATCH} order by id",
         (job,),
     ):
         tally = _request_counts(row["remote"])

@@ -16,6 +16,7 @@ from batchrun.config import BackendKind, Profile
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import TOKEN_KEY, Account
 
 SKEW_MOST_S: Final = 60
@@ -135,7 +136,7 @@ def _account(patient: Patient, ledger: Ledger) -> Diagnosis:
     account = patient.backend.account(bytes.fromhex(ledger.meta("salt") or ""))
     rows = ledger.rows(
         "select distinct base_url, organization, project, fingerprint from batch_rows "
-        "where profile = ? and state < 5 and (input_file_id is not null or remote_id is not null)",
+        f"where profile = ? and {IS_OPEN_BATCH} and (input_file_id is not null or remote_id is not null)",
         (patient.profile.name,),
     )
     others = [theirs for row in rows if (theirs := Account(**dict(row))) != account]

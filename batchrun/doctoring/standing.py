@@ -7,7 +7,7 @@ from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.snapshot import take_snapshot
-from batchrun.ledger.states import BatchState
+from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.planning.plan import Wait, plan
 from batchrun.planning.policy import FOREVER
 
@@ -84,7 +84,8 @@ def _ticking(ledger: Ledger, now: int, in_process: frozenset[str]) -> Diagnosis:
 
 def _in_flight(ledger: Ledger, now: int) -> Diagnosis:
     row = ledger.row(
-        "select count(*) as n, min(coalesce(created_at, intent_at)) as since from batch_rows where state in (2, 3, 4)"
+        "select count(*) as n, min(coalesce(created_at, intent_at)) as since from batch_rows where state in (?, ?, ?)",
+        (BatchState.CREATING, BatchState.CREATED, BatchState.ENDED),
     )
     assert row is not None
     if not row["n"]:
@@ -123,7 +124,7 @@ def _needing_person(ledger: Ledger) -> Iterator[Diagnosis]:
     needing = list(
         ledger.rows(
             "select b.id, b.state, b.remote_id, b.reason, j.name from batch_rows b join jobs j on j.id = b.job "
-            "where b.state < 5 and b.needs_person order by b.id"
+            f"where b.{IS_OPEN_BATCH} and b.needs_person order by b.id"
         )
     )
     if not needing:

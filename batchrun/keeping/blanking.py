@@ -17,8 +17,8 @@ import msgspec
 
 from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.spool import checksum_of, disk_error, written
+from batchrun.ledger.states import FileState
 from batchrun.requests import item_of
 from batchrun.running.results import ERROR, OUTPUT
 

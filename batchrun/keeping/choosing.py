@@ -7,7 +7,7 @@ from typing import Final
 from batchrun.errors import NotFinished, UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import JobRow
-from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.states import IS_OPEN_ITEM, BatchState, ItemState
 
 CHOSEN: Final = "select item from chosen"
 
@@ -19,7 +19,7 @@ select i.id from item_rows i
 left join result_rows r on r.item = i.id
 left join request_files f on f.id = i.file
 left join submissions s on s.id = f.submission
-where i.job = ?1 and i.state not in ({int(ItemState.PENDING)}, {int(ItemState.IN_FLIGHT)}) and max(
+where i.job = ?1 and not i.{IS_OPEN_ITEM} and max(
   coalesce(r.at, 0), case when i.vanished then coalesce(s.at, 0) else
     (select l.at from submissions l where l.id = (select submission from jobs where id = ?1)) end
 ) <= ?2
@@ -63,7 +63,7 @@ def choose_old(ledger: Ledger, job: JobRow, cutoff: int) -> int:
     ledger.execute(_OLD, (job.id, cutoff))
     return int(
         ledger.value(
-            "select coalesce(sum(n), 0) from item_counts where job = ? and state in (0, 1)",
+            f"select coalesce(sum(n), 0) from item_counts where job = ? and {IS_OPEN_ITEM}",
             (job.id,),
         )
     )

@@ -35,6 +35,7 @@ from batchrun.keeping.wiping import remove_copies, wipe_free_space
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.requestfiles import remove
+from batchrun.ledger.states import IS_OPEN_ITEM
 from batchrun.running.context import OpenBackend
 from batchrun.running.results import ERROR, OUTPUT
 
@@ -225,7 +226,7 @@ def _forget_items(ledger: Ledger, row: sqlite3.Row, at: int) -> tuple[str, ...]:
         with ledger.transaction():
             ledger.execute(
                 "update jobs set stale = 0 where id = ? and not exists (select 1 from item_counts c "
-                "where c.job = jobs.id and c.state in (0, 1) and c.n > 0)",
+                f"where c.job = jobs.id and c.{IS_OPEN_ITEM} and c.n > 0)",
                 (job,),
             )
     return left

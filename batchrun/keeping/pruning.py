@@ -15,8 +15,7 @@ from typing import Final
 from batchrun.keeping.removing import Freed, mark_requests, mark_results, remove_marked
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import JobRow
-from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.states import BatchState, FileState, ItemState
 from batchrun.outputs.rows import job_view
 from batchrun.outputs.writing import MANIFEST
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.spool import disk_error, fsync_folder
+from batchrun.ledger.states import FileState
 
 
 class Freed(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import (
+    IS_OPEN_ITEM,
     ITEM_INITIAL,
     ITEM_TRANSITIONS,
     ItemEvent,
@@ -137,5 +138,5 @@ def counts(ledger: Ledger, job: int) -> dict[ItemState, int]:
 
 def open_count(ledger: Ledger, job: int) -> int:
     """Pending and in-flight items, vanished ones included: while there are any, the job has not ended."""
-    value = ledger.value("select sum(n) from item_counts where job = ? and state in (0, 1)", (job,))
+    value = ledger.value(f"select sum(n) from item_counts where job = ? and {IS_OPEN_ITEM}", (job,))
     return int(value or 0)

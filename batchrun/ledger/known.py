@@ -89,7 +89,7 @@ class KnownItems:
             part = values[start : start + _PARAMETERS_MOST]
             yield from self._ledger.rows(
                 "select i.id, i.key, i.hash, i.state, i.sends, i.vanished, (select r.hash from revisions r "
-                "where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred, i.state = 1 and "
+                f"where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred, i.state = {int(ItemState.IN_FLIGHT)} and "
                 f"(select b.cancel_requested from batch_rows b where b.id = i.batch) as is_leaving from {tables} "
                 f"where {column} in ({','.join('?' * len(part))}) order by i.id",
                 (self._job, *part),

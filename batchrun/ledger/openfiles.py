@@ -4,7 +4,8 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import record_criteria
-from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
+from batchrun.ledger.requestfiles import FileKind, RequestFileWriter
+from batchrun.ledger.states import FileState
 from batchrun.model import JobSettings, Limits
 
 _OPEN_MOST: Final = 64  # one per model; a job with more models than this gets smaller files

@@ -91,7 +91,7 @@ def flag_vanished(ledger: Ledger, known: KnownItems, *, job: int, at: int) -> No
         ledger,
         job=job,
         event=ItemEvent.CANCELLED,
-        where=f"{gone} and state = 0",
+        where=f"{gone} and state = {int(ItemState.PENDING)}",
         at=at,
     )
     ledger.execute("delete from queue where item in (select item from gone)")

@@ -16,6 +16,7 @@ import xxhash
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import checksum_of, disk_error, publish, temp_beside
+from batchrun.ledger.states import FileState
 from batchrun.model import Limits
 
 _TAIL_BYTES: Final = 4_096  # read at first; longer requests are read in doubling steps
@@ -27,15 +28,6 @@ class FileKind(IntEnum):
     RENDERED = 0  # new and changed items; can be sent as it is
     DEFERRED = 1  # changed items whose old revision is in flight; only ever copied from
     CUT = 2  # copied from others for a retry; items do not point into it
-
-
-class FileState(IntEnum):
-    """Where a request file stands."""
-
-    WRITING = 0
-    FRESH = 1
-    USED = 2
-    REMOVED = 3  # a copy whose batch was refused: no longer on disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

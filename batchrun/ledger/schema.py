@@ -16,7 +16,7 @@ A migration runs with its record in one transaction, after a copy of the databas
 
 from typing import TYPE_CHECKING, Final
 
-from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, FileState, ItemState
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -97,7 +97,7 @@ create table request_files (
   first_item integer,
   last_item integer
 ) strict;
-create index request_files_fresh on request_files (job) where state = 1;
+create index request_files_fresh on request_files (job) where state = {int(FileState.FRESH)};
 
 create table item_rows (
   id integer primary key autoincrement, -- it stands in custom_ids: the number of a forgotten item is never given again
@@ -209,7 +209,7 @@ create table batch_rows (
   reason text,                        -- why it waits, was rejected or lost
   needs_person integer not null default 0  -- 1: it does not go on by itself, and the reason says what somebody must do
 ) strict;
-create index batches_open on batch_rows (state) where state < 5;
+create index batches_open on batch_rows (state) where {IS_OPEN_BATCH};
 
 create table result_files (
   batch integer not null references batch_rows,
@@ -369,13 +369,13 @@ create view results as
 select j.name as job, j.profile, coalesce(i.key, i.name) as id, r.output ->> '$' as output, r.finish, r.input_tokens, r.output_tokens,
   m.name as model, r.attempts, r.batch, r.at, r.extras
 from result_rows r join item_rows i on i.id = r.item join jobs j on j.id = i.job left join models m on m.id = r.model
-where i.state = 2 and i.vanished = 0;
+where i.state = {int(ItemState.SUCCEEDED)} and i.vanished = 0;
 
 create view failures as
 select j.name as job, j.profile, coalesce(i.key, i.name) as id, coalesce(r.cause, b.cause) as cause,
   coalesce(r.message, b.message) as message, r.attempts, r.batch, r.at
 from item_rows i join jobs j on j.id = i.job left join result_rows r on r.item = i.id left join bad_items b on b.item = i.id
-where i.state = 3 and i.vanished = 0;
+where i.state = {int(ItemState.FAILED)} and i.vanished = 0;
 
 create view progress as
 select j.name as job, j.profile, {_names(ItemState, "c.state")} as state, c.n, c.vanished

@@ -42,10 +42,12 @@ _INSERT_ANSWERS: Final = (
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
+# The items in flight in a batch: its first and last item, and its number.
+_MINE: Final = f"id between ? and ? and batch = ? and state = {int(ItemState.IN_FLIGHT)}"
 # Batches that were collected or lost may have run; those that were rejected did not. What settled an item for good began its count anew.
 _RUNS: Final = f"""
 select h.item, count(*) from history h join batch_rows b on b.id = h.batch
-where h.item in (select id from item_rows where id between ? and ? and batch = ? and state = 1 and sends >= ?)
+where h.item in (select id from item_rows where {_MINE} and sends >= ?)
   and b.state in ({int(BatchState.COLLECTED)}, {int(BatchState.LOST)}) and h.id > coalesce(
     (select max(d.id) from history d where d.item = h.item and d.outcome not in {STILL_TRIED}), 0)
 group by h.item
@@ -90,7 +92,7 @@ class Settling:
     def open_attempts(self) -> dict[str, int]:
         """custom_id -> item, of every item in flight in this batch, by id."""
         rows = self._ledger.connection.execute(
-            "select id, sends, key from item_rows where id between ? and ? and batch = ? and state = 1 order by id",
+            f"select id, sends, key from item_rows where {_MINE} order by id",
             self._mine,
         ).fetchall()
         if not rows:
@@ -108,9 +110,9 @@ class Settling:
         `runs_from`: how often an item must have been sent for its runs to matter.
         """
         execute = self._ledger.connection.execute
-        mine = "select id from item_rows where id between ? and ? and batch = ? and state = 1"
+        mine = f"select id from item_rows where {_MINE}"
         sends, vanished = execute(
-            "select max(sends), max(vanished) from item_rows where id between ? and ? and batch = ? and state = 1",
+            f"select max(sends), max(vanished) from item_rows where {_MINE}",
             self._mine,
         ).fetchone()
         prior = Prior({}, {}, {}, set(), set(), set())

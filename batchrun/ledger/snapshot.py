@@ -7,8 +7,14 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.remotefiles import untidy
-from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.states import BatchState
+from batchrun.ledger.states import (
+    IS_OPEN_BATCH,
+    IS_OPEN_ITEM,
+    BatchState,
+    FileState,
+    ItemState,
+    SubmissionState,
+)
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
@@ -64,7 +70,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
             cancel_sent=row["cancel_sent_at"] is not None,
         )
         for row in ledger.rows(
-            f"select {_FACTS} from batch_rows where state < 5 union all select {_FACTS} from batch_rows where state >= 5 "
+            f"select {_FACTS} from batch_rows where {IS_OPEN_BATCH} union all select {_FACTS} from batch_rows where state >= {int(BatchState.COLLECTED)} "
             "and (audit_until > ?1 or (state = ?2 and coalesce(created_at, intent_at) > ?1 - ?3)) order by id",
             (now, BatchState.LOST, LOST_MOST_S),
         )
@@ -75,7 +81,7 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
         "select j.id, j.profile, j.paused, j.stale, coalesce((select sum(n) from item_counts c where c.job = j.id "
-        "and c.state in (0, 1)), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = 0), 0) "
+        f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
         if not job["open"] and not job["stale"]:
@@ -87,8 +93,8 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 (row["id"], row["model"])
                 for row in ledger.rows(
                     "select f.id, f.model from request_files f join submissions s on s.id = f.submission "
-                    "where f.job = ? and f.state = ? and s.state = 1 order by f.id",
-                    (job["id"], FileState.FRESH),
+                    "where f.job = ? and f.state = ? and s.state = ? order by f.id",
+                    (job["id"], FileState.FRESH, SubmissionState.READY),
                 )
             )
             due, next_at, since = _queued(ledger, job["id"], now)

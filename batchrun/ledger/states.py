@@ -1,4 +1,4 @@
-"""Every state and every transition of items and batches. Nothing else in batchrun decides what may follow what.
+"""Every state that the ledger stores, and every transition of items and batches. Nothing else in batchrun decides what may follow what.
 
 The tables are data: a missing key *is* the illegal transition. `docs/state-machine.md` is generated from this file
 (`python -m batchrun.ledger.states`) and a test compares the two. The numbers are what the ledger stores: they are never reused.
@@ -55,6 +55,22 @@ class BatchState(IntEnum):
     LOST = 7
 
 
+class SubmissionState(IntEnum):
+    """Where a submission stands. Only a ready one counts: `verifying/visible.py` tells what the other hides."""
+
+    PREPARING = 0
+    READY = 1
+
+
+class FileState(IntEnum):
+    """Where a request file stands."""
+
+    WRITING = 0
+    FRESH = 1  # its items wait for a batch
+    USED = 2
+    REMOVED = 3  # no longer on disk
+
+
 class BatchEvent(StrEnum):
     """What can happen to a batch."""
 
@@ -107,6 +123,7 @@ ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = Map
     }
 )
 OPEN_ITEM_STATES: Final = frozenset({IS.PENDING, IS.IN_FLIGHT})
+IS_OPEN_ITEM: Final = f"state <= {int(IS.IN_FLIGHT)}"  # in SQL; an alias may stand before it
 
 BATCH_INITIAL: Final[Mapping[BatchEvent, BatchState]] = MappingProxyType({BE.PLANNED: BS.PLANNED})
 BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] = MappingProxyType(
@@ -138,6 +155,7 @@ BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] =
 )
 # States in which a batch holds no item in flight. A lost one is looked for a while longer, and nobody waits for it.
 FINAL_BATCH_STATES: Final = frozenset({BS.COLLECTED, BS.REJECTED, BS.LOST})
+IS_OPEN_BATCH: Final = f"state < {int(BS.COLLECTED)}"  # in SQL, in the words of the index `batches_open`; an alias may stand before it
 
 NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
     {

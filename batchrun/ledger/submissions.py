@@ -6,7 +6,6 @@ dies before that is swept by the next holder of the lock, as if it had never bee
 
 import contextlib
 from collections.abc import Sequence
-from enum import IntEnum
 from pathlib import Path
 
 import msgspec
@@ -24,17 +23,10 @@ from batchrun.ledger.publishing import (
     record_order,
     requeue_cancelled,
 )
-from batchrun.ledger.states import ItemEvent
+from batchrun.ledger.states import ItemEvent, SubmissionState
 from batchrun.model import JobSettings, Limits
 
-__all__ = ["Submission", "SubmissionState", "Tally", "settings_from_json", "sweep_preparing"]
-
-
-class SubmissionState(IntEnum):
-    """Where a submission stands."""
-
-    PREPARING = 0
-    READY = 1
+__all__ = ["Submission", "Tally", "settings_from_json", "sweep_preparing"]
 
 
 class Submission:

@@ -8,8 +8,14 @@ from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
-from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.states import OPEN_ITEM_STATES, ItemEvent, ItemState
+from batchrun.ledger.states import (
+    IS_OPEN_BATCH,
+    OPEN_ITEM_STATES,
+    BatchState,
+    FileState,
+    ItemEvent,
+    ItemState,
+)
 from batchrun.ledger.turns import drop_turns
 
 _LOST: Final = "('lost_result')"
@@ -45,7 +51,9 @@ def apply_wishes(ledger: Ledger, at: int) -> None:
 
 def _cancel(ledger: Ledger, job: int, at: int) -> None:
     """Pending items are cancelled now; those in batches when their batch has ended and every paid answer is kept."""
-    move_items(ledger, job=job, event=ItemEvent.CANCELLED, where="state = 0", at=at)
+    move_items(
+        ledger, job=job, event=ItemEvent.CANCELLED, where=f"state = {int(ItemState.PENDING)}", at=at
+    )
     ledger.execute("delete from queue where job = ?", (job,))
     ledger.execute(
         "update request_files set state = ? where job = ? and state = ?",
@@ -55,9 +63,9 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
         "delete from revisions where item in (select id from item_rows where job = ?)", (job,)
     )
     ledger.execute(
-        "update batch_rows set cancel_requested = 1, next_at = case when state = 3 then 0 else next_at end "
-        "where job = ? and state < 5",
-        (job,),
+        "update batch_rows set cancel_requested = 1, next_at = case when state = ? then 0 else next_at end "
+        f"where job = ? and {IS_OPEN_BATCH}",
+        (BatchState.CREATED, job),
     )
     ledger.execute("update jobs set stale = 1 where id = ?", (job,))
 

@@ -7,7 +7,8 @@ import msgspec
 
 from batchrun.followups import Turn, composed
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState, read_tail
+from batchrun.ledger.requestfiles import read_tail
+from batchrun.ledger.states import FileState
 from batchrun.model import Json
 
 

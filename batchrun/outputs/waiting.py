@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import ItemState
 from batchrun.outputs.rows import job_view, snapshot
 from batchrun.planning.causes import cause_of
 from batchrun.planning.policy import FOREVER
@@ -54,7 +55,7 @@ def _paused(ledger: Ledger, job_id: int | None) -> list[Waiting]:
             until=None,
         )
         for row in ledger.rows(
-            "select j.name, j.profile, j.paused, (select coalesce(sum(n), 0) from item_counts c where c.job = j.id and c.state = 0) as n "
+            f"select j.name, j.profile, j.paused, (select coalesce(sum(n), 0) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}) as n "
             "from jobs j where j.paused is not null and (?1 is null or j.id = ?1) order by j.name, j.profile",
             (job_id,),
         )

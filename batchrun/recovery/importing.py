@@ -18,8 +18,8 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.origins import record_custom_ids
-from batchrun.ledger.requestfiles import FileKind, FileState, RequestFileWriter
-from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent, ItemState
+from batchrun.ledger.requestfiles import FileKind, RequestFileWriter
+from batchrun.ledger.states import BatchEvent, BatchState, FileState, ItemEvent, ItemState
 from batchrun.model import Account
 from batchrun.recovery.matching import read_requests
 from batchrun.requests import line_prefix
@@ -196,7 +196,7 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
         ledger,
         job=job,
         event=ItemEvent.ASSIGNED,
-        where=f"id in ({_MATCHED}) and state = 0",
+        where=f"id in ({_MATCHED}) and state = {int(ItemState.PENDING)}",
         at=at,
         batch=batch,
         sets=f"batch = {batch}, sends = max(sends + 1, (select m.send from matched m where m.item = item_rows.id))",
@@ -224,7 +224,7 @@ def _break_up_fresh(ledger: Ledger, job: int) -> None:
     for (file,) in ledger.execute(fresh).fetchall():
         ledger.execute(
             "insert or ignore into queue (item, job, not_before) select i.id, ?1, 0 from request_files f "
-            "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id and i.state = 0 where f.id = ?2",
+            f"cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id and i.state = {int(ItemState.PENDING)} where f.id = ?2",
             (job, file),
         )
         ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))

@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 import xxhash
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileKind, FileState
+from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.skeletons import Skeletons
-from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.states import BatchState, FileState, ItemState
 from batchrun.requests import custom_id, parts_of
 from batchrun.running.form import hash_together
 
@@ -247,7 +247,7 @@ _BY_BYTES: Final = f"""
 insert into matched select c.item, s.custom_id, s.number, s.send from (
   select *, row_number() over (partition by h, digest order by number, send) as k from sent
 ) s join (
-  select a.h, a.digest, i.id as item, row_number() over (partition by a.h, a.digest order by i.state <> 0, i.id) as k
+  select a.h, a.digest, i.id as item, row_number() over (partition by a.h, a.digest order by i.state <> {int(ItemState.PENDING)}, i.id) as k
   from (select distinct h, digest from sent) d cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = d.h and a.digest = d.digest
   where i.job = ?1 and i.state <> {_IN_FLIGHT}
 ) c on c.h = s.h and c.digest = s.digest and c.k = s.k

@@ -9,6 +9,7 @@ from batchrun.backends.base import Backend
 from batchrun.clock import Clock
 from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
 
@@ -104,7 +105,7 @@ class PassContext:
         for row in list(
             self.ledger.rows(
                 "select distinct base_url, organization, project, fingerprint from batch_rows "
-                "where profile = ? and state < 5 and (input_file_id is not null or remote_id is not null)",
+                f"where profile = ? and {IS_OPEN_BATCH} and (input_file_id is not null or remote_id is not null)",
                 (profile,),
             )
         ):
@@ -134,7 +135,7 @@ class PassContext:
     def _prove(self, profile: str, backend: Backend, account: Account) -> None:
         """A new key is accepted once it could see something that is ours: a key of another project sees none of it."""
         row = self.ledger.row(
-            "select remote_id, input_file_id from batch_rows where profile = ? and state < 5 and fingerprint <> ? "
+            f"select remote_id, input_file_id from batch_rows where profile = ? and {IS_OPEN_BATCH} and fingerprint <> ? "
             "and (remote_id is not null or input_file_id is not null) order by remote_id is null limit 1",
             (profile, account.fingerprint),
         )

@@ -17,14 +17,8 @@ from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
-from batchrun.ledger.requestfiles import (
-    FileKind,
-    FileState,
-    RequestFile,
-    RequestFileWriter,
-    read_tail,
-)
-from batchrun.ledger.states import ItemEvent
+from batchrun.ledger.requestfiles import FileKind, RequestFile, RequestFileWriter, read_tail
+from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
 from batchrun.requests import custom_id, line_prefix
@@ -40,7 +34,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
     file = ledger.row("select * from request_files where id = ?", (file_id,))
     assert file is not None
     job = _job(ledger, file["job"])
-    own = "id between ? and ? and file = ? and state = 0"
+    own = f"id between ? and ? and file = ? and state = {int(ItemState.PENDING)}"
     bounds = (file["first_item"], file["last_item"], file_id)
     with ledger.transaction():
         waiting = int(ledger.value(f"select count(*) from item_rows where {own}", bounds))
@@ -106,7 +100,7 @@ def _gather_due(ledger: Ledger, job: int, at: int) -> None:
         ledger.execute(
             f"insert into due (item, model, endpoint, criteria) select i.id, coalesce({_MODEL_NOW}, f.model) as asked, f.endpoint, f.criteria "
             "from queue q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
-            "where q.job = ? and q.not_before <= ? and i.state = 0 order by asked, f.endpoint, f.criteria, i.file, i.offset",
+            f"where q.job = ? and q.not_before <= ? and i.state = {int(ItemState.PENDING)} order by asked, f.endpoint, f.criteria, i.file, i.offset",
             (job, at),
         )
 
@@ -116,7 +110,7 @@ def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
     fresh = {
         row["id"]: row
         for row in ledger.rows(
-            "select id, first_item, last_item from request_files where job = ? and state = 1",
+            f"select id, first_item, last_item from request_files where job = ? and state = {int(FileState.FRESH)}",
             (job,),
         )
     }
@@ -129,7 +123,7 @@ def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
     for file in sorted(fresh.keys() & {row[0] for row in due}):
         ledger.execute(
             "insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows "
-            "where id between ? and ? and file = ? and state = 0",
+            f"where id between ? and ? and file = ? and state = {int(ItemState.PENDING)}",
             (fresh[file]["first_item"], fresh[file]["last_item"], file),
         )
         ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
@@ -177,7 +171,7 @@ def _cut_one(
             ledger,
             job=job["id"],
             batch=batch,
-            where=f"id in ({chosen}) and state = 0",
+            where=f"id in ({chosen}) and state = {int(ItemState.PENDING)}",
             parameters=cut,
             at=at,
         )

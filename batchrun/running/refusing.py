@@ -5,8 +5,8 @@ from typing import Final
 
 from batchrun.errors import AuthError, BackendError, Transient
 from batchrun.ledger.batches import update_batch
-from batchrun.ledger.requestfiles import FileKind, FileState, remove
-from batchrun.ledger.states import BatchEvent
+from batchrun.ledger.requestfiles import FileKind, remove
+from batchrun.ledger.states import BatchEvent, FileState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import error_delay_s
 from batchrun.running.collect import collect

@@ -18,7 +18,7 @@ from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.spool import sweep_temps
-from batchrun.ledger.states import BatchState
+from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
 from batchrun.planning.classify import Outcome
@@ -157,7 +157,7 @@ class Runner:
         profiles = {
             row["profile"]
             for row in context.ledger.rows(
-                "select distinct profile from batch_rows where state < 5"
+                f"select distinct profile from batch_rows where {IS_OPEN_BATCH}"
             )
         }
         found = take_snapshot(

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.ledger.states import FINAL_BATCH_STATES, IS_OPEN_BATCH, BatchState, ItemState
 from batchrun.model import TOKEN_KEY
 from batchrun.verifying.visible import end_item
 
 # Where `recover` found a batch without its input file, what its requests asked for is not known.
-_MISJUDGED: Final = """
+_MISJUDGED: Final = f"""
 select distinct i.batch from item_rows i join request_files asked on asked.id = i.file join batch_rows b on b.id = i.batch
 join request_files sent on sent.id = b.request_file
-where i.state = 1 and i.id < ? and asked.criteria is not sent.criteria and b.checksum <> '' order by 1
+where i.state = {int(ItemState.IN_FLIGHT)} and i.id < ? and asked.criteria is not sent.criteria and b.checksum <> '' order by 1
 """
 
 
@@ -22,8 +22,8 @@ def batches_hold_their_items(ledger: Ledger) -> Iterator[str]:
     in_flight = {
         row["batch"]: row["n"]
         for row in ledger.rows(
-            "select batch, count(*) as n from item_rows where state = 1 and id < ? group by 1",
-            (end_item(ledger),),
+            "select batch, count(*) as n from item_rows where state = ? and id < ? group by 1",
+            (ItemState.IN_FLIGHT, end_item(ledger)),
         )
     }
     for row in ledger.rows("select id, state, request_count, lost_at from batch_rows order by id"):
@@ -43,7 +43,7 @@ def batches_hold_their_items(ledger: Ledger) -> Iterator[str]:
 def batches_have_remotes(ledger: Ledger) -> Iterator[str]:
     """A batch that may exist on the service can be found there again: by its file or its id, in the account that has it."""
     for row in ledger.rows(
-        "select id, state, token, metadata, input_file_id, remote_id, base_url from batch_rows where state < 5 order by id"
+        f"select id, state, token, metadata, input_file_id, remote_id, base_url from batch_rows where {IS_OPEN_BATCH} order by id"
     ):
         batch, state = row["id"], row["state"]
         if state in (BatchState.UPLOADED, BatchState.CREATING) and not row["input_file_id"]:

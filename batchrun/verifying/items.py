@@ -7,8 +7,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import (
+    IS_OPEN_BATCH,
+    IS_OPEN_ITEM,
+    BatchState,
+    FileState,
+    ItemState,
+    SubmissionState,
+)
 from batchrun.verifying.visible import end_item
 
+_WAITING, _IN_FLIGHT = int(ItemState.PENDING), int(ItemState.IN_FLIGHT)
 # (what breaks, SQL for its id and more), in the order in which they are told; `?1` is the first item that does not count.
 _Rules = tuple[tuple[str, str], ...]
 
@@ -17,20 +26,20 @@ _OPEN: Final[_Rules] = (
         "item {0} is in flight, but its batch {1} is not open",
         (
             "select i.id, i.batch from item_rows i left join batch_rows b on b.id = i.batch "
-            "where i.id < ?1 and i.state = 1 and coalesce(b.state, 6) >= 5"
+            f"where i.id < ?1 and i.state = {_IN_FLIGHT} and not coalesce(b.{IS_OPEN_BATCH}, 0)"
         ),
     ),
     (
         "item {0} is in open batch {1}, but not in flight",
-        "select i.id, i.batch from item_rows i join batch_rows b on b.id = i.batch where i.id < ?1 and i.state <> 1 and b.state < 5 and b.lost_at is null",
+        f"select i.id, i.batch from item_rows i join batch_rows b on b.id = i.batch where i.id < ?1 and i.state <> {_IN_FLIGHT} and b.{IS_OPEN_BATCH} and b.lost_at is null",
     ),
     (
         "item {0} is pending, and in batch {1} at the same time",
-        "select id, batch from item_rows where id < ?1 and state = 0 and batch is not null",
+        f"select id, batch from item_rows where id < ?1 and state = {_WAITING} and batch is not null",
     ),
     (
         "item {0} is gone from the data, and pending",
-        "select id from item_rows where id < ?1 and state = 0 and vanished = 1",
+        f"select id from item_rows where id < ?1 and state = {_WAITING} and vanished = 1",
     ),
 )
 
@@ -53,8 +62,8 @@ _SENT: Final[_Rules] = (
         "item {0} was sent {1} times, and {2} of them are accounted for",
         # Of an item that was sent once, the history is only looked for where nothing else accounts for it.
         (
-            "select id, sends, known from (select i.id, i.sends, (i.state = 1) + (r.item is not null) + case when i.sends > 1 or "
-            "(i.state <> 1 and r.item is null) "
+            f"select id, sends, known from (select i.id, i.sends, (i.state = {_IN_FLIGHT}) + (r.item is not null) + case when i.sends > 1 or "
+            f"(i.state <> {_IN_FLIGHT} and r.item is null) "
             "then (select count(*) from history h where h.item = i.id) else 0 end as known "
             "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known "
             # Of a recovered one, earlier sendings may be out of reach; their numbers are not given again.
@@ -71,8 +80,8 @@ _SENT: Final[_Rules] = (
     (
         "item {0} has a result from batch {1}, which is not final",
         (
-            "select r.item, r.batch from result_rows r join batch_rows b on b.id = r.batch where b.state < 5 and b.lost_at is null union all "
-            "select h.item, h.batch from history h join batch_rows b on b.id = h.batch where b.state < 5 and b.lost_at is null"
+            f"select r.item, r.batch from result_rows r join batch_rows b on b.id = r.batch where b.{IS_OPEN_BATCH} and b.lost_at is null union all "
+            f"select h.item, h.batch from history h join batch_rows b on b.id = h.batch where b.{IS_OPEN_BATCH} and b.lost_at is null"
         ),
     ),
 )
@@ -80,19 +89,19 @@ _SENT: Final[_Rules] = (
 _REASONS: Final[_Rules] = (
     (
         "item {0} succeeded, without an answer",
-        "select i.id from item_rows i left join result_rows r on r.item = i.id where i.id < ?1 and i.state = 2 and coalesce(r.outcome, 1) <> 0",
+        f"select i.id from item_rows i left join result_rows r on r.item = i.id where i.id < ?1 and i.state = {int(ItemState.SUCCEEDED)} and coalesce(r.outcome, 1) <> 0",
     ),
     (
         "item {0} failed, without a reason",
         (
             "select i.id from item_rows i left join result_rows r on r.item = i.id left join bad_items b on b.item = i.id "
-            "where i.id < ?1 and i.state = 3 and case when i.file is null then b.cause is null else coalesce(r.outcome, 0) <> 1 "
+            f"where i.id < ?1 and i.state = {int(ItemState.FAILED)} and case when i.file is null then b.cause is null else coalesce(r.outcome, 0) <> 1 "
             "or r.cause is null end"
         ),
     ),
     (
         "batch {0} was rejected, without a reason",
-        "select id from batch_rows where state = 6 and reason is null",
+        f"select id from batch_rows where state = {int(BatchState.REJECTED)} and reason is null",
     ),
 )
 
@@ -107,7 +116,7 @@ _TURNS: Final[_Rules] = (
     (
         "item {0} would ask the same again, after an answer that was of no use",
         (
-            "select i.id from result_rows r join item_rows i on i.id = r.item where r.outcome = 6 and i.state in (0, 1) "
+            f"select i.id from result_rows r join item_rows i on i.id = r.item where r.outcome = 6 and i.{IS_OPEN_ITEM} "
             "and not exists (select 1 from turns t where t.item = r.item and t.send = r.send)"
         ),
     ),
@@ -116,20 +125,20 @@ _TURNS: Final[_Rules] = (
 _PENDING: Final[_Rules] = (
     (
         "item {0} is queued, but not pending",
-        "select q.item from queue q left join item_rows i on i.id = q.item where i.state is not 0 or q.job <> i.job",
+        f"select q.item from queue q left join item_rows i on i.id = q.item where i.state is not {_WAITING} or q.job <> i.job",
     ),
     (
         "item {0} is pending, but nothing will send it",
         (
-            "select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = 1 "
-            "where i.id < ?1 and i.state = 0 and q.item is null and f.id is null"
+            f"select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = {int(FileState.FRESH)} "
+            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null"
         ),
     ),
     (
         "item {0} has a change waiting, but is not in flight",
         (
             "select r.item from revisions r join item_rows i on i.id = r.item join submissions s on s.id = r.submission "
-            "where s.state = 1 and (i.state <> 1 or r.deferred = 0)"
+            f"where s.state = {int(SubmissionState.READY)} and (i.state <> {_IN_FLIGHT} or r.deferred = 0)"
         ),
     ),
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState
 from batchrun.ledger.spool import TEMP_SUFFIX
+from batchrun.ledger.states import FileState, SubmissionState
 from batchrun.outputs.itemfiles import FOLDER
 from batchrun.verifying.files import size_of, unreadable
 
@@ -73,7 +73,9 @@ def leftovers(ledger: Ledger) -> tuple[str, ...]:
     ]
     found += [
         f"submission {row['id']}, which never became ready"
-        for row in ledger.rows("select id from submissions where state = 0 order by id")
+        for row in ledger.rows(
+            "select id from submissions where state = ? order by id", (SubmissionState.PREPARING,)
+        )
     ]
     return tuple(found)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState, read_tail
+from batchrun.ledger.requestfiles import read_tail
 from batchrun.ledger.skeletons import Skeletons
-from batchrun.ledger.states import ItemState
+from batchrun.ledger.states import IS_OPEN_BATCH, FileState, ItemState
 from batchrun.requests import custom_id, line_prefix
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of, unreadable
 from batchrun.verifying.visible import end_item
@@ -22,11 +22,12 @@ _PREFIX_MOST: Final = (
     80  # bytes: two numbers of 19 digits, twelve more, and what stands around them
 )
 _BLOCK_BYTES: Final = 1 << 20
+_IS_KEPT: Final = f"state in ({int(FileState.FRESH)}, {int(FileState.USED)})"
 
 
 def request_files_whole(ledger: Ledger) -> Iterator[str]:
     """Every request file that is not given up has its recorded size; every open batch names one as it was recorded."""
-    for row in ledger.rows("select id, bytes from request_files where state in (1, 2) order by id"):
+    for row in ledger.rows(f"select id, bytes from request_files where {_IS_KEPT} order by id"):
         size = size_of(ledger.home.request_file(row["id"]))
         if size is None:
             yield f"spool/requests/{row['id']}.jsonl is not there"
@@ -36,7 +37,7 @@ def request_files_whole(ledger: Ledger) -> Iterator[str]:
         "select b.id, b.request_file as file, f.state as file_state, b.checksum is f.checksum and b.input_bytes = f.bytes "
         "and b.request_count = f.request_count as is_same from batch_rows b join request_files f on f.id = b.request_file "
         # Of a batch that `recover` found without its input file, or after its end, no request was ever here.
-        "where b.state < 5 and b.checksum <> '' order by b.id"
+        f"where b.{IS_OPEN_BATCH} and b.checksum <> '' order by b.id"
     ):
         if not row["is_same"]:
             yield f"batch {row['id']} was made of another request file than {row['file']} is recorded as"
@@ -47,7 +48,7 @@ def request_files_whole(ledger: Ledger) -> Iterator[str]:
 def requests_unchanged(ledger: Ledger) -> Iterator[str]:
     """Every request file has the checksum with which it was written, and as many lines as requests."""
     for row in ledger.rows(
-        "select id, checksum, request_count from request_files where state in (1, 2) order by id"
+        f"select id, checksum, request_count from request_files where {_IS_KEPT} order by id"
     ):
         path = ledger.home.request_file(row["id"])
         if size_of(path) is None or row["checksum"] is None:
@@ -127,8 +128,8 @@ select b.id, b.request_file as file, b.request_count as n from batch_rows b join
 where f.state <> {int(FileState.REMOVED)} and b.id not in (select batch from asked_as)
   and b.id not in (select batch from strays where batch is not null) order by b.id
 """
-_SENDING: Final = """
-select 1 from item_rows where id = ?1 and batch = ?2 and sends = ?3 and state = 1
+_SENDING: Final = f"""
+select 1 from item_rows where id = ?1 and batch = ?2 and sends = ?3 and state = {int(ItemState.IN_FLIGHT)}
 union all select 1 from result_rows where item = ?1 and batch = ?2 and send = ?3
 union all select 1 from history where item = ?1 and batch = ?2 and send = ?3
 """

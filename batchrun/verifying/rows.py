@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileState
-from batchrun.ledger.states import BatchState, ItemState
-from batchrun.ledger.submissions import SubmissionState
+from batchrun.ledger.states import BatchState, FileState, ItemState, SubmissionState
 from batchrun.verifying.visible import end_item
 
 
@@ -40,8 +38,9 @@ def states_known(ledger: Ledger) -> Iterator[str]:
         for row in ledger.rows(sql):
             yield f"{what} {row['id']} is in state {row['state']}, which there is not"
     for row in ledger.rows(
-        "select j.id, j.submission from jobs j left join submissions s on s.id = j.submission and s.job = j.id and s.state = 1 "
-        "where j.submission is not null and s.id is null"
+        "select j.id, j.submission from jobs j left join submissions s on s.id = j.submission and s.job = j.id and s.state = ? "
+        "where j.submission is not null and s.id is null",
+        (SubmissionState.READY,),
     ):
         yield f"job {row['id']} shows submission {row['submission']}, which is not a ready one of its own"
 

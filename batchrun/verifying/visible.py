@@ -1,7 +1,7 @@
 """What of the ledger counts: a submission that is not ready, because its process died, is as if it had never been, and so are its items."""
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.submissions import SubmissionState
+from batchrun.ledger.states import FileState, SubmissionState
 
 _MAX_ID = (1 << 63) - 1
 
@@ -18,6 +18,7 @@ def has_unready(ledger: Ledger) -> bool:
     """Whether a submission or a request file was left unfinished by a process that died: the next pass clears it away."""
     return bool(
         ledger.value(
-            "select exists (select 1 from submissions where state = 0) or exists (select 1 from request_files where state = 0)"
+            "select exists (select 1 from submissions where state = ?) or exists (select 1 from request_files where state = ?)",
+            (SubmissionState.PREPARING, FileState.WRITING),
         )
     )

@@ -1,6 +1,8 @@
 """The tables of states: total, reachable, final where they say so, and the only source of transitions."""
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from enum import IntEnum, StrEnum
 
 import pytest
@@ -10,9 +12,12 @@ from batchrun.ledger.states import (
     BATCH_INITIAL,
     BATCH_TRANSITIONS,
     FINAL_BATCH_STATES,
+    IS_OPEN_BATCH,
+    IS_OPEN_ITEM,
     ITEM_INITIAL,
     ITEM_TRANSITIONS,
     NEXT_ACTION,
+    OPEN_ITEM_STATES,
     BatchEvent,
     BatchState,
     ItemEvent,
@@ -40,6 +45,21 @@ def test_the_tables_speak_of_every_state() -> None:
     assert set(ITEM_TRANSITIONS) == set(ItemState)
     assert set(BATCH_TRANSITIONS) == set(BatchState)
     assert set(NEXT_ACTION) == set(BatchState)
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_open"),
+    [
+        *((IS_OPEN_ITEM.replace("state", str(int(s))), s in OPEN_ITEM_STATES) for s in ItemState),
+        *(
+            (IS_OPEN_BATCH.replace("state", str(int(s))), s not in FINAL_BATCH_STATES)
+            for s in BatchState
+        ),
+    ],
+)
+def test_sql_calls_open_what_the_tables_call_open(sql: str, is_open: bool) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        assert database.execute(f"select {sql}").fetchone() == (is_open,)
 
 
 def test_every_state_can_be_reached() -> None:
