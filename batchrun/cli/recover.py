@@ -35,6 +35,16 @@ if TYPE_CHECKING:
     help="Where the service no longer has what a batch asked, take its answers by the items' ids alone.",
 )
 @click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Allow that more than half of the items of the older ledger are gone.",
+)
+@click.option(
+    "--reask",
+    is_flag=True,
+    help="Allow that many items that the older ledger has answers of are other questions now.",
+)
+@click.option(
     "--dry-run",
     "is_dry_run",
     is_flag=True,
@@ -61,6 +71,8 @@ def command(
     ledgers: tuple[str, ...],
     items: str | None,
     is_by_id: bool,
+    allow_missing: bool,
+    reask: bool,
     is_dry_run: bool,
     is_hasty: bool,
     take_over: bool,
@@ -87,6 +99,8 @@ def command(
         ledgers=ledgers,
         items=None if items is None else str(Path(items).absolute()),
         takes_unproven=is_by_id,
+        allow_missing=allow_missing,
+        reask=reask,
         is_dry_run=is_dry_run,
         waits=not is_hasty,
     )

@@ -50,6 +50,8 @@ class RecoverOptions:
     ledgers: tuple[str, ...] = ()
     items: str | None = None
     takes_unproven: bool = False
+    allow_missing: bool = False
+    reask: bool = False
     is_dry_run: bool = False
     waits: bool = True
 
@@ -218,7 +220,9 @@ class Recoverer:
             config=self.config,
             now=self.clock.now(),
             open_backend=self.open_backend,
-            options=SubmitOptions(items=options.items),
+            options=SubmitOptions(
+                items=options.items, allow_missing=options.allow_missing, reask=options.reask
+            ),
             backend=self.backend,
         )
         prepared = tuple(submitter.prepare_files(files))

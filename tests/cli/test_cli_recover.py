@@ -81,6 +81,18 @@ def test_a_job_file_with_a_mistake_is_told_before_anything_is_touched(desk: Desk
     assert not (desk.folder / ".batchrun").exists()
 
 
+def test_a_job_that_shrank_since_the_backup_says_which_option_lets_it(
+    desk: Desk, service: BatchService
+) -> None:
+    path = desk.job("faq", "one", "two", "three")
+    desk.call("run", path)
+    desk.job("faq", "one")
+    refused = desk.call("recover", path)
+    assert refused.code == 5
+    assert "--allow-missing" in refused.err
+    assert desk.call("recover", path, "--allow-missing", "--reask").code == 0
+
+
 def test_take_over_alone_needs_neither_key_nor_service(desk: Desk, service: BatchService) -> None:
     desk.call("submit", desk.job())
     home = desk.folder / ".batchrun"

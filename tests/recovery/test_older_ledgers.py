@@ -114,6 +114,47 @@ def test_items_that_came_after_the_backup_come_from_the_job_file(world: World) -
     assert sum(world.charges().values()) == 6
 
 
+def test_a_job_that_shrank_after_the_backup_is_recovered_where_that_is_meant(world: World) -> None:
+    rows = items(5)
+    world.write(rows)
+    world.submit()
+    backup = back_up(world)
+    world.run()
+    rows[0]["text"] = "another"
+    world.write(rows[:1])
+    world.submit(allow_missing=True)
+    world.run()
+    expected = outcome(world)
+    restore(world, backup)
+    (prepared,) = recover(world).prepared
+    assert "4 of 5 items" in str(prepared.error)
+    assert "--allow-missing" in str(prepared.error)
+    assert became(recover(world, allow_missing=True)) == ["collected"] * 2
+    finish(world)
+    assert outcome(world) == expected
+    assert sum(world.charges().values()) == 6
+
+
+def test_a_prompt_that_changed_after_the_backup_is_recovered_where_that_is_meant(
+    world: World,
+) -> None:
+    world.write(items(101))
+    world.submit()
+    world.run()
+    backup = back_up(world)
+    world.write(items(101), prompt="Sum up: {{ text }}")
+    world.submit(reask=True)
+    world.run()
+    expected = outcome(world)
+    restore(world, backup)
+    (prepared,) = recover(world).prepared
+    assert "--reask" in str(prepared.error)
+    assert became(recover(world, reask=True)) == ["known", "collected"]
+    finish(world)
+    assert outcome(world) == expected
+    assert sum(world.charges().values()) == 202
+
+
 def test_an_item_that_changed_after_the_backup_keeps_its_newer_answer(world: World) -> None:
     rows = items(3)
     world.write(rows)
