@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from batchrun.backends.base import Backend
+from batchrun.errors import BackendError, NotFound, Transient
 from batchrun.ledger.connection import Ledger
 from batchrun.running import runner, send, sweep
 from batchrun.running.context import PassContext
+from batchrun.running.listing import Listing, read_listing
 
 
 def effect_before_intent() -> None:
@@ -34,7 +37,11 @@ def effect_before_intent() -> None:
             backend.create = real  # type: ignore[method-assign]
 
     runner.create = effect_first  # type: ignore[attr-defined]
-    # The second net, which would adopt what the listing shows already.
+    _no_second_net()
+
+
+def _no_second_net() -> None:
+    """The look before a create would adopt what the listing shows already, and hide what the first net lets through."""
     runner.may_create = lambda *_: True  # type: ignore[attr-defined]
 
 
@@ -65,6 +72,42 @@ def no_second_wait() -> None:
     OpenAIBackend.traits = property(lambda self: replace(traits(self), second_settle_s=0))  # type: ignore[method-assign,assignment]
 
 
+def absence_from_part_of_a_listing() -> None:
+    """A listing that broke off is believed like a whole one."""
+
+    def credulous(backend: Backend, floor: int) -> Listing:
+        return replace(read_listing(backend, floor), is_complete=True)
+
+    sweep.read_listing = credulous  # type: ignore[attr-defined,assignment]
+
+
+def any_404_is_a_fence() -> None:
+    """A file that the service does not show counts as deleted, though this account never saw it."""
+
+    def credulous(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> bool:
+        try:
+            return backend.delete_file(row["input_file_id"])
+        except NotFound:
+            return True
+
+    sweep._fence = credulous
+
+
+def every_4xx_is_a_refusal() -> None:
+    """Whatever refusal a create is answered with, it is taken for the proof that there is no batch."""
+    not_created = send._not_created
+
+    def credulous(
+        ctx: PassContext, batch: sqlite3.Row, exc: BackendError, *, refusals_final: bool
+    ) -> None:
+        if exc.status is not None and 400 <= exc.status < 500:
+            exc = Transient(str(exc), status=429)
+        not_created(ctx, batch, exc, refusals_final=refusals_final)
+
+    send._not_created = credulous
+    _no_second_net()
+
+
 def no_folder_syncs() -> None:
     """Names of new files and folders are left to the kernel."""
     from batchrun.ledger import spool
@@ -81,6 +124,9 @@ BROKEN: Final[dict[str, Callable[[], None]]] = {
         no_transaction,
         no_fence,
         no_second_wait,
+        absence_from_part_of_a_listing,
+        any_404_is_a_fence,
+        every_4xx_is_a_refusal,
         no_folder_syncs,
     )
 }

@@ -17,11 +17,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from farside import Manners
 from judging import Violation
 from living import Chance, Tally, Way, live, way_of
 from programs import PROGRAMS, Program
@@ -95,13 +94,14 @@ class Campaign:
         program = PROGRAMS[number % len(PROGRAMS)]
         way = self._ways[program.name]
         killer = Chance(chance, way, syscalls=() if self.no_strace else SYSCALLS)
-        manners = Manners(
+        manners = replace(
+            program.manners,
             late=tuple(chance.choice(DELAYS) for _ in range(chance.randrange(3)))
             if program.has_late
             else (),
             lag_s=chance.choice(LAGS),
-            delete_lag_s=chance.choice(DELETE_LAGS),
-            line_s=program.manners.line_s,
+            # A person who says that there is no batch has no second wait behind them.
+            delete_lag_s=0 if program.manners.is_mute else chance.choice(DELETE_LAGS),
         )
         folder, tally, violation = self._folder / f"life-{number}", Tally(), None
         zygote = self._zygotes.get()
@@ -172,6 +172,7 @@ def _report(total: Tally, lives: int, violations: int, seconds: float) -> None:
         planned = total.planned.total() if kind == "all" else total.planned[kind]
         happened = total.happened.total() if kind == "all" else total.happened[kind]
         print(f"{kind:<12}{planned:>9,}{happened:>10,}{planned - happened:>8,}")
+    print("died in", ", ".join(f"{name} {n:,}" for name, n in total.commands.most_common()))
     print(
         f"{lives:,} lives of {len(PROGRAMS)} programs in {total.processes:,} processes; "
         f"{len(total.lines):,} different lines died at; {seconds:.0f} s ({_cpu_s():.0f} s of CPU)"

@@ -7,6 +7,7 @@ also kills: the client of the n-th call from now dies before the call takes effe
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from batchrun.clock import Clock
 from batchrun.service.http import create_app
 from batchrun.service.options import Options
-from batchrun.service.refusals import ServiceError
+from batchrun.service.refusals import ServiceError, error_body
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.service import BatchService
@@ -31,6 +32,8 @@ from batchrun.testing import FileClock
 FAR_S: Final = 1_000_000.0
 VICTIM: Final = "victim.json"  # {"run", "call", "moment", "of"}: which client dies, in which of its calls (of that name), and when
 PID: Final = "pid"  # of the client
+_CREATE: Final = "POST /v1/batches"
+_ONE_FILE: Final = re.compile(r"(GET|DELETE) /v1/files/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,18 @@ class Manners:
 
     `late`: by how much the n-th create takes effect after it was sent, unanswered; None: it never arrives. `lag_s`: how old a batch
     must be to be listed. `delete_lag_s`: how long a file can be used after its deletion was confirmed. `line_s`: see the service.
+    `is_mute`: batches show neither metadata nor input file. `blind_s`: how long from the beginning every listing breaks off before its first
+    batch. `hides_files`: an input file that is there is answered with 404. `conflict`: the first create takes effect, and is answered with 409.
     """
 
     late: tuple[int | None, ...] = ()
     lag_s: int = 0
     delete_lag_s: int = 0
     line_s: int = 0
+    is_mute: bool = False
+    blind_s: int = 0
+    hides_files: bool = False
+    conflict: bool = False
 
 
 def serve(
@@ -88,6 +97,10 @@ class Distant:
     victim: dict[str, Any] = field(default_factory=dict)
     worked_at: int = 0
     waiting: list[tuple[int, str, str]] = field(default_factory=list)
+    begun_at: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun_at = self.clock.now()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call."""
@@ -97,15 +110,7 @@ class Distant:
         if moment == "before":
             self._kill()
             return
-        answer = _Answer()
-        if self._is_held_back(scope, body):
-            answer.lose()
-        elif scope["method"] == "DELETE" and self.manners.delete_lag_s:
-            await self._delete_later(scope, body, answer)
-        else:
-            await self.app(scope, _once(body), answer)
-        if scope["method"] == "GET" and scope["path"] == "/v1/batches" and self.manners.lag_s:
-            self._hide_young(answer)
+        answer = await self._answered(scope, body)
         if moment == "after":
             self._kill()
             return
@@ -114,6 +119,29 @@ class Distant:
             self._kill()
             return
         await answer.whole(send)
+
+    async def _answered(self, scope: Scope, body: bytes) -> "_Answer":
+        """What the service says, as far as its manners let it through."""
+        answer, call = _Answer(), f"{scope['method']} {scope['path']}"
+        if call == _CREATE and self._is_held_back(body):
+            answer.lose()
+        elif self.manners.hides_files and _ONE_FILE.fullmatch(call):
+            await self._ask_for_file(scope, body, answer)
+        elif scope["method"] == "DELETE" and self.manners.delete_lag_s:
+            await self._delete_later(scope, body, answer)
+        else:
+            await self.app(scope, _once(body), answer)
+        if call == _CREATE and self.creates == 1 and self.manners.conflict:
+            answer.refuse(409, "Another request is at work on this. Try again.")
+        if call == "GET /v1/batches" and answer.status == 200:
+            self._edit_listing(answer)
+        if (
+            self.manners.is_mute
+            and answer.status == 200
+            and scope["path"].startswith("/v1/batches")
+        ):
+            answer.mute()
+        return answer
 
     def _moment(self, call: str) -> str | None:
         path = self.folder / VICTIM
@@ -143,15 +171,18 @@ class Distant:
             self.service.work(FAR_S)
             self.worked_at = now
 
-    def _is_held_back(self, scope: Scope, body: bytes) -> bool:
-        """Whether this is a create that takes effect later, or never."""
-        if (scope["method"], scope["path"]) != ("POST", "/v1/batches"):
-            return False
+    def _is_held_back(self, body: bytes) -> bool:
+        """Whether this create takes effect later, or never."""
         number, self.creates = self.creates, self.creates + 1
         delay = self.manners.late[number] if number < len(self.manners.late) else 0
         if delay:
             self.waiting.append((self.clock.now() + delay, "create", body.decode()))
         return delay != 0
+
+    async def _ask_for_file(self, scope: Scope, body: bytes, answer: "_Answer") -> None:
+        await self.app({**scope, "method": "GET"}, _once(body), answer)
+        if answer.status == 200 and json.loads(answer.body)["purpose"] == "batch":
+            answer.refuse(404, "No such File object.")
 
     async def _delete_later(self, scope: Scope, body: bytes, answer: "_Answer") -> None:
         await self.app({**scope, "method": "GET"}, _once(body), answer)
@@ -160,12 +191,14 @@ class Distant:
             self.waiting.append((self.clock.now() + self.manners.delete_lag_s, "delete", file_id))
             answer.put({"id": file_id, "object": "file", "deleted": True})
 
-    def _hide_young(self, answer: "_Answer") -> None:
-        if answer.status == 200:
-            page = json.loads(answer.body)
-            newest = self.clock.now() - self.manners.lag_s
+    def _edit_listing(self, answer: "_Answer") -> None:
+        page, now = json.loads(answer.body), self.clock.now()
+        if self.manners.lag_s:
+            newest = now - self.manners.lag_s
             page["data"] = [batch for batch in page["data"] if batch["created_at"] < newest]
-            answer.put(page)
+        if now < self.begun_at + self.manners.blind_s:
+            page |= {"data": [], "has_more": True}
+        answer.put(page)
 
 
 class _Answer:
@@ -190,6 +223,19 @@ class _Answer:
         """What a gateway says when it has given up on the service: nothing that could be believed."""
         self.status, self.body = 504, b"<html>gateway timeout</html>"
         self._headers = [(b"content-type", b"text/html")]
+
+    def refuse(self, status: int, message: str) -> None:
+        """A refusal as the service words it."""
+        self.status = status
+        self._headers = [(b"content-type", b"application/json")]
+        self.put(error_body(message, type="invalid_request_error", param=None, code=None))
+
+    def mute(self) -> None:
+        """Of the batches in it, nothing by which to know them."""
+        document = json.loads(self.body)
+        for batch in document.get("data", [document]):
+            batch |= {"metadata": None, "input_file_id": None}
+        self.put(document)
 
     async def whole(self, send: Send) -> None:
         await self._start(send)

@@ -15,6 +15,7 @@ from programs import JOB, PERSONAL
 from yard import KEY, Called, Yard
 
 from batchrun.ledger.connection import Ledger, open_for_reading
+from batchrun.ledger.spool import TEMP_SUFFIX
 from batchrun.verifying.verify import verify
 
 _GOOD: Final = frozenset(
@@ -93,6 +94,7 @@ def judge_end(
     if is_exact and executions(yard) != expected.executions:
         raise Violation(f"items executed {executions(yard)}, not {expected.executions}")
     _judge_remotes(yard)
+    _judge_strays(yard)
     with open_for_reading(yard.home) as ledger:
         found = verify(ledger, is_quick=False)
         if found.broken or found.leftovers:
@@ -119,6 +121,12 @@ def _judge_remotes(yard: Yard) -> None:
             raise Violation(f"nobody owns {remote}")
         if remote["ran"] and remote["id"] not in owned:
             raise Violation(f"it ran, and nobody collected it: {remote}")
+
+
+def _judge_strays(yard: Yard) -> None:
+    """Wherever the dead had begun a file: the home, the outputs, the user's own folder."""
+    if strays := sorted(map(str, yard.work.rglob(f"*{TEMP_SUFFIX}"))):
+        raise Violation(f"begun, and never swept: {strays}")
 
 
 def _judge_secrecy(yard: Yard) -> None:

@@ -41,6 +41,7 @@ _TRACED: Final = (
     "keeping",
     "recovery",
     "verifying",
+    "doctoring",
 )
 _CHANGES_OF_FILES: Final = ("fsync", "rename", "replace", "unlink", "mkdir")
 

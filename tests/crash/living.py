@@ -2,9 +2,10 @@
 
 import json
 import random
+import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ MOST_IN_A_ROW: Final = 3  # the command, its recovery, and the recovery of that
 _DISK: Final = 7  # the exit code of a home or a disk that fails
 _DONE: Final = frozenset({0, 3})
 _BEGINS: Final = 0.7  # how often a command that follows a living one dies
+_ASKED: Final = re.compile(r"`batchrun resolve (\d+) --absent`")
 _MOMENTS: Final = ("before", "after", "midway")
 
 
@@ -41,10 +43,11 @@ class Way:
 
 @dataclass(slots=True)
 class Tally:
-    """Kills by kind, and the lines of the sources at which processes died."""
+    """Kills by kind; those that happened by command, too; and the lines of the sources at which processes died."""
 
     planned: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
+    commands: Counter[str] = field(default_factory=Counter)
     lines: set[str] = field(default_factory=set)
     processes: int = 0
 
@@ -52,6 +55,7 @@ class Tally:
         """Sum up."""
         self.planned += other.planned
         self.happened += other.happened
+        self.commands += other.commands
         self.lines |= other.lines
         self.processes += other.processes
 
@@ -171,11 +175,25 @@ class Life:
 
     def _tick_on(self) -> None:
         for _ in range(ENOUGH):
-            next_at = json.loads(self._call("tick", "--json").out)["next_at"]
+            out = self._call("tick", "--json").out
+            if asked := _ASKED.findall(out):
+                self._look_there(dict.fromkeys(map(int, asked)))
+                continue
+            next_at = json.loads(out)["next_at"]
             if next_at is None:
                 return
             self.yard.clock.sleep_until(int(datetime.fromisoformat(next_at).timestamp()))
         raise Violation(f"no end after {ENOUGH} ticks")
+
+    def _look_there(self, batches: Iterable[int]) -> None:
+        """The person whom batchrun asks looks at the service a minute later, and says of each batch what is to be seen."""
+        self.yard.clock.advance(60)
+        self.yard.look()
+        for batch in batches:
+            remote_id = self.yard.remote_of(batch)
+            found = ("--absent",) if remote_id is None else ("--is", remote_id)
+            # Who says it again is told that there is nothing to resolve any more.
+            self._call("resolve", str(batch), *found, "--json", told=2)
 
     def _call(self, *words: str, told: int = 0) -> Called:
         """The command, as often as it takes until one lives. `told`: what the one after a dead one may end with, too."""
@@ -200,6 +218,7 @@ class Life:
             if kill is None:
                 raise Violation(f"{called.words} was killed, and not by us")
             self.tally.happened[kill.kind] += 1
+            self.tally.commands[words[0]] += 1
             if kill.kind == "line":
                 self.tally.lines.add(kill.line)
 

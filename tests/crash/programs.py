@@ -29,7 +29,7 @@ class Until:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """`batchrun tick` whenever something is due, until nothing ever will be: a crontab."""
+    """`batchrun tick` whenever something is due, until nothing ever will be: a crontab. What it asks of a person is looked up and said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ _REFUSED_ONCE: Final = ({"prompt": "text 2", "times": 1, "status": 400},)
 _SUBMIT: Final = Call(("submit", FILE, "--json"))
 _WAIT: Final = Until(("wait", "--json"))
 
+_DOCTOR: Final = Call(("doctor", "--write", "--json"))
 _RUN: Final = ("run", FILE, "--json")
 
 PROGRAMS: Final = (
@@ -168,5 +169,11 @@ PROGRAMS: Final = (
         ),
         rules=_RULES,
         has_late=False,
+    ),
+    Program(
+        name="doubt",
+        steps=(*(_DOCTOR, Write(_FIRST), _SUBMIT, _DOCTOR, Ticks()),),
+        rules=_RULES,
+        manners=Manners(late=(20, None), is_mute=True),
     ),
 )

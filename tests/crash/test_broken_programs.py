@@ -67,6 +67,40 @@ def test_without_the_second_wait_a_create_that_beats_the_fence_is_caught_paying_
     assert "paid twice" in found or "executed" in found
 
 
+def test_absence_from_part_of_a_listing_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    """The client is killed before it hears of its batch, and the listing breaks off for longer than both waits."""
+    way, broken = ways("crontab"), "absence_from_part_of_a_listing"
+    assert lives(zygote, way, tmp_path / "whole", None, AFTER_THE_CREATE, blind_s=700) is None
+    found = lives(zygote, way, tmp_path / "broken", broken, AFTER_THE_CREATE, blind_s=700)
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
+def test_any_404_taken_for_a_fence_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    """The create outlives its client, and the service does not show its input file, which is there all the same."""
+    way, hidden = ways("crontab"), {"late": (660,), "hides_files": True}
+    assert lives(zygote, way, tmp_path / "whole", None, AFTER_THE_CREATE, **hidden) is None
+    broken = "any_404_is_a_fence"
+    found = lives(zygote, way, tmp_path / "broken", broken, AFTER_THE_CREATE, **hidden)
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
+def test_every_4xx_taken_for_a_refusal_is_caught_paying_twice(
+    zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
+) -> None:
+    """A gateway answers 409 to a create that took effect: nobody has to die for that."""
+    way, broken = ways("crontab"), "every_4xx_is_a_refusal"
+    assert lives(zygote, way, tmp_path / "whole", None, conflict=True) is None
+    found = lives(zygote, way, tmp_path / "broken", broken, conflict=True)
+    assert found is not None
+    assert "paid twice" in found or "executed" in found
+
+
 def test_without_transactions_a_kill_between_two_statements_is_caught(
     zygote: Zygote, ways: Callable[[str], Way], tmp_path: Path
 ) -> None:

@@ -30,6 +30,8 @@ POWER: Final = "power"
 REFUSAL: Final = (
     "refusal"  # nobody dies: the system call fails, as on a disk that is full or broken
 )
+# Of a service that shows nothing by which to know a batch: only a person can say what became of a create without an answer.
+MUTE: Final = "listing_echoes = false\n"
 # They tell times, batches and hashes of the way; judged by themselves.
 _OF_THE_WAY: Final = frozenset({"report.json", "report.md", "manifest.json"})
 _HERE: Final = Path(__file__).parent
@@ -96,7 +98,8 @@ class Yard:
     def __post_init__(self) -> None:
         self.work = self.folder / "work"
         self.work.mkdir(parents=True)
-        (self.work / "batchrun.toml").write_text(PROFILE)
+        (self.folder / "tmp").mkdir()
+        (self.work / "batchrun.toml").write_text(PROFILE + (MUTE if self.manners.is_mute else ""))
         self.home = Home(self.work / ".batchrun")
         self.clock = FileClock(self.folder / "clock")
         self.calls = 0
@@ -112,6 +115,7 @@ class Yard:
         self._far_pid = far["pid"]
         self._env = {
             "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.folder / "tmp"),
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": f"http://127.0.0.1:{far['port']}/v1",
             "PYTHONPATH": str(_ROOTS[0]),
@@ -200,6 +204,15 @@ class Yard:
         return [
             {**dict(zip(names, row, strict=True)), "metadata": json.loads(row[3])} for row in rows
         ]
+
+    def remote_of(self, batch: int) -> str | None:
+        """The batch at the far end that was created as this one of ours and that no other of ours is, or None."""
+        with closing(sqlite3.connect(f"file:{self.home.database}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("select id, token, remote_id from batch_rows").fetchall()
+        token = next(token for number, token, _ in rows if number == batch)
+        known = {remote_id for number, _, remote_id in rows if number != batch}
+        found = (r["id"] for r in self.remotes() if r["metadata"]["batchrun"] == token)
+        return next((remote_id for remote_id in found if remote_id not in known), None)
 
     def _far_rows(self, sql: str) -> list[Any]:
         database = self.folder / "far" / "service.db"
