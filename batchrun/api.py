@@ -23,10 +23,12 @@ from batchrun.homeview import HomeView
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
+from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.takeover import take_over
 from batchrun.ledger.wishes import (
-    add_wish,
+    add_cancel,
+    add_retry,
     apply_wishes,
     check_retry,
     count_pruned,
@@ -195,7 +197,8 @@ class Batchrun(HomeView):
 
     def cancel(self, job: str) -> None:
         """Wish a job cancelled, and carry that out at once where no other process holds the home."""
-        self._wish(job, "cancel", {})
+        with self._wishing(job) as (ledger, row, now):
+            add_cancel(ledger, job=row.id, at=now)
 
     def retry(
         self,
@@ -217,10 +220,10 @@ class Batchrun(HomeView):
         with open_for_reading(self.home) as ledger:
             row = self._one(ledger, job)
             check_retry(ledger, row.id, items or (), redo=redo, lost=rerun_lost)
-            count = count_retry(ledger, row.id, arguments)
-        if count:
-            self._wish(job, "retry", arguments)
-        return count
+            if not count_retry(ledger, row.id, arguments):
+                return 0
+        with self._wishing(job) as (ledger, row, now):
+            return add_retry(ledger, job=row.id, arguments=arguments, at=now)
 
     def pruned_count(self, job: str) -> int:
         """How many items of a job no `retry --redo` can take, because their requests were pruned."""
@@ -320,11 +323,12 @@ class Batchrun(HomeView):
                 return settle_as_is(context, number)
             return resolve(context, number, remote_id=remote_id)
 
-    def _wish(self, job: str, kind: str, arguments: dict[str, object]) -> None:
+    @contextlib.contextmanager
+    def _wishing(self, job: str) -> Iterator[tuple[Ledger, JobRow, int]]:
+        """For the writing of a wish, which is carried out at once where no other process holds the home."""
         with open_ledger(self.home) as ledger:
-            row = self._one(ledger, job)
             now = self.clock.now()
-            add_wish(ledger, job=row.id, kind=kind, arguments=arguments, at=now)
+            yield ledger, self._one(ledger, job), now
             with contextlib.suppress(HomeLocked), pass_lock(self.home, wait_s=0):
                 apply_wishes(ledger, now)
 

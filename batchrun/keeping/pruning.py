@@ -1,7 +1,7 @@
 """`prune`: spool files that nothing needs any more.
 
-A request file is needed while any of its items may be sent (again): open, failed or cancelled ones, or one whose change waits for its turn; and
-while a batch made of it is not final. A result file is needed until its batch is collected. Neither goes before the job's outputs are written:
+A request file is needed while any of its items may be sent (again): open, failed or cancelled ones, or one whose change waits for its turn; while
+a `retry` waits to be carried out; and while a batch made of it is not final. A result file is needed until its batch is collected. Neither goes before the job's outputs are written:
 whoever deletes those finds everything else still there. Answers are in the ledger, and what an item asked stays known by its hash, so outputs can
 be written again and a later submit finds the item unchanged.
 """
@@ -34,7 +34,7 @@ left join (
 ) sent on sent.request_file = f.id
 left join submissions s on s.id = f.submission
 where f.job = ?1 and f.state = {int(FileState.USED)} and not coalesce(held.is_needed, 0) and not coalesce(sent.is_needed, 0)
-  and f.id not in (select file from revisions)
+  and f.id not in (select file from revisions) and not exists (select 1 from wishes where job = ?1 and done_at is null)
   and max(coalesce(held.at, 0), coalesce(sent.at, 0), coalesce(s.at, 0)) <= ?2
 """
 _RESULTS: Final = f"""

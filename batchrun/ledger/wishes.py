@@ -22,14 +22,36 @@ _LOST: Final = "('lost_result')"
 _PRUNED: Final = f"select id from request_files where state = {int(FileState.REMOVED)}"
 
 
-def add_wish(ledger: Ledger, *, job: int, kind: str, arguments: dict[str, Any], at: int) -> int:
-    """Write a wish; `kind` is cancel or retry. Returns its id."""
+def add_cancel(ledger: Ledger, *, job: int, at: int) -> None:
+    """Wish a job cancelled."""
     with ledger.transaction():
-        cursor = ledger.execute(
-            "insert into wishes (at, job, kind, arguments) values (?, ?, ?, ?)",
-            (at, job, kind, json.dumps(arguments)),
+        _add(ledger, job, "cancel", {}, at)
+
+
+def add_retry(ledger: Ledger, *, job: int, arguments: dict[str, Any], at: int) -> int:
+    """Wish items asked again; returns how many that are, and writes nothing where there are none. Raises UsageError as `check_retry`.
+
+    They are counted as the wish is written: what a prune frees before that is not counted, and afterwards none frees what was.
+    """
+    with ledger.transaction():
+        check_retry(
+            ledger,
+            job,
+            arguments["items"] or (),
+            redo=arguments["redo"],
+            lost=arguments["lost"],
         )
-        return int(cursor.lastrowid or 0)
+        count = count_retry(ledger, job, arguments)
+        if count:
+            _add(ledger, job, "retry", arguments, at)
+    return count
+
+
+def _add(ledger: Ledger, job: int, kind: str, arguments: dict[str, Any], at: int) -> None:
+    ledger.execute(
+        "insert into wishes (at, job, kind, arguments) values (?, ?, ?, ?)",
+        (at, job, kind, json.dumps(arguments)),
+    )
 
 
 def has_wishes(ledger: Ledger) -> bool:

@@ -1,6 +1,8 @@
 """`prune`: what nothing needs any more goes, no answer with it, and nothing that may be sent again."""
 
 import shutil
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,8 +10,12 @@ from keepkit import dies, spool
 from runnerkit import DAY_S, World, items
 
 from batchrun.errors import UsageError
+from batchrun.keeping import pruning
 from batchrun.keeping.pruning import Pruned
+from batchrun.ledger.jobs import find_jobs
+from batchrun.ledger.lock import pass_lock
 from batchrun.service.responders.script import Rule
+from batchrun.testing import ManualClock
 
 REFUSED = Rule(prompt="text 1", status=400, code="invalid_value", message="no")
 
@@ -164,6 +170,44 @@ def test_redoing_a_job_takes_what_can_be_sent_and_counts_the_rest(world: World) 
     assert world.api().retry("reviews", redo=True) == 2
     world.run()
     assert sorted(world.executions().values()) == [1, 2, 2]
+
+
+def test_what_a_retry_took_while_a_prune_held_the_home_is_asked_again(world: World) -> None:
+    done(world)
+    with pass_lock(world.home, wait_s=0), world.ledger() as ledger:
+        assert world.api().retry("reviews", ("i1",), redo=True) == 1
+        jobs, now = find_jobs(ledger), world.clock.now()
+        assert [found.file_count for found in pruning.prunable(ledger, jobs, now=now)] == [1]
+        assert [found.file_count for found in pruning.prune(ledger, jobs, now=now)] == [1]
+    world.run()
+    assert sorted(world.executions().values()) == [1, 1, 2]
+    assert spool(world) == ["1.jsonl", "2-output.jsonl", "2.jsonl"]
+    assert prune(world).file_count == 3
+
+
+class PruningClock(ManualClock):
+    """Read when a retry is about to be written down, behind which a prune comes in between."""
+
+    world: World
+
+    def now(self) -> int:
+        prune(self.world)
+        return super().now()
+
+
+@pytest.mark.parametrize("names", [(), ("i1",)])
+def test_a_prune_that_overtakes_a_retry_is_told(world: World, names: tuple[str, ...]) -> None:
+    done(world)
+    clock = PruningClock(world.clock.now())
+    clock.world = world
+    retry = partial(replace(world.api(), clock=clock).retry, "reviews", names, redo=True)
+    if names:
+        with pytest.raises(UsageError, match="item 'i1': its request was pruned"):
+            retry()
+    else:
+        assert retry() == 0
+        assert world.api().pruned_count("reviews") == 3
+    assert world.rows("select * from wishes") == []
 
 
 def test_an_item_that_was_pruned_then_forgotten_is_asked_as_a_new_one(world: World) -> None:
