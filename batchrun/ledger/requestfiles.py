@@ -54,10 +54,13 @@ def read_tail(descriptor: int, offset: int) -> bytes | None:
     return None
 
 
-def remove(path: Path) -> None:
-    """Drop a request file that nothing points into any more; one that is gone already, or cannot be removed, does no harm."""
-    with contextlib.suppress(OSError):
+def remove(path: Path) -> bool:
+    """Drop a request file that nothing points into any more; returns whether it is gone. One that cannot be removed does no harm."""
+    try:
         path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def verify(path: Path, checksum: str) -> None:

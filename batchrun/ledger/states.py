@@ -68,7 +68,7 @@ class FileState(IntEnum):
     WRITING = 0
     FRESH = 1  # its items wait for a batch
     USED = 2
-    REMOVED = 3  # no longer on disk
+    REMOVED = 3  # no longer on disk, or to go from there: pruned, or a copy that no batch needs
 
 
 class BatchEvent(StrEnum):

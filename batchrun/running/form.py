@@ -17,7 +17,13 @@ from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
-from batchrun.ledger.requestfiles import FileKind, RequestFile, RequestFileWriter, read_tail
+from batchrun.ledger.requestfiles import (
+    FileKind,
+    RequestFile,
+    RequestFileWriter,
+    read_tail,
+    remove,
+)
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
@@ -323,7 +329,10 @@ def requests_hash(batch: sqlite3.Row) -> str | None:
 
 
 def sweep_cuts(ledger: Ledger) -> None:
-    """Remove cut files whose writer died before their batch was recorded; only under the lock."""
+    """Remove cut files whose writer died before their batch was recorded; only under the lock.
+
+    The number of one that the disk will not let go is not given again: its row stays, and `prune` tries once more.
+    """
     dead = [
         int(row["id"])
         for row in ledger.rows(
@@ -333,7 +342,10 @@ def sweep_cuts(ledger: Ledger) -> None:
     ]
     if dead:
         # Files before their rows are gone: whoever dies in between is followed by one who still knows them.
-        for file in dead:
-            ledger.home.request_file(file).unlink(missing_ok=True)
+        gone = [file for file in dead if remove(ledger.home.request_file(file))]
         with ledger.transaction():
-            ledger.executemany("delete from request_files where id = ?", ((i,) for i in dead))
+            ledger.executemany("delete from request_files where id = ?", ((i,) for i in gone))
+            ledger.execute(
+                "update request_files set state = ? where state = ? and kind = ?",
+                (FileState.REMOVED, FileState.WRITING, FileKind.CUT),
+            )

@@ -12,6 +12,8 @@ from processkit import in_process
 from runnerkit import NewWorld, World, items
 
 from batchrun.errors import LedgerError, Transient
+from batchrun.ledger.requestfiles import FileKind
+from batchrun.ledger.states import FileState
 from batchrun.testing_backend import Fault
 
 
@@ -217,3 +219,18 @@ def test_the_api_key_is_nowhere_in_the_home(world: World, monkeypatch: Any) -> N
         if path.is_file():
             assert b"sk-canary" not in path.read_bytes(), path
     assert json.loads(world.output("manifest.json"))["complete"] is True
+
+
+def test_a_cut_file_that_the_disk_will_not_let_go_stops_no_pass(world: World) -> None:
+    """A folder in its place stands for it: what is no file cannot be unlinked, not even by root."""
+    world.write(items(2))
+    world.submit(send=False)
+    with world.ledger() as ledger, ledger.transaction():
+        dead = ledger.execute(
+            "insert into request_files (job, kind, state, endpoint, model) values (1, ?, ?, '', '')",
+            (FileKind.CUT, FileState.WRITING),
+        ).lastrowid
+    world.home.request_file(int(dead or 0)).mkdir(mode=0o700)
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    world.home.request_file(int(dead or 0)).rmdir()
