@@ -6,10 +6,16 @@ import pytest
 from runnerkit import NewWorld, World, items
 from schemakit import A_PRICE, A_TITLE, PRICE, TITLE, answers, in_flight
 
+from batchrun.model import JsonObject
 from batchrun.service.responders.script import Rule
 
 DAY: Final = ["good", "bad"]
 NIGHT: Final = ["bright", "dark"]
+
+
+def formatted(schema: JsonObject) -> JsonObject:
+    """A body that asks for answers of this schema by itself."""
+    return {"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}
 
 
 def test_a_schema_that_changes_before_a_trial_judges_only_what_the_trial_asks(world: World) -> None:
@@ -118,6 +124,16 @@ def test_attempts_are_those_of_the_newest_submit_for_all_items(new_world: NewWor
     world.submit(limit=1)
     world.run()
     assert answers(world) == {"i0": A_PRICE, "i1": A_TITLE}
+
+
+def test_a_format_that_stands_in_the_body_judges_only_what_asks_for_it(new_world: NewWorld) -> None:
+    world = new_world(script=[Rule(prompt="text 2", reply="no JSON")])
+    in_flight(world, 3, body=formatted(TITLE))
+    world.write(items(3), body=formatted(PRICE))
+    world.submit(limit=1)
+    world.run()
+    assert world.failures() == {"i2": "invalid_json"}
+    assert answers(world) == {"i0": A_PRICE, "i1": A_TITLE, "i2": None}
 
 
 def test_a_schema_is_kept_once_however_many_submits_and_files_bear_it(world: World) -> None:
