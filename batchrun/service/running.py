@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchrun.clock import Clock, SystemClock
-from batchrun.errors import BatchrunError, UsageError
+from batchrun.errors import BatchrunError, LedgerError, UsageError
 from batchrun.service.faults.connections import Connections
 from batchrun.service.faults.script import FaultScript
 from batchrun.service.faults.service import FaultyService, open_service
@@ -106,7 +106,7 @@ def serve(
 
     `script`: what goes wrong on purpose.
 
-    Raises UsageError for a host that other machines can reach, unless `allow_remote`, and for an empty key.
+    Raises UsageError for a host that other machines can reach, unless `allow_remote`, for an empty key, and for a folder that is served already.
     """
     if not api_key:
         raise UsageError("the service needs a key. Set one that its clients will send.")
@@ -114,17 +114,45 @@ def serve(
         raise UsageError(
             f"host {host!r} can be reached from other machines. Give --allow-remote if that is meant, or serve on 127.0.0.1."
         )
-    service = open_service(data, responder, clock or SystemClock(), script=script, options=options)
-    stopping = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    with _only_server(data):
+        service = open_service(
+            data, responder, clock or SystemClock(), script=script, options=options
+        )
+        stopping = threading.Event()
+        previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+        try:
+            with running(service, api_key=api_key, host=host, port=port) as base_url:
+                announce(base_url)
+                with contextlib.suppress(KeyboardInterrupt):
+                    stopping.wait()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+            service.close()
+
+
+@contextlib.contextmanager
+def _only_server(data: Path) -> Iterator[None]:
+    """Keep other servers out of the folder: two would tell their clients of one another's batches, and answer each by its own script and faults."""
+    from filelock import FileLock, Timeout
+
     try:
-        with running(service, api_key=api_key, host=host, port=port) as base_url:
-            announce(base_url)
-            with contextlib.suppress(KeyboardInterrupt):
-                stopping.wait()
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A hard lock or none: a soft one would survive its holder's death.
+        lock = FileLock(str(data / "serve.lock"), mode=0o600, fallback_to_soft=False)
+        lock.acquire(timeout=0)
+    except Timeout as exc:
+        raise UsageError(
+            f"{data}: another `batchrun serve` is serving this folder. Point the clients at that one, end it first, or give this one a folder of "
+            "its own with --data."
+        ) from exc
+    except (OSError, NotImplementedError) as exc:
+        raise LedgerError(
+            f"{data}: no folder that can be locked: {exc}. Name one on a local disk with --data."
+        ) from exc
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
-        service.close()
+        lock.release()
 
 
 def _front(service: BatchService, api_key: str) -> "tuple[ASGIApp, type[asyncio.Protocol] | str]":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,42 @@ def test_a_port_in_use_is_a_usage_error_and_nothing_runs_on(desk: Desk) -> None:
             running(desk.service, api_key="key", port=port),
         ):
             pass
+
+
+def test_a_folder_that_is_served_already_is_refused_until_that_server_has_ended(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "service"
+
+    def serve_it(announce: Callable[[str], None]) -> None:
+        responder = ScriptedResponder(clock=ManualClock())
+        serve(
+            host="127.0.0.1",
+            port=0,
+            data=data,
+            responder=responder,
+            api_key="key",
+            announce=announce,
+        )
+
+    def serve_it_again(_: str) -> None:
+        with pytest.raises(UsageError, match="another `batchrun serve` is serving") as error:
+            serve_it(pytest.fail)
+        assert str(data) in str(error.value)
+        assert "--data" in str(error.value)
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            serve_it(serve_it_again)
+
+
+def test_a_served_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "file"
+    data.touch()
+    responder = ScriptedResponder(clock=ManualClock())
+    with pytest.raises(LedgerError, match="no folder that can be locked"):
+        serve(host="127.0.0.1", port=0, data=data, responder=responder, api_key="key")
 
 
 def test_the_server_listens_on_loopback_and_lets_go_of_its_port(desk: Desk) -> None:

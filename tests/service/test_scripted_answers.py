@@ -253,7 +253,23 @@ def test_prompts_are_read_from_messages_and_parts() -> None:
     ("text", "what"),
     [
         ("{", "truncated"),
-        ('{"rules": [{"promt": "x"}]}', "promt"),
+        ("[]", "it takes a table, not a list"),
+        ('{"rules": {}}', "'rules': it takes a list, not a table"),
+        ('{"rules": [{"promt": "x"}]}', "rule 1: unknown key 'promt' (did you mean 'prompt'?)"),
+        (
+            '{"rules": [{"delay_s": "soon"}]}',
+            "rule 1: 'delay_s': it takes a whole number, not text",
+        ),
+        (
+            '{"rules": [{}, {"delay_s": 1.5}]}',
+            "rule 2: 'delay_s': it takes a whole number, not a fraction",
+        ),
+        ('{"rules": [{"delay_s": null}]}', "'delay_s': it takes a whole number, not nothing"),
+        ('{"rules": [{"delay_s": -3}]}', "rule 1: 'delay_s' must be 0 or more seconds"),
+        (
+            '{"rules": [{"finish": "lenght"}]}',
+            "'lenght' is none of its words (did you mean 'length'?)",
+        ),
         ('{"rules": [{"prompt": "("}]}', "rule 1: 'prompt' is not a regular expression"),
         ('{"rules": [{}, {"reply": "x", "label": "y"}]}', "rule 2: one rule gives one answer"),
         ('{"rules": [{"times": 0}]}', "'times' must be at least 1"),

@@ -12,10 +12,10 @@ The same in JSON: `{"seed": 7, "fault": [{"at": "POST /batches", "what": "drop",
 
 import hashlib
 import json
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -23,23 +23,12 @@ import msgspec
 
 from batchrun.errors import UsageError
 from batchrun.model import Json
+from batchrun.service.complaints import read_complaint
 from batchrun.service.faults.fault import Fault
 from batchrun.service.faults.positions import line_in_json, line_in_toml
 from batchrun.service.faults.words import Moment, What
 
-_PLACE: Final = re.compile(r" - at `\$(?:\.fault\[(\d+)\])?(?:\.(\w+))?[^`]*`$")
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`")
-_LACKING: Final = re.compile(r"Object missing required field `(.*?)`")
-_WRONG_TYPE: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`")
-_TYPES: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-}
-_ENUMS: Final = {"what": What, "moment": Moment}
+_ENUMS: Final[dict[str, type[StrEnum]]] = {"what": What, "moment": Moment}
 
 
 class FaultScript:
@@ -100,45 +89,9 @@ def read_faults(path: Path) -> FaultScript:
     try:
         file = msgspec.convert(tree, _File, strict=True)
     except msgspec.ValidationError as error:
-        raise complain(*_read_error(str(error))) from error
+        found = read_complaint(str(error), each=Fault, top=_File, words=_ENUMS)
+        raise complain(*found) from error
     for number, fault in enumerate(file.fault):
         if (wrong := fault.problem()) is not None:
             raise complain(number, wrong[0], f"{wrong[0]!r}: {wrong[1]}")
     return FaultScript(file.fault, seed=file.seed)
-
-
-def _read_error(words: str) -> tuple[int | None, str | None, str]:
-    """msgspec's complaint as (number of the fault from 0, key, words of ours)."""
-    place = _PLACE.search(words)
-    number = int(place[1]) if place is not None and place[1] is not None else None
-    key = place[2] if place is not None else None
-    what = words[: place.start()] if place is not None else words
-    if (unknown := _UNKNOWN.match(what)) is not None:
-        key = unknown[1]
-        known = Fault.__struct_fields__ if number is not None else ("seed", "fault")
-        return number, key, f"unknown key {key!r}{_nearest(key, known)}"
-    if key in _ENUMS and what.startswith("Invalid enum value"):
-        word = what.removeprefix("Invalid enum value ")
-        known = tuple(member.value for member in _ENUMS[key])
-        return (
-            number,
-            key,
-            f"'{key}': {word} is none of its words{_nearest(word.strip(chr(39)), known)}",
-        )
-    if (lacking := _LACKING.match(what)) is not None:
-        return number, lacking[1], f"{lacking[1]!r} is missing"
-    if (wrong := _WRONG_TYPE.match(what)) is not None:
-        what = f"it takes {_takes(wrong[1])}, not {_takes(wrong[2])}"
-    return number, key, f"{key!r}: {what}" if key else what
-
-
-def _takes(kinds: str) -> str:
-    """`int | null` in words."""
-    return " or ".join(_TYPES.get(kind, kind) for kind in kinds.split(" | ") if kind != "null")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else f": known are {', '.join(known)}"

@@ -19,6 +19,7 @@ import msgspec
 from batchrun.errors import UsageError
 from batchrun.model import Json, JsonObject
 from batchrun.service.bodies import Finish, ident_of
+from batchrun.service.complaints import read_complaint
 from batchrun.service.prompts import COMPLETIONS, RESPONSES, VIDEOS
 
 _FAIL_WITH_200 = (RESPONSES, VIDEOS)
@@ -83,6 +84,8 @@ class Rule(
             return f"'finish': 'failed' exists on {' and '.join(_FAIL_WITH_200)} only"
         if self.times is not None and self.times < 1:
             return "'times' must be at least 1"
+        if self.delay_s < 0:
+            return "'delay_s' must be 0 or more seconds"
         if self.share is not None and not 0 <= self.share <= 1:
             return "'share' must lie between 0 and 1"
         return None
@@ -116,8 +119,12 @@ def read_rules(path: Path) -> list[Rule]:
         script = msgspec.json.decode(path.read_bytes(), type=_Script)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}. Name an existing script of rules.") from error
+    except msgspec.ValidationError as error:
+        found = read_complaint(str(error), each=Rule, top=_Script, words={"finish": Finish})
+        which = "" if found[0] is None else f"rule {found[0] + 1}: "
+        raise UsageError(f"{path}: {which}{found[2]}. Correct the script of rules.") from error
     except msgspec.DecodeError as error:
-        raise UsageError(f"{path}: {error}. Correct the script of rules.") from error
+        raise UsageError(f"{path}: not JSON: {error}. Correct the script of rules.") from error
     for number, rule in enumerate(script.rules, 1):
         if (what := rule.problem()) is not None:
             raise UsageError(f"{path}: rule {number}: {what}.")
