@@ -11,6 +11,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
+from batchrun.planning.policy import FOREVER
 
 if TYPE_CHECKING:
     from batchrun.model import Json, JsonObject
@@ -47,7 +48,7 @@ class BatchStatus(NamedTuple):
 class JobStatus(NamedTuple):
     """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
 
-    `paused` is one of `waiting`: a person has to act. `is_open`: some item has no outcome yet.
+    `paused` is one of `waiting`: a person has to act. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     """
 
     id: int
@@ -60,6 +61,7 @@ class JobStatus(NamedTuple):
     batches: tuple[BatchStatus, ...]
     waiting: tuple[str, ...]
     paused: str | None
+    is_held: bool
     submitted_at: int
 
     @property
@@ -131,13 +133,13 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     batches = _batches(ledger, job.id)
     waiting = [batch.reason for batch in batches if batch.reason]
     waiting += [job.paused] if job.paused else []
+    holds = list(
+        ledger.rows(
+            "select until, reason from holds where profile = ? and until > 0", (job.profile,)
+        )
+    )
     if is_open:
-        waiting += [
-            str(row["reason"])
-            for row in ledger.rows(
-                "select reason from holds where profile = ? and until > 0", (job.profile,)
-            )
-        ]
+        waiting += [str(row["reason"]) for row in holds]
     return JobStatus(
         id=job.id,
         name=job.name,
@@ -149,6 +151,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         batches=batches,
         waiting=tuple(dict.fromkeys(waiting)),
         paused=job.paused,
+        is_held=any(row["until"] >= FOREVER for row in holds),
         submitted_at=job.submitted_at,
     )
 

@@ -40,7 +40,16 @@ def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> s
     parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
         parts.append(f"next look {rfc3339(job.next_at)}")
-    return f"{'; '.join(parts)}. Go on with: batchrun wait {job.label}{option}"
+    return f"{'; '.join(parts)}. Go on with: {goes_on(job, option)}"
+
+
+def goes_on(job: "JobStatus", option: str) -> str:
+    """The command that goes on with an open job: waiting helps nothing where a recovery must come first."""
+    if not job.is_held:
+        return f"batchrun wait {job.label}{option}"
+    import shlex
+
+    return f"batchrun recover {shlex.quote(job.source)} --backend {job.profile}{option}"
 
 
 def show_jobs(

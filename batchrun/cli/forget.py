@@ -54,11 +54,12 @@ def command(
     batchrun = open_batchrun(invocation, home, backend=backend, lock_wait_s=lock_wait_s)
     age_s = None if older_than_s is None else int(older_than_s)
     if job is not None and not dry_run and not yes:
+        # A name that means nothing is told before anything is asked.
+        would = batchrun.forget(job, items, older_than_s=age_s, is_dry_run=True)
         if not can_ask():
             raise UsageError(
-                "forgetting cannot be undone. Nothing was forgotten. See what it would be with --dry-run, then add --yes."
+                f"forgetting {_what(would)} cannot be undone. Nothing was forgotten. Add --yes if that is meant."
             )
-        would = batchrun.forget(job, items, older_than_s=age_s, is_dry_run=True)
         if not ask(f"Forget {_what(would)} for good?"):
             raise GuardError(f"{job}: not confirmed; nothing was forgotten.")
     found = batchrun.forget(job, items, older_than_s=age_s, is_dry_run=dry_run)

@@ -135,7 +135,7 @@ def _unreadable(path: Path) -> Problem | None:
         with path.open("rb"):
             return None
     except OSError as error:
-        return os_fault(error).at(str(path), None)
+        return os_fault(error, is_job_file=True).at(str(path), None)
 
 
 def _environ(name: str) -> str | None:

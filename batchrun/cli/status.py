@@ -12,6 +12,7 @@ from batchrun.cli.printing import is_terminal, put, put_json, tell
 from batchrun.cli.standing import age, status_json, status_text
 from batchrun.clock import rfc3339
 from batchrun.errors import NotFinished
+from batchrun.ledger.copied import copied_warning
 from batchrun.ledger.slept import slept_warning
 from batchrun.looking import job_statuses, worst_exit_code
 
@@ -63,7 +64,7 @@ def command(
         with read_ledger(home) as ledger:
             found = job_statuses(ledger, jobs, profile=wanted_profile(backend))
             place = str(ledger.home.path)
-            warning = slept_warning(ledger, invocation.clock.now())
+            warning = copied_warning(ledger) or slept_warning(ledger, invocation.clock.now())
         if warning is not None and not before:
             from batchrun.cli.errors import show_warning
 

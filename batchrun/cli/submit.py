@@ -67,7 +67,7 @@ def _submit(
 ) -> int:
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import error_json
-    from batchrun.cli.finishing import show_problems
+    from batchrun.cli.finishing import goes_on, show_problems
     from batchrun.cli.opening import home_option
     from batchrun.cli.submitting import job_json, job_line, show_errors, submit_files
     from batchrun.clock import rfc3339
@@ -92,8 +92,12 @@ def _submit(
             put(f"{job_line(job)}. Outputs: {job.outputs}")
         put(f"home: {batchrun.home.path}")
     codes += show_problems(problems, invocation)
-    if queued and result is not None and result.next_at is not None and not invocation.is_json:
-        tell(f"Go on with: batchrun wait{home_option(batchrun.home)}")
+    if queued and result is not None and not invocation.is_json:
+        option = home_option(batchrun.home)
+        jobs = batchrun.status([f"{job.job}@{job.profile}" for job in queued])
+        held = [goes_on(job, option) for job in jobs if job.is_open and job.is_held]
+        if held or result.next_at is not None:
+            tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
     return worst_exit_code(codes)
 
 

@@ -60,7 +60,7 @@ class _Scan:
 def load(path: Path) -> JobFile:
     """Read the job lines of a file. Raises nothing: whatever is wrong is in the result, all of it, with line numbers."""
     try:
-        with opened(str(path)) as stream:
+        with opened(str(path), is_job_file=True) as stream:
             scan = _scan(read_blocks(stream))
     except Fault as fault:
         return _broken(path, fault)

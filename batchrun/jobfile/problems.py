@@ -54,11 +54,14 @@ class Problems:
         return iter(self.kept)
 
 
-def os_fault(error: OSError) -> Fault:
-    """A file that cannot be opened or read, as a fault."""
+def os_fault(error: OSError, *, is_job_file: bool = False) -> Fault:
+    """A file that cannot be opened or read, as a fault; where paths count from depends on whether it is the job file itself."""
     match error:
         case FileNotFoundError():
-            return Fault("there is no such file", "Check the path; it is relative to the job file.")
+            start = "current folder" if is_job_file else "job file"
+            return Fault("there is no such file", f"Check the path; it is relative to the {start}.")
+        case IsADirectoryError() if is_job_file:
+            return Fault("a folder, not a file", "Name the job file in it.")
         case IsADirectoryError():
             return Fault("a folder, not a file", "Name a file, or a glob such as 'folder/*.md'.")
         case PermissionError():

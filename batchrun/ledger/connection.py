@@ -223,15 +223,13 @@ def is_copied(ledger: Ledger) -> str | None:
 
     A renamed folder keeps its inode, and so does a volume that one container after the other mounts.
     """
-    import json
-
-    stored = json.loads(ledger.meta("home") or "{}")
     now = machine_identity(ledger.home.path)
-    changed = [
-        key
+    # SQLite reads the JSON: `status` asks, and should not load a module for it.
+    stored = {
+        key: ledger.value("select value ->> ? from meta where key = 'home'", (f"$.{key}",))
         for key in ("machine", "inode")
-        if stored.get(key) != now[key] and stored.get(key) and now[key]
-    ]
+    }
+    changed = [key for key in stored if stored[key] != now[key] and stored[key] and now[key]]
     return ", ".join(f"{key} was {stored[key]!r}, is {now[key]!r}" for key in changed) or None
 
 

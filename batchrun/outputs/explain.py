@@ -269,11 +269,13 @@ def _unknown(ledger: Ledger, job: JobView, item_id: str) -> str:
             (job.id, item_id, _NEIGHBOURS),
         )
     ]
-    close = difflib.get_close_matches(item_id, near, n=_NEAR, cutoff=0.0)
     text = f"job {job.name!r} has no item {item_id!r}."
-    if close:
-        return f"{text} Near it: {', '.join(map(repr, close))}."
-    return f"{text} It has no items at all."
+    if not near:
+        return f"{text} It has no items at all."
+    close = difflib.get_close_matches(item_id, near, n=_NEAR)
+    told = "Did you mean" if close else "Its items have ids like"
+    names = ", ".join(map(repr, close or sorted(near)[:_NEAR]))
+    return f"{text} {told} {names}{'?' if close else '.'} `batchrun results {job.name}` lists all."
 
 
 def _time(at: int | None) -> str | None:

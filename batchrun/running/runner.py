@@ -12,7 +12,8 @@ from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
 from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
-from batchrun.ledger.connection import Ledger, is_copied, open_ledger
+from batchrun.ledger.connection import Ledger, open_ledger
+from batchrun.ledger.copied import copied_warning
 from batchrun.ledger.home import Home
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
@@ -112,13 +113,8 @@ class Runner:
     @contextlib.contextmanager
     def context(self, ledger: Ledger, *, work_s: float = 300.0) -> Iterator[PassContext]:
         """What a pass works with, for a caller who holds the lock. Raises LedgerError where this home is a copy: nothing is touched."""
-        reason = is_copied(ledger)
-        if reason is not None:
-            raise LedgerError(
-                f"{self.home.path}: this home is a copy of another one or was restored ({reason}). It sends nothing, "
-                "because the original may be sending the same. If the original is gone for good: "
-                "`batchrun recover --take-over`."
-            )
+        if (copied := copied_warning(ledger)) is not None:
+            raise LedgerError(copied)
         clear_debris(ledger, self.clock.now())
         context = PassContext(
             ledger=ledger,

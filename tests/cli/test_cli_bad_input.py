@@ -61,7 +61,21 @@ def test_a_missing_job_file_starts_no_home(desk: Desk, command: str) -> None:
     called = desk.call(command, "jobs/gone.jsonl")
     assert (called.code, called.out) == (5, "")
     assert called.err.startswith("jobs/gone.jsonl: there is no such file.")
+    assert "it is relative to the current folder" in called.err
     assert list(desk.folder.iterdir()) == []
+
+
+def test_where_a_path_counts_from_is_said_for_each_file(desk: Desk) -> None:
+    """Job files are named in the current folder, data files in the job file."""
+    data = desk.write("jobs/data.jsonl", {**JOB, "items": "gone.csv"})
+    called = desk.call("check", data, "jobs/gone.jsonl")
+    of_data, of_job = called.err.splitlines()
+    assert (
+        "gone.csv: there is no such file. Check the path; it is relative to the job file."
+        in of_data
+    )
+    assert of_job.startswith("jobs/gone.jsonl: there is no such file.")
+    assert of_job.endswith("it is relative to the current folder.")
 
 
 def test_all_problems_of_all_files_are_told_in_one_go(desk: Desk) -> None:

@@ -283,7 +283,7 @@ def test_explain_tells_the_life_of_an_item(desk: Desk, service: BatchService) ->
     assert (found["id"], found["state"], found["output"]) == ("q1", "succeeded", "Q: one")
     unknown = desk.call("explain", "faq", "q9")
     assert unknown.code == 2
-    assert "Near it: " in unknown.err
+    assert "Its items have ids like 'q1', 'q2', 'q3'" in unknown.err
 
 
 @pytest.mark.fault(54)

@@ -59,6 +59,14 @@ def test_forgetting_needs_a_yes_where_nobody_can_be_asked(done: Desk) -> None:
     assert len(done.outputs()) == 2
 
 
+def test_what_there_is_not_is_told_before_a_yes_is_asked_for(done: Desk) -> None:
+    called = done.call("forget", "faq", "nobody")
+    assert called.code == 2
+    assert "job faq@openai has no item 'nobody'" in called.err
+    assert "--yes" not in called.err
+    assert "--yes" not in done.call("forget", "nothing").err
+
+
 def test_forgetting_asks_with_what_it_would_forget(
     done: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

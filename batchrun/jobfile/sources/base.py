@@ -35,7 +35,7 @@ def in_blocks(
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def opened(path: str, *, is_job_file: bool = False) -> Iterator[BinaryIO]:
     """Open a file to read bytes; whatever the system has against it, then or later, is a Fault.
 
     Regular files only, since they are read more than once: a pipe would be waited for, for ever, and some devices never end.
@@ -45,7 +45,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
         with open(path, "rb") as stream:  # noqa: PTH123 - half the cost of Path.open, and a glob opens thousands
             yield stream
     except OSError as error:
-        raise os_fault(error) from error
+        raise os_fault(error, is_job_file=is_job_file) from error
 
 
 def check_regular(path: str) -> None:
