@@ -107,6 +107,7 @@ class JobSettings:
     prompt: str | None = None
     labels: tuple[str, ...] | None = None
     schema: JsonObject | None = None
+    strict: bool = True
     body: JsonObject = field(default_factory=dict)
     body_unchecked: bool = False
     max_output_tokens: int | None = None

@@ -60,7 +60,11 @@ class ChatCompletions(Endpoint):
         if (schema := schema_of(settings)) is not None:
             shaped["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": schema_name(settings), "strict": True, "schema": schema},
+                "json_schema": {
+                    "name": schema_name(settings),
+                    "strict": settings.strict,
+                    "schema": schema,
+                },
             }
         return shaped
 

@@ -61,7 +61,7 @@ class Responses(Endpoint):
                 "format": {
                     "type": "json_schema",
                     "name": schema_name(settings),
-                    "strict": True,
+                    "strict": settings.strict,
                     "schema": schema,
                 }
             }

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 from batchrun.jobfile.problems import Fault
-from batchrun.jobfile.schemas import strictness_gaps
 from batchrun.jobfile.template import Where, compile_template
 from batchrun.model import JobSettings
 
@@ -40,9 +39,6 @@ def warnings_of(settings: JobSettings) -> Iterator[Fault]:
                 f"{name!r} with the reasoning model {settings.model!r}",
                 "Most reasoning models refuse it, and each line would fail.",
             )
-    if settings.schema is not None and settings.labels is None:
-        for gap in sorted(set(strictness_gaps(settings.schema))):
-            yield Fault(f"'schema' is not strict: {gap}", "The service refuses such a schema.")
     if settings.prompt is not None and not _uses_fields(settings.prompt):
         yield Fault(
             "the prompt uses no field of the item: each item gets the same request",

@@ -54,6 +54,7 @@ EXPECTED: Final = {
     "prompt": 'a string or {"file": path}',
     "labels": "a list of strings",
     "schema": "a JSON Schema object or the path of one",
+    "strict": "true or false",
     "body": "an object",
     "body_unchecked": "true or false",
     "max_output_tokens": "a whole number from 1",
@@ -316,6 +317,12 @@ def _model() -> "type[BaseModel]":
                 description="JSON Schema of the answer, inline or a path; `$ref` only within it. Excludes `labels`.",
             ),
         ] = None
+        strict: Annotated[
+            bool,
+            Field(
+                description="Ask for output that cannot but fit the schema. With false it is a wish, and answers are still checked."
+            ),
+        ] = True
         body: Annotated[
             JsonObject,
             Field(

@@ -79,29 +79,3 @@ def _check(schema: JsonObject) -> None:
 
 def _refuse(uri: str) -> JsonObject:
     raise ValueError(f"{uri!r} is outside of the schema")
-
-
-def strictness_gaps(schema: JsonObject) -> Iterator[str]:
-    """What strict structured output asks of a schema and this one lacks, each as the end of a sentence; the service refuses such a schema.
-
-    Source: OpenAI's structured outputs guide: the root is an object, every object forbids additional properties and requires all its own.
-    """
-    if schema.get("type") != "object":
-        yield "its root is not of type 'object'"
-    open_values: list[Json] = [schema]
-    while open_values:
-        value = open_values.pop()
-        if isinstance(value, list):
-            open_values.extend(value)
-        if not isinstance(value, dict):
-            continue
-        open_values.extend(value.values())
-        properties = value.get("properties")
-        if value.get("type") != "object" or not isinstance(properties, dict):
-            continue
-        if value.get("additionalProperties") is not False:
-            yield "an object in it lacks '\"additionalProperties\": false'"
-        required = value.get("required")
-        missing = properties.keys() - set(required if isinstance(required, list) else [])
-        for name in sorted(missing):
-            yield f"property {name!r} is not in 'required'"

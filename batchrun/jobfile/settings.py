@@ -14,6 +14,7 @@ from batchrun.jobfile.problems import Fault, shown
 from batchrun.jobfile.schemas import label_schema, read_schema
 from batchrun.jobfile.sinks import output_faults, output_settings
 from batchrun.jobfile.sources import unsupported_source
+from batchrun.jobfile.strictschema import breaches
 from batchrun.jobfile.template import Where, compile_template
 from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, RepairSettings, SqliteQuery
 
@@ -70,7 +71,8 @@ class SettingsReader:
             instructions=self._text("instructions", good),
             prompt=self._text("prompt", good),
             labels=None if labels is None else tuple(labels),
-            schema=self._schema(labels, good.get("schema")),
+            schema=self._schema(good),
+            strict=good.get("strict", True),
             body=body,
             body_unchecked=good.get("body_unchecked", False),
             max_output_tokens=good.get("max_output_tokens"),
@@ -115,19 +117,27 @@ class SettingsReader:
         self._check_template(key, value)
         return value
 
-    def _schema(
-        self, labels: list[str] | None, schema: JsonObject | str | None
-    ) -> JsonObject | None:
-        if labels is not None and schema is not None:
+    def _schema(self, good: JsonObject) -> JsonObject | None:
+        labels, given = good.get("labels"), good.get("schema")
+        if labels is not None and given is not None:
             self._add(
                 Fault("both 'labels' and 'schema'", "Labels build a schema: keep one of them.")
             )
             return None
-        if labels is not None:
-            return self._tried(lambda: label_schema(labels))
-        if schema is not None:
-            return self._tried(lambda: read_schema(schema, self._folder))
-        return None
+        if labels is None and given is None:
+            return None
+        schema = self._tried(
+            lambda: label_schema(labels) if labels is not None else read_schema(given, self._folder)
+        )
+        if schema is not None and good.get("strict", True):
+            for path, what in breaches(schema):
+                self._add(
+                    Fault(
+                        f"'{'schema' if labels is None else 'labels'}' is not for strict output: at {path}, {what}",
+                        'The service refuses such a schema; "strict": false sends it as a mere wish.',
+                    )
+                )
+        return schema
 
     def _repair(self, good: JsonObject) -> RepairSettings | None:
         """Refuses what would never come to anything."""

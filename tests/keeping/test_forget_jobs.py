@@ -55,7 +55,11 @@ def test_nothing_of_a_job_is_left_in_any_byte_of_home_and_outputs(world: World) 
 
 def test_nothing_is_left_of_labels_and_schemas_that_it_had_at_any_time(world: World) -> None:
     properties = {CANARY: {"type": "string"}}
-    for answers in ({"labels": [CANARY, "other"]}, {"schema": {"properties": properties}}, {}):
+    for answers in (
+        {"labels": [CANARY, "other"]},
+        {"schema": {"properties": properties}, "strict": False},
+        {},
+    ):
         world.submit(world.write(items(1), missing="keep", **JOB, **answers))
         world.run()
     assert len(world.rows("select * from criteria")) == 2
