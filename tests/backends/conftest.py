@@ -1,20 +1,16 @@
 from collections.abc import Iterator
 
 import pytest
-from misbehaving import Server, serving
+from misbehaving import Server, server
 
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
 from batchrun.config import Profile
 from batchrun.testing import ManualClock
 
+__all__ = ["backend", "clock", "crawling", "key", "server"]
+
 KEY = "sk-canary-0123456789abcdef"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+import pytest
+
 from batchrun.model import Json
 
 DATE = "Mon, 21 Sep 2026 14:13:20 GMT"
@@ -88,6 +90,13 @@ def serving() -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on loopback that answers as it is told."""
+    with serving() as running:
+        yield running
 
 
 def answer(body: Json | bytes = b"", status: int = 200, **headers: str) -> Step:

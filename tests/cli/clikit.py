@@ -103,6 +103,24 @@ def end_all() -> None:
             process.communicate()
 
 
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Processes end with the test that started them."""
+    yield
+    end_all()
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    """An empty folder, no key, no server."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Desk(folder=folder, capture=capsys)
+
+
 def start(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """`batchrun WORDS` in a process of its own."""
     process = subprocess.Popen(

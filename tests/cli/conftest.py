@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clikit import FAST_PROFILE, KEY, Desk, end_all
+from clikit import FAST_PROFILE, KEY, Desk, desk, no_process_is_left
 
 from batchrun.clock import SystemClock
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.running import running
 from batchrun.service.service import BatchService
+
+__all__ = ["desk", "no_process_is_left", "service"]
 
 # What this service does, told by the prompt.
 RULES = (
@@ -19,24 +21,6 @@ RULES = (
     Rule(prompt="hostile", status=400, code="invalid_value", message="\x1b[2Jgone"),
     Rule(prompt="escape", reply="\x1b[31mred\x1b[0m"),
 )
-
-
-@pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    """Processes end with the test that started them."""
-    yield
-    end_all()
-
-
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    """An empty folder, no key, no server."""
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return Desk(folder=folder, capture=capsys)
 
 
 @pytest.fixture

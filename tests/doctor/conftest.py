@@ -9,23 +9,12 @@ import pytest
 # A desk of the command line's tests, and the badly behaved server of the backends' ones.
 sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("cli", "backends"))
 
-from clikit import Desk
+from clikit import desk
 from misbehaving import Server, serving
 
-from batchrun.testing import ManualClock
+__all__ = ["desk", "server"]
 
 KEY = "sk-canary-0123456789abcdef"
-
-
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    """An empty folder, no key, no server; the clock is at the time that the badly behaved server has."""
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return Desk(folder=folder, capture=capsys, clock=ManualClock(1_790_000_000))
 
 
 @pytest.fixture

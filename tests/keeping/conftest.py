@@ -9,17 +9,17 @@ import pytest
 sys.path.insert(1, str(Path(__file__).parents[1] / "runner"))
 
 from invariants import check_invariants
-from runnerkit import World
+from runnerkit import NewWorld, World
+from worlds import new_world
+
+__all__ = ["new_world", "world"]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(new_world: NewWorld) -> Iterator[World]:
     """A world where nothing goes wrong; all of its invariants are checked at the end, down to each byte of the spool."""
-    folder = tmp_path / "world"
-    folder.mkdir()
-    world = World(folder)
+    world = new_world()
     yield world
     if world.home.database.exists():
         with world.ledger() as ledger:
             check_invariants(ledger, is_quick=False)
-    world.close()

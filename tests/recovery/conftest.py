@@ -1,34 +1,10 @@
 """The worlds of tests/runner, for tests that lose their ledgers."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runner"))
 
-from runnerkit import NewWorld, World
+from worlds import new_world, world
 
-
-@pytest.fixture
-def new_world(tmp_path: Path) -> Iterator[NewWorld]:
-    """Make worlds in folders of this test; their invariants are checked at the end."""
-    worlds: list[World] = []
-
-    def new_world(**settings: object) -> World:
-        folder = tmp_path / f"world-{len(worlds)}"
-        folder.mkdir()
-        world = World(folder, **settings)  # type: ignore[arg-type]  # checked by the dataclass
-        worlds.append(world)
-        return world
-
-    yield new_world
-    for world in worlds:
-        world.close()
-
-
-@pytest.fixture
-def world(new_world: NewWorld) -> World:
-    """A world where nothing goes wrong."""
-    return new_world()
+__all__ = ["new_world", "world"]

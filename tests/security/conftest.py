@@ -1,48 +1,12 @@
 """A desk as the command line's tests have it, the services at its far end, worlds of the core, and servers that misbehave."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("cli", "backends", "runner"))
 
-from clikit import Desk, end_all
-from misbehaving import Server, serving
-from runnerkit import World
+from clikit import desk, no_process_is_left
+from misbehaving import server
+from worlds import new_world, world
 
-
-@pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    """Processes end with the test that started them."""
-    yield
-    end_all()
-
-
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    """An empty folder, no key, no server."""
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return Desk(folder=folder, capture=capsys)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server on loopback that answers as it is told."""
-    with serving() as running:
-        yield running
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A world where nothing goes wrong; its invariants are checked at the end."""
-    folder = tmp_path / "world"
-    folder.mkdir()
-    world = World(folder)
-    yield world
-    world.close()
+__all__ = ["desk", "new_world", "no_process_is_left", "server", "world"]
