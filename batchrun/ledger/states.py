@@ -39,7 +39,7 @@ class ItemEvent(StrEnum):
     CANCELLED = "cancelled"  # the user's wish, once nothing of it can run any more
     REQUEUED = "requeued"  # the user asks again
     REVISED = "revised"  # submitted again with another request
-    REOPENED = "reopened"  # its answer was given up as lost, and the batch that has it is there
+    REOPENED = "reopened"  # its batch was given up as lost, or refused, and is there all the same
 
 
 class BatchState(IntEnum):
@@ -88,9 +88,7 @@ class BatchEvent(StrEnum):
     LOST = (
         "lost"  # the service no longer knows the batch, or an intent grew too old to be disproved
     )
-    REAPPEARED = (
-        "reappeared"  # a lost batch and its files are there: items not asked again meanwhile reopen
-    )
+    REAPPEARED = "reappeared"  # a batch that was lost or refused is there all the same: items not asked again meanwhile reopen
     REJECTED = (
         "rejected"  # the service will not run it and did not bill it: items released or failed
     )
@@ -103,7 +101,12 @@ ITEM_INITIAL: Final[Mapping[ItemEvent, ItemState]] = MappingProxyType(
 )
 ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = MappingProxyType(
     {
-        IS.PENDING: {IE.ASSIGNED: IS.IN_FLIGHT, IE.CANCELLED: IS.CANCELLED, IE.REVISED: IS.PENDING},
+        IS.PENDING: {
+            IE.ASSIGNED: IS.IN_FLIGHT,
+            IE.CANCELLED: IS.CANCELLED,
+            IE.REVISED: IS.PENDING,
+            IE.REOPENED: IS.IN_FLIGHT,
+        },
         IS.IN_FLIGHT: {
             IE.SUCCEEDED: IS.SUCCEEDED,
             IE.RETRY: IS.PENDING,
@@ -149,7 +152,7 @@ BATCH_TRANSITIONS: Final[Mapping[BatchState, Mapping[BatchEvent, BatchState]]] =
             BE.LOST: BS.LOST,
         },
         BS.COLLECTED: {},
-        BS.REJECTED: {},
+        BS.REJECTED: {BE.REAPPEARED: BS.CREATED},
         BS.LOST: {BE.REAPPEARED: BS.ENDED},
     }
 )
@@ -165,7 +168,7 @@ NEXT_ACTION: Final[Mapping[BatchState, str]] = MappingProxyType(
         BS.CREATED: "poll, or cancel",
         BS.ENDED: "download both files and settle every attempt",
         BS.COLLECTED: "none: final",
-        BS.REJECTED: "none: final",
+        BS.REJECTED: "where its creation was refused: look once, after SETTLE, whether the service has it all the same",
         BS.LOST: "once a day, until 30 days after its creation: look whether it is there again",
     }
 )

@@ -17,6 +17,7 @@ from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.takeover import forget_look, look_first_since
 from batchrun.running.audit import audit
 from batchrun.running.context import PassContext
+from batchrun.running.finding import own_batch
 from batchrun.running.listing import (
     MARGIN_S,
     Listing,
@@ -27,7 +28,6 @@ from batchrun.running.listing import (
     read_listing,
 )
 from batchrun.running.send import record_created
-from batchrun.running.sweep import own_batch
 from batchrun.running.twins import find_twin, stay_back
 
 log = logging.getLogger(__name__)

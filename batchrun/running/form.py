@@ -17,6 +17,7 @@ from batchrun.errors import LedgerError
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
+from batchrun.ledger.reopening import put_off_refused
 from batchrun.ledger.requestfiles import (
     FileKind,
     RequestFile,
@@ -33,6 +34,8 @@ from batchrun.running.following import request_now
 # The model that an item's conversation went to, if it left the first one's.
 _MODEL_NOW: Final = """(select t.changes ->> '$.model' from turns t where t.item = i.id and t.changes ->> '$.model' is not null
 order by t.send desc limit 1)"""
+
+_REFUSED_AGAIN_S: Final = 60  # between two looks whether a refusal is confirmed
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
@@ -101,6 +104,7 @@ def _gather_due(ledger: Ledger, job: int, at: int) -> None:
         "create temp table if not exists due (n integer primary key, item integer, model text, endpoint text, criteria integer) strict"
     )
     with ledger.transaction():
+        put_off_refused(ledger, job, at, at + _REFUSED_AGAIN_S)
         _break_up_fresh(ledger, job, at)
         ledger.execute("delete from due")
         ledger.execute(

@@ -8,11 +8,13 @@ from batchrun.ledger.batches import update_batch
 from batchrun.ledger.requestfiles import FileKind, remove
 from batchrun.ledger.states import BatchEvent, FileState
 from batchrun.planning.classify import Outcome
-from batchrun.planning.policy import error_delay_s
+from batchrun.planning.policy import INTENT_MOST_S, error_delay_s
 from batchrun.running.collect import collect
 from batchrun.running.context import PassContext
+from batchrun.running.listing import lacks_listing
 
 QUOTA_HOLD_S: Final = 3_600
+_FIRST_LOOK_S: Final = 60  # until a listing is read for a batch whose creation was refused
 QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 )
@@ -61,6 +63,19 @@ def reject(
         reason=message,
     )
     ctx.observer("rejected", batch=batch["id"], job=batch["job"], message=message)
+
+
+def put_under_audit(ctx: PassContext, batch: sqlite3.Row) -> None:
+    """Have a batch whose creation is refused for good looked for (see refused.py), unless no listing could show it."""
+    now, traits = ctx.clock.now(), ctx.backend(batch["profile"]).traits
+    if traits.executes_in_process or not traits.listing_echoes:
+        return
+    if lacks_listing(ctx.ledger, batch["profile"], now):
+        return
+    with ctx.ledger.transaction():
+        update_batch(
+            ctx.ledger, batch["id"], audit_until=now + INTENT_MOST_S, next_at=now + _FIRST_LOOK_S
+        )
 
 
 def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:

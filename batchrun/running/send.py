@@ -35,6 +35,7 @@ from batchrun.running.refusing import (
     is_for_later,
     is_too_large,
     put_off,
+    put_under_audit,
     reject,
 )
 
@@ -278,6 +279,7 @@ def _refused(ctx: PassContext, batch: sqlite3.Row, exc: BackendError, now: int) 
 
 
 def _reject_creating(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    put_under_audit(ctx, batch)
     row = ctx.ledger.row("select * from batch_rows where id = ?", (batch["id"],))
     assert row is not None
     reject(ctx, row, f"the service refused the batch: {exc}")

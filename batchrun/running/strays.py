@@ -1,4 +1,4 @@
-"""Lines of a lost batch that reappeared, for items that are not in flight in it any more: told apart from second results and strangers."""
+"""Lines of a lost or refused batch that reappeared, for items that are not in flight in it any more: told apart from second results and strangers."""
 
 import sqlite3
 from typing import Final
@@ -7,7 +7,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.requests import item_of
 
 ASKED_AGAIN: Final = (
-    "was given up as lost and asked again since (`batchrun retry --rerun-lost`, or submitted anew), and here is its first answer: "
+    "was given up as lost or refused and asked again since (`batchrun retry`, `--rerun-lost`, or submitted anew), and here is its first answer: "
     "both may have been billed, and the newer one counts"
 )
 
@@ -26,10 +26,10 @@ def is_settled_line(
 
 
 def was_asked_again(ledger: Ledger, batch: sqlite3.Row, custom_id: str) -> bool:
-    """Whether the line's item failed with the loss of this batch and was asked again since: its newer request is the one that counts."""
+    """Whether the line's item failed with the loss or refusal of this batch and was asked again since: its newer request counts."""
     return bool(
         ledger.value(
-            "select 1 from history where item = ? and batch = ? and cause = 'lost_result'",
+            "select 1 from history where item = ? and batch = ? and cause in ('lost_result', 'rejected')",
             (item_of(custom_id), batch["id"]),
         )
     )

@@ -7,18 +7,18 @@ import logging
 import sqlite3
 from typing import Final
 
-from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
+from batchrun.backends.base import TERMINAL_STATUSES, Backend
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, update_batch
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
-from batchrun.model import TOKEN_KEY
 from batchrun.planning.policy import INTENT_MOST_S, LOST_MOST_S
-from batchrun.running.audit import audit, cancel_duplicates, is_known_dead
+from batchrun.running.audit import audit
 from batchrun.running.context import PassContext
+from batchrun.running.finding import own_batch
 from batchrun.running.listing import MARGIN_S, Listing, read_listing
 from batchrun.running.lost import give_up, note_reappeared
 from batchrun.running.observe import observe
-from batchrun.running.send import is_recorded_elsewhere, record_created
+from batchrun.running.send import record_created
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def sweep(ctx: PassContext, profile: str) -> None:
             # An intent that grew too old to be disproved: its batch may show up all the same.
             if (found := own_batch(ctx, backend, row, listing)) is not None:
                 note_reappeared(ctx, row, found)
+        elif row["state"] == BatchState.REJECTED:
+            _release_refused(ctx, backend, row, listing)
         elif row["state"] in FINAL_BATCH_STATES or row["next_at"] <= ctx.clock.now():
             # Looked at. What else is due for it is in the same plan; what cannot be done now must not make us sweep again at once.
             with ctx.ledger.transaction():
@@ -83,37 +85,38 @@ def _find(ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
         _settle_then_redo(ctx, backend, row, listing, now)
 
 
-def own_batch(
+def _release_refused(
     ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing
-) -> RemoteBatch | None:
-    """The batch of this row that the listing shows, however it ended; of several the earliest that did not fail, and the rest is cancelled."""
-    hits = sorted(
-        (
-            remote
-            for remote in listing.batches
-            if _is_of(ctx, remote, row)
-            and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"])
-        ),
-        key=lambda r: (r.created_at, r.id),
+) -> None:
+    """A creation that was refused and is not listed: after SETTLE a complete listing ends its audit, and its items may be asked again."""
+    now = ctx.clock.now()
+    wait = _intent_settle_left(ctx, backend, row, listing, now)
+    is_over = wait <= 0 and listing.is_complete and ctx.is_account_of(row)
+    with ctx.ledger.transaction():
+        # Audited already in this sweep, and perhaps readmitted: then this says nothing about it.
+        ctx.ledger.execute(
+            "update batch_rows set audit_until = case when ?1 then null else audit_until end, next_at = ?2 where id = ?3 and state = ?4",
+            (is_over, now + min(max(wait, 60), 300), row["id"], BatchState.REJECTED),
+        )
+
+
+def _intent_settle_left(
+    ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing, now: int
+) -> int:
+    """Seconds until a creation of this intent would be listed."""
+    if row["intent_server_at"] is None and listing.server_time is not None:
+        # The service's own clock is read after the intent, so counting from here can only be longer.
+        with ctx.ledger.transaction():
+            update_batch(ctx.ledger, row["id"], intent_server_at=listing.server_time)
+    return _settle_left(
+        backend.traits.settle_s, now, row["intent_at"], listing.server_time, row["intent_server_at"]
     )
-    if not hits:
-        return None
-    chosen = next((r for r in hits if r.status != "failed"), hits[0])
-    if len(hits) > 1:
-        cancel_duplicates(ctx, backend, row, [r for r in hits if r.id != chosen.id])
-    return chosen
 
 
 def _settle_then_fence(
     ctx: PassContext, backend: Backend, row: sqlite3.Row, listing: Listing, now: int
 ) -> None:
-    wait = _settle_left(
-        backend.traits.settle_s, now, row["intent_at"], listing.server_time, row["intent_server_at"]
-    )
-    if row["intent_server_at"] is None and listing.server_time is not None:
-        # The service's own clock is read after the intent, so counting from here can only be longer.
-        with ctx.ledger.transaction():
-            update_batch(ctx.ledger, row["id"], intent_server_at=listing.server_time)
+    wait = _intent_settle_left(ctx, backend, row, listing, now)
     if wait > 0:
         _put_next(
             ctx, row, now + min(wait, 60), "waiting until an unanswered creation would be listed"
@@ -221,12 +224,6 @@ def _note_statuses(ctx: PassContext, profile: str, listing: Listing) -> None:
             observe(ctx, row, remote)
         elif remote.status in TERMINAL_STATUSES and row["remote_status"] != remote.status:
             note_reappeared(ctx, row, remote)
-
-
-def _is_of(ctx: PassContext, remote: RemoteBatch, row: sqlite3.Row) -> bool:
-    if remote.metadata.get(TOKEN_KEY) == row["token"]:
-        return not is_known_dead(ctx, remote, row)
-    return remote.input_file_id is not None and remote.input_file_id == row["input_file_id"]
 
 
 def _ask_a_person(ctx: PassContext, row: sqlite3.Row, now: int) -> None:

@@ -84,8 +84,8 @@ def test_from_every_state_of_a_batch_an_end_can_be_reached() -> None:
         assert FINAL_BATCH_STATES & reachable({BatchEvent.PLANNED: state}, BATCH_TRANSITIONS)  # type: ignore[arg-type]
 
 
-def test_nothing_leads_out_of_an_end_but_what_was_lost_can_reappear() -> None:
-    assert BATCH_TRANSITIONS[BatchState.REJECTED] == {}
+def test_nothing_leads_out_of_an_end_but_what_was_lost_or_refused_can_reappear() -> None:
+    assert BATCH_TRANSITIONS[BatchState.REJECTED] == {BatchEvent.REAPPEARED: BatchState.CREATED}
     assert BATCH_TRANSITIONS[BatchState.COLLECTED] == {}
     assert BATCH_TRANSITIONS[BatchState.LOST] == {BatchEvent.REAPPEARED: BatchState.ENDED}
     assert {BatchState.COLLECTED, BatchState.REJECTED, BatchState.LOST} == FINAL_BATCH_STATES

@@ -52,7 +52,7 @@ def test_a_refused_create_that_took_effect_is_adopted_before_it_is_sent_again(
     assert answered_once(world)
 
 
-def test_a_batch_refused_for_good_that_runs_all_the_same_is_cancelled_and_told(
+def test_a_batch_refused_for_good_that_runs_although_its_items_ask_something_else_is_cancelled_and_told(
     new_world: NewWorld,
 ) -> None:
     refused = Refused("bad model", status=400)
@@ -63,9 +63,10 @@ def test_a_batch_refused_for_good_that_runs_all_the_same_is_cancelled_and_told(
     world.write(items(3))
     world.submit()
     assert world.batches()[0]["name"] == "rejected"
-    world.clock.advance(700)
-    world.write(items(1), job="others")
+    world.write(items(3), prompt="Judge: {{ text }}")
     world.submit()
+    world.clock.advance(700)
+    world.tick()
     assert world.incidents() == ["duplicate_batch", "duplicate_batch"]
     first, second, other = world.remotes()
     assert (first["status"], second["status"]) == ("cancelling", "cancelling")
