@@ -20,6 +20,17 @@ PROMPT: Final = "Title: {{ title }}\nClassify the following text into one label.
 INSTRUCTIONS: Final = "You are a careful classifier. Answer with one word."
 ITEM_BYTES: Final = 500
 _REFUSED_EVERY: Final = 100
+LABELS: Final = ("praise", "complaint", "question", "other")
+SCHEMA: Final[dict[str, object]] = {
+    "type": "object",
+    "properties": {
+        "label": {"type": "string", "enum": list(LABELS)},
+        "score": {"type": "number", "minimum": 0, "maximum": 1},
+        "why": {"type": "string"},
+    },
+    "required": ["label", "score", "why"],
+    "additionalProperties": False,
+}
 
 
 def write_items(path: Path, count: int) -> None:
@@ -35,9 +46,9 @@ def write_items(path: Path, count: int) -> None:
             file.write(_json(item) + "\n")
 
 
-def write_job(path: Path, items: Path) -> None:
+def write_job(path: Path, items: Path, *, schema: dict[str, object] | None = None) -> None:
     """The job file over them."""
-    line = {
+    line: dict[str, object] = {
         "job": "bench",
         "model": "gpt-5-mini",
         "instructions": INSTRUCTIONS,
@@ -45,6 +56,8 @@ def write_job(path: Path, items: Path) -> None:
         "max_output_tokens": 2_000,
         "items": str(items),
     }
+    if schema is not None:
+        line["schema"] = schema
     path.write_text(json.dumps(line) + "\n", encoding="utf-8")
 
 
@@ -55,15 +68,32 @@ def custom_ids(request_file: Path) -> Iterator[str]:
             yield line[14 : line.index(b'"', 14)].decode("ascii")
 
 
-def write_results(path: Path, ids: list[str], answer_bytes: int, seed: int) -> None:
-    """An output file of /v1/responses: shuffled, one line a request, answers of about `answer_bytes`."""
+def structured_answers(count: int, answer_bytes: int) -> list[str]:
+    """Texts of JSON that fit SCHEMA, of about `answer_bytes`."""
+    texts = _texts(random.Random(count), count, answer_bytes - 60)
+    return [
+        _json({"label": LABELS[n % len(LABELS)], "score": n / 1_000, "why": text})
+        for n, text in enumerate(texts)
+    ]
+
+
+def write_results(
+    path: Path, ids: list[str], answer_bytes: int, seed: int, *, is_structured: bool = False
+) -> None:
+    """An output file of /v1/responses: shuffled, one line a request, answers of about `answer_bytes`.
+
+    `is_structured`: they are JSON that fits SCHEMA, and every second one cites two pages.
+    """
     rng = random.Random(seed)
     rng.shuffle(ids)
-    answers = _texts(rng, 499, answer_bytes)
+    answers = (
+        structured_answers(499, answer_bytes) if is_structured else _texts(rng, 499, answer_bytes)
+    )
     with path.open("w", encoding="utf-8") as file:
         for n, custom_id in enumerate(ids):
             refused = n % _REFUSED_EVERY == _REFUSED_EVERY - 1
-            body = _REFUSAL if refused else _response(n, answers[n % 499])
+            cited = _CITATIONS if is_structured and n % 2 else []
+            body = _REFUSAL if refused else _response(n, answers[n % 499], cited)
             line = {
                 "id": f"batch_req_{n:032x}",
                 "custom_id": custom_id,
@@ -105,7 +135,19 @@ _REFUSAL: Final = {
 }
 
 
-def _response(n: int, text: str) -> dict[str, object]:
+_CITATIONS: Final[list[object]] = [
+    {
+        "type": "url_citation",
+        "start_index": start,
+        "end_index": start + 20,
+        "url": f"https://example.org/pages/{start}?utm_source=openai",
+        "title": "A page about what was asked",
+    }
+    for start in (40, 160)
+]
+
+
+def _response(n: int, text: str, cited: list[object]) -> dict[str, object]:
     """Every key that the service writes, in its order (OpenAI's API reference, the Response object)."""
     return {
         "id": f"resp_{n:048x}",
@@ -128,7 +170,7 @@ def _response(n: int, text: str) -> dict[str, object]:
                 "type": "message",
                 "status": "completed",
                 "content": [
-                    {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+                    {"type": "output_text", "annotations": cited, "logprobs": [], "text": text}
                 ],
                 "role": "assistant",
             },

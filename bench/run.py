@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.data import write_items, write_job
+from bench.data import SCHEMA, write_items, write_job
 from bench.tick import BATCHES
 
 SMALL: Final = 100_000
@@ -33,7 +33,7 @@ _HEAVY: Final = ("openai", "sqlite_utils", "rich", "pydantic")
 _NOT_MEASURED: Final = (
     "the network and the service: result files lie in the spool, as after a download",
     "failures.jsonl, report, manifest, tables and per-item files, and the hash of results.jsonl for the manifest",
-    "items from CSV, TSV and text files; templates with filters or tests; schemas and labels; items with a body of their own",
+    "items from CSV, TSV and text files; templates with filters or tests; items with a body of their own",
     "submitting a job again (items that are known already), retries, and batches in which much failed",
     "`make demo` from a clean clone: time it with `time make demo`",
     "a cold page cache, and disks slower than this one",
@@ -168,6 +168,30 @@ def measure(folder: Path, count: int, rounds: int) -> dict[str, Comparison]:
     clear()
     prepared.rename(home)
     return done
+
+
+def figures_of_structure(folder: Path, rounds: int = _ROUNDS[SMALL]) -> list[Figure]:
+    """COLLECT of answers that are JSON with a label and cite pages, and what of it is holding them to their schema."""
+    folder.mkdir()
+    home, ended = folder / ".batchrun", folder / "ended"
+    write_items(folder / "items.jsonl", SMALL)
+    write_job(folder / "job.jsonl", folder / "items.jsonl", schema=SCHEMA)
+    run_step("prepare", folder, SMALL)
+    run_step("make-results-structured", folder, SMALL)
+    home.rename(ended)
+    done = compare(
+        "collect",
+        "collect-floor",
+        folder,
+        SMALL,
+        rounds=rounds,
+        before=lambda: _link_home(ended, folder),
+    )
+    validated = [run_step("validate", folder, SMALL)["us_an_item"] for _ in range(rounds)]
+    return [
+        Figure(name="COLLECT 100k, JSON, labels and citations, x floor", value=done.cpu_ratio, must=2.6, note=done.note),
+        Figure(name="parsing and validating a structured answer", value=statistics.median(validated), must=5, unit=" us/item"),
+    ]  # fmt: skip
 
 
 def figures_of_loops(small: dict[str, Comparison], large: dict[str, Comparison]) -> list[Figure]:
@@ -309,6 +333,7 @@ def main() -> None:
             done[count] = measure(folder / str(count), count, _ROUNDS[count])
         print("start-up and polling …", file=sys.stderr)
         figures = figures_of_loops(done[SMALL], done[LARGE])
+        figures += figures_of_structure(folder / "structured")
         figures += figures_of_start(folder / str(SMALL))
         figures.append(figure_of_tick(folder / "tick"))
     print(table(figures))

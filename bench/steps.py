@@ -17,7 +17,14 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench.data import INSTRUCTIONS, PROMPT, custom_ids, write_results
+from bench.data import (
+    INSTRUCTIONS,
+    PROMPT,
+    SCHEMA,
+    custom_ids,
+    structured_answers,
+    write_results,
+)
 
 _CHUNK = 50_000
 
@@ -108,7 +115,9 @@ def prepare_second(folder: Path, count: int) -> dict[str, object]:
     return prepare_ours(folder, count)
 
 
-def make_results(folder: Path, count: int, answer_bytes: int = 600) -> dict[str, object]:
+def make_results(
+    folder: Path, count: int, answer_bytes: int = 600, *, is_structured: bool = False
+) -> dict[str, object]:
     """Not timed: batches that have ended, with their output files in the spool."""
     from batchrun.ledger.batches import move_batch
     from batchrun.ledger.connection import open_ledger
@@ -132,7 +141,8 @@ def make_results(folder: Path, count: int, answer_bytes: int = 600) -> dict[str,
                 ):
                     state = move_batch(ledger, batch, before=state, event=event, at=at)
             ids = list(custom_ids(home.request_file(file)))
-            write_results(home.result_file(batch, 0), ids, answer_bytes, file)
+            path = home.result_file(batch, 0)
+            write_results(path, ids, answer_bytes, file, is_structured=is_structured)
         ledger.connection.execute("pragma wal_checkpoint(truncate)")
     return {"items": count}
 
@@ -233,12 +243,32 @@ def collect_ours(folder: Path, count: int) -> dict[str, object]:
     return {"results_cpu_s": round(time.process_time() - middle, 2)}
 
 
+def validate(folder: Path, count: int) -> dict[str, object]:
+    """Texts of JSON parsed, held to the schema and encoded, as COLLECT does it; nothing else."""
+    del folder
+    from batchrun.endpoints.answer import Mismatch
+    from batchrun.endpoints.values import interpreter
+    from batchrun.model import JobSettings
+
+    texts = structured_answers(499, 600)
+    interpret = interpreter(JobSettings(name="bench", path="", line=1, schema=SCHEMA))
+    began = time.process_time()
+    outputs = [interpret(texts[n % 499]) for n in range(count)]
+    spent = time.process_time() - began
+    assert not any(isinstance(output, Mismatch) for output in outputs)
+    return {"us_an_item": round(1e6 * spent / count, 2)}
+
+
 STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
     "prepare-floor": prepare_floor,
     "prepare": prepare_ours,
     "prepare-second": prepare_second,
     "make-results": make_results,
     "make-results-2k": lambda folder, count: make_results(folder, count, 2_000),
+    "make-results-structured": lambda folder, count: make_results(
+        folder, count, is_structured=True
+    ),
+    "validate": validate,
     "collect-floor": collect_floor,
     "collect": collect_ours,
 }

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.data import write_items, write_job
+from bench.data import SCHEMA, write_items, write_job
 from bench.run import Figure, table
 from bench.steps import STEPS
 from bench.tick import calls_of_a_tick
@@ -21,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _lines(path: Path) -> list[dict[str, object]]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
@@ -49,6 +50,21 @@ def test_the_floor_of_collect_reads_the_same_answers(folder: Path) -> None:
     assert len(answered) == len(floor) == COUNT - REFUSED
     in_order = [floor[custom_id] for custom_id in sorted(floor, key=lambda i: int(i.split("-")[0]))]
     assert answered == in_order
+
+
+def test_structured_answers_fit_their_schema_and_cite(folder: Path) -> None:
+    write_job(folder / "job.jsonl", folder / "items.jsonl", schema=SCHEMA)
+    STEPS["prepare"](folder, COUNT)
+    STEPS["make-results-structured"](folder, COUNT)
+    STEPS["collect-floor"](folder, COUNT)
+    STEPS["collect"](folder, COUNT)
+
+    ours = _lines(folder / "outputs" / "results.jsonl")
+    answered = [line for line in ours if line["status"] == "succeeded"]
+    assert len(answered) == COUNT - REFUSED
+    assert all(set(line["output"]) == {"label", "score", "why"} for line in answered)
+    assert sum("citations" in line for line in answered) == COUNT // 2 - REFUSED
+    assert STEPS["validate"](folder, COUNT).keys() == {"us_an_item"}
 
 
 def test_a_second_job_is_prepared_beside_another(folder: Path) -> None:

@@ -218,18 +218,36 @@ class _Body(msgspec.Struct, gc=False):
     error: None = None
 
 
+# The same as it is told: structs, since encoding them takes half the time of dicts.
+
+
+class _ToldUrl(msgspec.Struct, tag_field="type", tag="url", gc=False):
+    url: str
+    title: str
+    start: int
+    end: int
+
+
+class _ToldFile(msgspec.Struct, tag_field="type", tag="file", gc=False):
+    file_id: str
+    filename: str
+    index: int
+
+
+class _Extras(msgspec.Struct, omit_defaults=True, gc=False):
+    citations: list[_ToldUrl | _ToldFile] = []
+    reasoning: str = ""
+
+
 def _extras(
     annotations: list[_UrlCitation | _FileCitation], summaries: list[_Summary]
 ) -> bytes | None:
     """As `encoded_extras` would write what `content_of` finds."""
-    extras: JsonObject = {}
-    if annotations:
-        extras["citations"] = [
-            {"type": "url", "url": one.url, "title": one.title, "start": one.start_index, "end": one.end_index}
-            if isinstance(one, _UrlCitation)
-            else {"type": "file", "file_id": one.file_id, "filename": one.filename, "index": one.index}
-            for one in annotations
-        ]  # fmt: skip
-    if told := [summary.text for summary in summaries if summary.text]:
-        extras["reasoning"] = PARAGRAPH.join(told)
-    return _encode(extras) if extras else None
+    told = [
+        _ToldUrl(one.url, one.title, one.start_index, one.end_index)
+        if isinstance(one, _UrlCitation)
+        else _ToldFile(one.file_id, one.filename, one.index)
+        for one in annotations
+    ]
+    reasoning = PARAGRAPH.join([summary.text for summary in summaries if summary.text])
+    return _encode(_Extras(told, reasoning)) if told or reasoning else None
