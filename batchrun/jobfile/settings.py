@@ -124,11 +124,11 @@ class SettingsReader:
                 Fault("both 'labels' and 'schema'", "Labels build a schema: keep one of them.")
             )
             return None
-        if labels is None and given is None:
-            return None
-        schema = self._tried(
-            lambda: label_schema(labels) if labels is not None else read_schema(given, self._folder)
-        )
+        schema = None
+        if labels is not None:
+            schema = self._tried(lambda: label_schema(labels))
+        elif given is not None:
+            schema = self._tried(lambda: read_schema(given, self._folder))
         if schema is not None and good.get("strict", True):
             for path, what in breaches(schema):
                 self._add(
