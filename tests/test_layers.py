@@ -69,7 +69,7 @@ HEAVY_AT_THE_TOP: Final = {"batchrun.service.http": "starlette", "batchrun.cli.p
 MAY_ROLL_DICE: Final = (
     "batchrun.backends.opening "  # jitter between tries
     "batchrun.ledger.batches batchrun.ledger.connection "  # tokens of batches, id and salt of a ledger
-    "batchrun.ledger.spool batchrun.outputs.itemfiles "  # names of temporary files
+    "batchrun.ledger.spool batchrun.outputs.indexed "  # names of temporary files
     "batchrun.service.*"  # ids, shuffled output
 )
 MAY_READ_ENVIRONMENT: Final = "batchrun.cli.* batchrun.service.llama.child"
@@ -78,7 +78,7 @@ MAY_TOUCH_FILES: Final = (
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
     "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form batchrun.running.following batchrun.running.results batchrun.running.damaged "
     "batchrun.recovery.* "
-    "batchrun.outputs.disk batchrun.outputs.itemfiles batchrun.outputs.fields batchrun.outputs.evidence "
+    "batchrun.outputs.disk batchrun.outputs.indexed batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
     "batchrun.endpoints.tables "  # its own data
     "batchrun.endpoints.generate"  # a script for developers

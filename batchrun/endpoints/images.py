@@ -1,6 +1,6 @@
 """What the two endpoints that make images share: their answers, and the parameters that no batch can serve."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch
 from batchrun.endpoints.base import Endpoint, FastReader
@@ -9,6 +9,7 @@ from batchrun.endpoints.pictures import picture_of
 from batchrun.endpoints.tolerant import as_object, as_text, as_tokens, error_of, objects, usage_of
 from batchrun.model import JobSettings, Json, JsonObject, Usage
 
+IMAGE_URLS: Final = ("/v1/images/generations", "/v1/images/edits")
 _NO_TEXT = "An image has no text: use /v1/responses to ask about one."
 
 

@@ -7,8 +7,10 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Final
 
+from batchrun.endpoints.tolerant import objects
 from batchrun.model import Json, JsonObject
 
 EXTENSIONS: Final = ("png", "webp", "jpeg", "gif", "svg")
@@ -45,6 +47,21 @@ def format_of(content: bytes) -> str | None:
         return "webp"
     head = content[:_SVG_WITHIN_BYTES]
     return "svg" if _SVG.match(head) and b"<svg" in head.lower() else None
+
+
+def packed_in(body: JsonObject) -> Iterator[str]:
+    """Everything in a response body that may spell a picture, whichever endpoint it came from."""
+    for entry in objects(body.get("data")):
+        yield from _texts(entry.get("b64_json"))
+    for item in objects(body.get("output")):
+        yield from _texts(item.get("result"))
+        for output in objects(item.get("outputs")):
+            yield from _texts(output.get("url"))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
 
 
 def picture_of(packed: Json) -> JsonObject:

@@ -16,6 +16,7 @@ from batchrun.keeping.removing import Freed, mark_requests, mark_results, remove
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.states import BatchState, FileState, ItemState
+from batchrun.outputs.indexed import IMAGE_FILES, size_of_own
 from batchrun.outputs.rows import job_view
 from batchrun.outputs.writing import MANIFEST
 
@@ -121,6 +122,10 @@ def _why_kept(job: JobRow) -> str | None:
         return "its outputs are not written yet"
     if not (Path(job.outputs) / MANIFEST).is_file():
         return f"its outputs are not in {job.outputs}"
+    for picture in IMAGE_FILES.last(Path(job.outputs)):
+        # Beside its file, a picture is nowhere but in the result line that would go.
+        if size_of_own(Path(job.outputs) / picture.file) != picture.bytes:
+            return f"{picture.file} is not in {job.outputs} as it was written"
     return None
 
 

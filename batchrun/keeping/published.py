@@ -14,7 +14,7 @@ import xxhash
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import sweep_temps
 from batchrun.outputs.disk import own_lines, read_own, remove
-from batchrun.outputs.itemfiles import FOLDER, INDEX, remove_item_files
+from batchrun.outputs.indexed import INDEXED, IndexedFolder
 from batchrun.outputs.writing import MANIFEST, write_outputs
 
 _ALWAYS: Final = (
@@ -23,7 +23,7 @@ _ALWAYS: Final = (
     "failures.jsonl",
     "report.json",
     "report.md",
-    INDEX,
+    *(indexed.index for indexed in INDEXED),
 )
 _NAMED_MOST: Final = 3
 
@@ -41,12 +41,16 @@ class _Listed(msgspec.Struct):
 
 
 def write_again(ledger: Ledger, job: int, *, now: int) -> tuple[str, ...]:
-    """Write the outputs of a job again, where it has any; what of somebody else's stays in `files/`, in words."""
+    """Write the outputs of a job again, where it has any; what of somebody else's stays in its folders, in words."""
     folder = Path(str(ledger.value("select outputs from jobs where id = ?", (job,))))
     if not folder.is_dir():
         return ()
     write_outputs(ledger, job, now=now)
-    return _told(folder / FOLDER, _unlisted(folder))
+    return tuple(
+        told
+        for indexed in INDEXED
+        for told in _told(folder / indexed.name, _unlisted(folder, indexed))
+    )
 
 
 def remove_outputs(ledger: Ledger, job: int, *, now: int) -> tuple[str, ...]:
@@ -72,9 +76,10 @@ def remove_outputs(ledger: Ledger, job: int, *, now: int) -> tuple[str, ...]:
 
 
 def _remove(folder: Path) -> tuple[str, ...]:
-    sweep_temps(folder, folder / FOLDER)
+    sweep_temps(folder, *(folder / indexed.name for indexed in INDEXED))
     names = {*_ALWAYS, *_manifest_names(folder)} - {MANIFEST}
-    remove_item_files(folder)
+    for indexed in INDEXED:
+        indexed.remove(folder)
     for name in sorted(names):
         remove(folder / name)
     remove(folder / MANIFEST)
@@ -91,16 +96,17 @@ def _manifest_names(folder: Path) -> list[str]:
         manifest = msgspec.json.decode(read_own(folder / MANIFEST) or b"{}", type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    return [e.name for e in manifest.files if Path(e.name).name == e.name and e.name != FOLDER]
+    folders = {indexed.name for indexed in INDEXED}
+    return [e.name for e in manifest.files if Path(e.name).name == e.name and e.name not in folders]
 
 
-def _unlisted(folder: Path) -> list[str]:
-    """Names in `files/` that the index does not list: edited since they were written, or put there by somebody."""
-    inner = folder / FOLDER
+def _unlisted(folder: Path, indexed: IndexedFolder) -> list[str]:
+    """Names in an indexed folder that its index does not list: edited since they were written, or put there by somebody."""
+    inner = folder / indexed.name
     if inner.is_symlink() or not inner.is_dir():
         return []
     listed = array("Q")
-    for line in own_lines(folder / INDEX):
+    for line in own_lines(folder / indexed.index):
         listed.append(_mark(msgspec.json.decode(line, type=_Listed).file.partition("/")[2]))
     listed = array("Q", sorted(listed))
     found = []

@@ -227,6 +227,8 @@ create table result_rows (
   send integer not null,
 {_ATTEMPT}) strict;
 
+create index result_rows_pictures on result_rows (item) where instr(extras, '"images":[{{') > 0;  -- few answers have any
+
 create table history (
   id integer primary key,
   item integer not null,

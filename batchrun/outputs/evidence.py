@@ -67,10 +67,15 @@ def raw_line(
     ledger: Ledger, batch: int, kind: int | None, offset: int | None, length: int | None
 ) -> str | None:
     """The result line as it was received, without its newline; bytes that are no UTF-8 are shown as U+FFFD."""
-    if kind is None:
-        return None
-    line = _bytes_at(ledger.home.result_file(batch, kind), offset, length)
+    line = result_bytes(ledger, batch, kind, offset, length)
     return None if line is None else line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def result_bytes(
+    ledger: Ledger, batch: int, kind: int | None, offset: int | None, length: int | None
+) -> bytes | None:
+    """The bytes of a result line, or None where there is none or its file was pruned."""
+    return None if kind is None else _bytes_at(ledger.home.result_file(batch, kind), offset, length)
 
 
 def _bytes_at(path: Path, offset: int | None, length: int | None) -> bytes | None:

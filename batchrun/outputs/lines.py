@@ -13,6 +13,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import ItemState
 from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import JobView, item_blocks
+from batchrun.outputs.shown import shown_blocks
 
 _encode: Final = msgspec.json.Encoder().encode
 # What came beside the answer is an object too: its members follow ours.
@@ -48,7 +49,7 @@ def model_names(ledger: Ledger) -> dict[int | None, str | None]:
 
 def result_lines(ledger: Ledger, job: JobView) -> Iterator[bytes]:
     """`results.jsonl` in blocks of whole lines: one line an item, whatever became of it."""
-    for rows in item_blocks(ledger, job, _LINE, joins=_LINE_JOINS):
+    for rows in shown_blocks(ledger, job, _LINE, joins=_LINE_JOINS):
         yield _one_a_line([line for (line,) in rows])
 
 

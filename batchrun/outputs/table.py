@@ -14,7 +14,8 @@ from batchrun.ledger.states import ItemState
 from batchrun.outputs.cells import defused, quoted, value_cell
 from batchrun.outputs.fields import LISTED_COLUMNS, LISTED_JOIN, FieldReader, field_names
 from batchrun.outputs.lines import FAILURE_CAUSE, FAILURE_MESSAGE, STATUS_NAMES, model_names
-from batchrun.outputs.rows import JobView, item_blocks
+from batchrun.outputs.rows import JobView
+from batchrun.outputs.shown import shown_blocks
 
 _FAILED, _SUCCEEDED = int(ItemState.FAILED), int(ItemState.SUCCEEDED)
 _AFTER: Final = (
@@ -81,7 +82,7 @@ def table_blocks(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterator[byte
     yield (",".join(map(cell, columns.header)) + "\n").encode()
     reader = FieldReader(ledger, job)
     models = {key: cell(name or "") for key, name in model_names(ledger).items()}
-    for rows in item_blocks(ledger, job, _COLUMNS, joins=_JOINS):
+    for rows in shown_blocks(ledger, job, _COLUMNS, joins=_JOINS):
         lines = [
             _line(row, reader.take(row[0], is_listed=bool(row[1])), columns, models, defuse=defuse)
             for row in rows
@@ -92,7 +93,7 @@ def table_blocks(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterator[byte
 def _answers(
     ledger: Ledger, job: JobView, columns: str, first_character: str
 ) -> Iterator[list[tuple[Any, ...]]]:
-    return item_blocks(
+    return shown_blocks(
         ledger,
         job,
         columns,

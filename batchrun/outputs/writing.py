@@ -15,8 +15,10 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import sweep_temps
 from batchrun.model import JsonObject
 from batchrun.outputs.disk import FileEntry, make_folder, put, read_own, remove
-from batchrun.outputs.itemfiles import INDEX, remove_item_files, write_item_files
+from batchrun.outputs.indexed import IMAGE_FILES, ITEM_FILES
+from batchrun.outputs.itemfiles import write_item_files
 from batchrun.outputs.lines import failure_lines, result_lines
+from batchrun.outputs.pictures import has_pictures, write_pictures
 from batchrun.outputs.reporting import job_report, report_markdown
 from batchrun.outputs.rows import JobView, job_view, snapshot
 from batchrun.outputs.table import table_blocks
@@ -46,11 +48,13 @@ def write_outputs(ledger: Ledger, job_id: int, *, now: int, defuse: bool = True)
         job = job_view(ledger, job_id)
         make_folder(job.folder)
         sweep_temps(job.folder)
+        # Pictures come first: what names their files looks whether they are there.
+        pictures = list(_pictures(ledger, job))
         files = [
             put(job.folder / "results.jsonl", result_lines(ledger, job)),
             put(job.folder / "failures.jsonl", failure_lines(ledger, job)),
         ]
-        files += _optional(ledger, job, defuse=defuse)
+        files += [*pictures, *_optional(ledger, job, defuse=defuse)]
         report = job_report(ledger, job_id)
         files += [
             put(job.folder / "report.json", [pretty(report)]),
@@ -74,8 +78,16 @@ def _optional(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterable[FileEnt
         remove(job.folder / _TABLE)
     if job.settings.output.files is not None:
         yield write_item_files(ledger, job)
-    elif INDEX in _names_of_last(job.folder):
-        remove_item_files(job.folder)
+    elif ITEM_FILES.index in _names_of_last(job.folder):
+        ITEM_FILES.remove(job.folder)
+
+
+def _pictures(ledger: Ledger, job: JobView) -> Iterable[FileEntry]:
+    """The files of pictures, where there are any; those of an earlier job line are removed."""
+    if has_pictures(ledger, job):
+        yield write_pictures(ledger, job)
+    elif IMAGE_FILES.index in _names_of_last(job.folder):
+        IMAGE_FILES.remove(job.folder)
 
 
 def _names_of_last(folder: Path) -> frozenset[str]:

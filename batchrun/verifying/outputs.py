@@ -13,8 +13,9 @@ import msgspec
 
 from batchrun.ledger.connection import Ledger
 from batchrun.model import JsonObject
+from batchrun.outputs import itemfiles, pictures
 from batchrun.outputs.disk import read_own
-from batchrun.outputs.itemfiles import INDEX, index_lines
+from batchrun.outputs.indexed import IMAGE_FILES, INDEXED, ITEM_FILES
 from batchrun.outputs.lines import failure_lines, result_lines
 from batchrun.outputs.reporting import job_report, report_markdown
 from batchrun.outputs.rows import JobView, job_view
@@ -35,8 +36,9 @@ def outputs_as_listed(ledger: Ledger) -> Iterator[str]:
             continue
         for name, wanted in listed.items():
             yield from _compared(job.folder / name, wanted)
-        if INDEX in listed and sha256_of(job.folder / INDEX) == listed[INDEX]:
-            yield from _item_files(job.folder)
+        for index in (indexed.index for indexed in INDEXED):
+            if index in listed and sha256_of(job.folder / index) == listed[index]:
+                yield from _indexed_files(job.folder, index)
 
 
 def outputs_rewrite_alike(ledger: Ledger) -> Iterator[str]:
@@ -74,9 +76,9 @@ def _manifest(job: JobView) -> _Listed | None:
     return listed if all(Path(name).name == name for name in listed) else None
 
 
-def _item_files(folder: Path) -> Iterator[str]:
-    with (folder / INDEX).open("rb") as index:
-        for line in index:
+def _indexed_files(folder: Path, index: str) -> Iterator[str]:
+    with (folder / index).open("rb") as lines:
+        for line in lines:
             listed: JsonObject = msgspec.json.decode(line)
             yield from _compared(folder / listed["file"], (listed["bytes"], listed["sha256"]))
 
@@ -101,7 +103,9 @@ def _fresh(ledger: Ledger, job: JobView) -> dict[str, list[Iterable[bytes]]]:
     if job.settings.output.csv:
         fresh[_TABLE] = [table_blocks(ledger, job, defuse=defuse) for defuse in (True, False)]
     if job.settings.output.files is not None:
-        fresh[INDEX] = [index_lines(ledger, job)]
+        fresh[ITEM_FILES.index] = [itemfiles.index_lines(ledger, job)]
+    if pictures.has_pictures(ledger, job):
+        fresh[IMAGE_FILES.index] = [pictures.index_lines(ledger, job)]
     return fresh
 
 

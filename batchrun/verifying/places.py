@@ -9,7 +9,7 @@ from typing import Final
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import TEMP_SUFFIX
 from batchrun.ledger.states import FileState, SubmissionState
-from batchrun.outputs.itemfiles import FOLDER
+from batchrun.outputs.indexed import INDEXED
 from batchrun.verifying.files import size_of, unreadable
 
 _RESULT_FILE: Final = re.compile(r"(\d{1,18})-(?:output|error)(?:\.suspect)?\.jsonl")
@@ -46,7 +46,7 @@ def no_strays(ledger: Ledger) -> Iterator[str]:
             if found is None or ledger.value(sql, (int(found[1]),)) is None:
                 yield f"{folder / name}: nothing names this file"
     for folder in _outputs(ledger, is_written=True):
-        for inner in (folder, folder / FOLDER):
+        for inner in (folder, *(folder / indexed.name for indexed in INDEXED)):
             for name in _names(inner):
                 if name.startswith(".") and name.endswith(TEMP_SUFFIX):
                     yield f"{inner / name}: left by a process that died"
