@@ -4,20 +4,20 @@ Everything asks the same of a batch: may its items be asked again? Only when it 
 told yet is WAITING, and keeps the profile on hold.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
-from batchrun.errors import Refused
+from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
+from batchrun.ledger.home import Home
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
-from batchrun.ledger.spool import publish, temp_beside
+from batchrun.ledger.spool import publish
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY
 from batchrun.planning.classify import Outcome
+from batchrun.recovery.downloading import downloaded, result_files
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
 from batchrun.recovery.matching import Matched, Matcher, SentRequest, read_requests
@@ -26,7 +26,7 @@ from batchrun.requests import custom_id, parts_of
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
 from batchrun.running.refusing import reject, remove_cut_file
-from batchrun.running.results import ERROR, OUTPUT, in_spool, was_free
+from batchrun.running.results import in_spool, was_free
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _UNPROVEN: Final = (
@@ -146,7 +146,7 @@ class Recovery:
 
     def _bring(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
         ended = remote.status in TERMINAL_STATUSES
-        with self._downloaded(remote.input_file_id) as sent:
+        with downloaded(self._backend, self._home, remote.input_file_id) as sent:
             if sent is not None:
                 self.matcher.load(read_requests(sent))
                 self.matcher.recall(
@@ -166,7 +166,7 @@ class Recovery:
 
     def _bring_by_answers(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
         """The input file is gone: the answers' own custom_ids tell whose they are."""
-        with self._result_files(remote) as files:
+        with result_files(self._backend, self._home, remote) as files:
             if not files:
                 return self._nothing_left(remote)
             ids = custom_ids_in(files, _endpoint(remote))
@@ -188,7 +188,7 @@ class Recovery:
                 return self._keep_answers(remote, note=_UNPROVEN.format(matched.items))
             batch = self._import(remote, job, matched, None)
             for kind, path in files:
-                publish(path, self.ctx.ledger.home.result_file(batch, kind))
+                publish(path, self._home.result_file(batch, kind))
         return self._settle_row(batch, remote, items=matched.items)
 
     def _import(
@@ -229,12 +229,10 @@ class Recovery:
             self._note_stray(remote, None)
             note += "; it runs on: its answers are kept when recover is run after its end"
             return self._found(remote, Became.UNCLAIMED, note=note)
-        with self._result_files(remote) as files:
+        with result_files(self._backend, self._home, remote) as files:
             if not files:
                 return self._nothing_left(remote)
-            folder, count = write_unplaced(
-                self.ctx.ledger.home, remote.id, _endpoint(remote), files, ()
-            )
+            folder, count = write_unplaced(self._home, remote.id, _endpoint(remote), files, ())
         self._note_stray(remote, folder)
         return self._found(remote, Became.UNCLAIMED, unplaced=count, folder=folder, note=note)
 
@@ -251,32 +249,12 @@ class Recovery:
 
     # -- the service ------------------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _result_files(self, remote: RemoteBatch) -> Iterator[list[tuple[int, Path]]]:
-        ids = ((OUTPUT, remote.output_file_id), (ERROR, remote.error_file_id))
-        with contextlib.ExitStack() as stack:
-            paths = [(kind, stack.enter_context(self._downloaded(name))) for kind, name in ids]
-            yield [(kind, path) for kind, path in paths if path is not None]
-
-    @contextlib.contextmanager
-    def _downloaded(self, file_id: str | None) -> Iterator[Path | None]:
-        """A file of the service for this block; None where it refuses to give it out any more."""
-        if file_id is None:
-            yield None
-            return
-        temp = temp_beside(self.ctx.ledger.home.results / "recovered")
-        try:
-            try:
-                self.ctx.backend(self.profile).download(file_id, temp)
-            except Refused:
-                yield None
-            else:
-                yield temp
-        finally:
-            temp.unlink(missing_ok=True)
+    @property
+    def _backend(self) -> Backend:
+        return self.ctx.backend(self.profile)
 
     def _origin(self, remote: RemoteBatch) -> Origin:
-        traits = self.ctx.backend(self.profile).traits
+        traits = self._backend.traits
         return Origin(
             account=self.ctx.accounts[self.profile],
             token=remote.metadata.get(TOKEN_KEY, ""),
@@ -285,6 +263,10 @@ class Recovery:
         )
 
     # -- the ledger -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _home(self) -> Home:
+        return self.ctx.ledger.home
 
     def _row(self, batch: int) -> sqlite3.Row:
         row = self.ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
