@@ -5,7 +5,7 @@ The half of the library's face that reads; `api.Batchrun` adds what submits, sen
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from batchrun.clock import Clock, SystemClock
 from batchrun.config import BackendKind, Config
@@ -25,8 +25,10 @@ from batchrun.running.runner import PassResult
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:
+    from batchrun.outputs.cells import CutCells
     from batchrun.outputs.explain import Explanation
     from batchrun.outputs.failures import FailureGroup
+    from batchrun.outputs.results import Format
     from batchrun.outputs.writing import Written
     from batchrun.verifying.verify import Verification
 
@@ -58,20 +60,21 @@ class HomeView:
         self,
         job: str,
         *,
-        form: Literal["jsonl", "csv"] = "jsonl",
+        form: "Format" = "jsonl",
         defuse: bool = True,
         require_complete: bool = False,
+        cut: "CutCells | None" = None,
     ) -> Iterator[bytes]:
         """Items and answers in input order, streamed from the ledger, finished or not. Raises NotFinished where asked to.
 
-        `defuse`: text cells of a CSV that would start a formula are made harmless.
+        `defuse`: text cells of a CSV that would start a formula are made harmless. `cut` counts the cells that Excel would not take whole.
         """
         from batchrun.outputs.results import stream_results
 
         with open_for_reading(self.home) as ledger:
             row = self._one(ledger, job)
             self._require(ledger, row, is_complete=require_complete)
-            yield from stream_results(ledger, row.id, format=form, defuse=defuse)
+            yield from stream_results(ledger, row.id, format=form, defuse=defuse, cut=cut)
 
     def write_outputs(
         self, job: str, *, defuse: bool = True, require_complete: bool = False

@@ -72,6 +72,7 @@ class Submitter:
             if settings is None or entry.problems:
                 raise JobFileError(entry.problems)
             profile = self.backend or self.config.backend or settings.profile
+            self._check_table(settings)
             if not self.is_check:
                 self._check_owner(settings, profile)
             return self._prepare(entry, settings, profile)
@@ -96,6 +97,18 @@ class Submitter:
                 backend.account(bytes.fromhex(self.ledger.meta("salt") or ""))
             finally:
                 backend.close()
+
+    def _check_table(self, settings: JobSettings) -> None:
+        """Raises JobFileError where the answers could not be written into the database that the job line names."""
+        target = settings.output.sqlite
+        if target is None:
+            return
+        from batchrun.outputs.database import table_problem
+
+        what = table_problem(target, home=self.home.path)
+        if what is not None:
+            what = f"'output.sqlite': {target.path}: {what}"
+            raise JobFileError((Problem(path=settings.path, line=settings.line, what=what),))
 
     def _prepare(self, entry: JobEntry, settings: JobSettings, profile: str) -> Prepared:
         # Another profile than the job line's own has a folder of its own: a trial is not the real thing.

@@ -55,6 +55,7 @@ OWNERS: Final = {
     "starlette": "batchrun.service.http batchrun.service.running",  # the latter names a type
     "uvicorn": "batchrun.service.running batchrun.service.faults.connections",
     "xllamacpp": "batchrun.service.llama*",
+    "pyarrow": "batchrun.jobfile.sources.parquet batchrun.outputs.parquet",
     "time": "batchrun.clock batchrun.cli.invocation",  # the latter only turns log lines to UTC
 }
 # Slow to import (40 to 850 ms): inside the function that needs them, so that `batchrun --help` stays fast. The modules below are
@@ -272,14 +273,15 @@ def test_time_is_read_from_the_clock_only() -> None:
     assert found == []
 
 
-def test_a_database_is_opened_by_the_ledger_and_by_the_service_each_its_own() -> None:
+def test_a_database_is_opened_by_the_ledger_and_the_service_each_its_own_and_users_by_two() -> None:
     openers = {
         module
         for module, tree in sources().items()
         for name, _ in attributes(tree)
         if name == "sqlite3.connect"
     }
-    assert openers == {"batchrun.ledger.connection", "batchrun.service.store"}
+    own = {"batchrun.ledger.connection", "batchrun.service.store"}
+    assert openers == own | {"batchrun.jobfile.sources.sqlite", "batchrun.outputs.database"}
 
 
 def test_chance_has_few_doors() -> None:

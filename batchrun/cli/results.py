@@ -1,13 +1,18 @@
 """`batchrun results`: items and answers, finished or not."""
 
 import sys
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import shared
-from batchrun.cli.printing import is_terminal, put, put_bytes, put_json
+from batchrun.cli.printing import counted, is_terminal, put, put_bytes, put_json, tell
 from batchrun.cli.signals import LongRunning
+from batchrun.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchrun.outputs.results import Format
 
 
 @click.command(cls=LongRunning, short_help="Print items and answers, in input order.")
@@ -15,10 +20,10 @@ from batchrun.cli.signals import LongRunning
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "files"]),
+    type=click.Choice(["jsonl", "csv", "excel", "parquet", "files"]),
     default="jsonl",
     show_default=True,
-    help="jsonl or csv to stdout; files: write the job's output files now.",
+    help="jsonl or a table to stdout; files: write the job's output files now.",
 )
 @click.option(
     "--complete", is_flag=True, help="Refuse, with exit code 4, while any item is still open."
@@ -34,7 +39,7 @@ def command(
     invocation: Invocation,
     *,
     job: str,
-    form: str,
+    form: 'Format | Literal["files"]',
     complete: bool,
     no_defuse: bool,
     home: str | None,
@@ -57,27 +62,40 @@ def command(
                     "outputs": str(written.folder),
                     "complete": written.is_complete,
                     "counts": written.counts,
-                    "files": [
-                        {"name": f.name, "bytes": f.bytes, "sha256": f.sha256}
-                        for f in written.files
-                    ],
+                    "files": [file.listed() for file in written.files],
                 }
             )
         else:
             put(str(written.folder))
+        _tell_cut(sum(file.cut_cells or 0 for file in written.files))
         return 0
+    from batchrun.outputs.cells import CutCells
+
+    cut = CutCells()
     blocks = batchrun.results(
-        job,
-        form="csv" if form == "csv" else "jsonl",
-        defuse=not no_defuse,
-        require_complete=complete,
+        job, form=form, defuse=not no_defuse, require_complete=complete, cut=cut
     )
     if is_terminal(sys.stdout):
+        if form == "parquet":
+            raise UsageError(
+                f"Parquet is nothing for a terminal. Save it: batchrun results {job} --format parquet > {job}.parquet"
+            )
         # Anyone may have written these texts, and a terminal obeys what it is sent. Files and pipes get the bytes as they are.
         for block in blocks:
             put(block.decode("utf-8", "replace").removesuffix("\n"))
+        _tell_cut(cut.count)
         return 0
     for block in blocks:
         if not put_bytes(block):
             break  # nobody reads on: `| head`
+    _tell_cut(cut.count)
     return 0
+
+
+def _tell_cut(count: int) -> None:
+    if count:
+        from batchrun.outputs.cells import EXCEL_CELL_UNITS
+
+        tell(
+            f"{counted(count, 'cell')} cut at Excel's limit of {EXCEL_CELL_UNITS:,} characters; the JSON Lines have all of it."
+        )

@@ -11,17 +11,24 @@ from typing import Final
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.spool import disk_error, fsync_folder, written
+from batchrun.model import JsonObject
 
 _BUFFER_BYTES: Final = 1 << 16  # blocks are larger: they go to the file uncopied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One file as the manifest lists it."""
+    """One file as the manifest lists it; `cut_cells` is None but for a table whose cells have a limit."""
 
     name: str
     bytes: int
     sha256: str
+    cut_cells: int | None = None
+
+    def listed(self) -> JsonObject:
+        """As it stands in the manifest."""
+        cut = {} if self.cut_cells is None else {"cut_cells": self.cut_cells}
+        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256, **cut}
 
 
 def make_folder(folder: Path) -> None:

@@ -1,21 +1,24 @@
-"""The joined table: input columns first, then what came back. One pass finds the columns, a second writes the rows; nothing is held.
+"""The joined table: input columns first, then what came back. One pass finds the columns, a second gives the rows; nothing is held.
 
-RFC 4180 in UTF-8, without a byte order mark, lines ended by a newline. Numbers keep the digits that they came with.
+It is written as CSV (csvfiles.py) and as Parquet (parquet.py).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from batchrun.endpoints.extras import EXTRAS
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import ItemState
-from batchrun.outputs.cells import defused, quoted, value_cell
 from batchrun.outputs.fields import LISTED_COLUMNS, LISTED_JOIN, FieldReader, field_names
 from batchrun.outputs.lines import FAILURE_CAUSE, FAILURE_MESSAGE, STATUS_NAMES, model_names
 from batchrun.outputs.rows import JobView
 from batchrun.outputs.shown import shown_blocks
+
+# A JSON value as it came, a text or a count of ours, or nothing.
+Value: TypeAlias = bytes | str | int | None
 
 _FAILED, _SUCCEEDED = int(ItemState.FAILED), int(ItemState.SUCCEEDED)
 _AFTER: Final = (
@@ -29,6 +32,9 @@ _AFTER: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
+# A failed item's last row may still be an older answer, and then speaks of that.
+_HAS_EXTRAS: Final = f"a.extras is not null and (i.state = {_SUCCEEDED} or a.outcome <> 0)"
+_EXTRAS_COLUMN: Final = "cast(a.extras as blob)"
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _JOINS: Final = (
     "left join result_rows a on a.item = i.id left join result_rows r on r.item = i.id and r.outcome <> 0 "
@@ -37,18 +43,20 @@ _JOINS: Final = (
 _COLUMNS: Final = (
     f"{LISTED_COLUMNS}, coalesce(i.key, i.name), i.state, cast(a.output as blob), a.finish, "
     f"case when i.state = {_FAILED} then {FAILURE_CAUSE} end, case when i.state = {_FAILED} then {FAILURE_MESSAGE} end, "
-    "a.attempts, a.model, a.input_tokens, a.cached_tokens, a.output_tokens, a.reasoning_tokens"
+    f"a.attempts, a.model, case when {_HAS_EXTRAS} then {_EXTRAS_COLUMN} end, "
+    "a.input_tokens, a.cached_tokens, a.output_tokens, a.reasoning_tokens"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """`fields`: names of input fields; `members`: keys of answers that are objects; `header`: all names as written, each once."""
+    """`fields`: names of input fields; `members`: keys of answers that are objects; `extras`: what came beside answers; `header`: all names as written, each once."""
 
     fields: tuple[str, ...]
     has_id: bool
     members: tuple[str, ...]
     has_output: bool
+    extras: tuple[str, ...]
     header: tuple[str, ...]
 
 
@@ -65,29 +73,26 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
         for (output,) in rows:
             members.update(dict.fromkeys(_members(output)))
     has_output = not has_objects or any(_answers(ledger, job, "1", "<> '{'"))
+    extras = _extras(ledger, job)
     names = [*fields, *(["id"] if has_id else []), "status", *(["output"] if has_output else [])]
     return Columns(
         fields=fields,
         has_id=has_id,
         members=tuple(members),
         has_output=has_output,
-        header=_each_once([*names, *members, *_AFTER]),
+        extras=extras,
+        header=_each_once([*names, *members, *_AFTER, *extras]),
     )
 
 
-def table_blocks(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterator[bytes]:
-    """The table in blocks of whole rows, header first. `defuse`: text that would start a formula gets a `'` before it."""
-    columns = find_columns(ledger, job)
-    cell = defused if defuse else quoted
-    yield (",".join(map(cell, columns.header)) + "\n").encode()
+def table_rows(ledger: Ledger, job: JobView, columns: Columns) -> Iterator[list[list[Value]]]:
+    """The rows in blocks, in output order; each has a value for every name of the header."""
     reader = FieldReader(ledger, job)
-    models = {key: cell(name or "") for key, name in model_names(ledger).items()}
+    models = model_names(ledger)
     for rows in shown_blocks(ledger, job, _COLUMNS, joins=_JOINS):
-        lines = [
-            _line(row, reader.take(row[0], is_listed=bool(row[1])), columns, models, defuse=defuse)
-            for row in rows
+        yield [
+            _row(row, reader.take(row[0], is_listed=bool(row[1])), columns, models) for row in rows
         ]
-        yield "".join(lines).encode()
 
 
 def _answers(
@@ -102,41 +107,48 @@ def _answers(
     )
 
 
-def _line(
+def _extras(ledger: Ledger, job: JobView) -> tuple[str, ...]:
+    """What came beside the answers, in the order of results.jsonl."""
+    found: set[str] = set()
+    joins = "join result_rows a on a.item = i.id"
+    for rows in shown_blocks(ledger, job, _EXTRAS_COLUMN, joins=joins, where=_HAS_EXTRAS):
+        for (extras,) in rows:
+            found.update(_members(extras))
+    return tuple(name for name in EXTRAS if name in found)
+
+
+def _row(
     row: tuple[Any, ...],
     fields: bytes | None,
     columns: Columns,
-    models: dict[int | None, str],
-    *,
-    defuse: bool,
-) -> str:
-    cell = defused if defuse else quoted
-    _, _, key, state, output, finish, cause, message, attempts, model, *tokens = row
-    cells: list[str] = []
+    models: dict[int | None, str | None],
+) -> list[Value]:
+    _, _, key, state, output, finish, cause, message, attempts, model, extras, *tokens = row
+    values: list[Value] = []
     if columns.fields:
-        cells += _spread(fields, columns.fields, defuse=defuse)
+        values += _spread(fields, columns.fields)
     if columns.has_id:
-        cells.append(cell(key))
-    cells.append(STATUS_NAMES[state])
+        values.append(key)
+    values.append(STATUS_NAMES[state])
     answer = output if state == _SUCCEEDED else None
     is_object = answer is not None and answer[:1] == b"{"
     if columns.has_output:
-        cells.append("" if answer is None or is_object else value_cell(answer, defuse=defuse))
+        values.append(None if is_object else answer)
     if columns.members:
-        cells += _spread(answer if is_object else None, columns.members, defuse=defuse)
-    cells.append("" if finish is None or finish == "none" else finish)
-    cells += ("", "") if cause is None else (cell(cause), cell(message))
-    cells += (str(attempts or 0), models[model], *[str(count or 0) for count in tokens])
-    return ",".join(cells) + "\n"
+        values += _spread(answer if is_object else None, columns.members)
+    values.append(None if finish == "none" else finish)
+    values += (cause, message, attempts or 0, models[model], *[count or 0 for count in tokens])
+    if columns.extras:
+        values += _spread(extras, columns.extras)
+    return values
 
 
-def _spread(given: bytes | None, names: tuple[str, ...], *, defuse: bool) -> list[str]:
-    """The members of a JSON object under `names`; "" for what it lacks, and for all of them where there is no object."""
-    members = {} if given is None else _members(given)
-    return [
-        "" if (value := members.get(name)) is None else value_cell(bytes(value), defuse=defuse)
-        for name in names
-    ]
+def _spread(given: bytes | None, names: tuple[str, ...]) -> list[Value]:
+    """The members of a JSON object under `names`; None for what it lacks, and for all of them where there is no object."""
+    if given is None:
+        return [None] * len(names)
+    members = _members(given)
+    return [None if (value := members.get(name)) is None else bytes(value) for name in names]
 
 
 def _each_once(names: list[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Each file is old or new, never half. Written again from the same ledger they are
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,17 +14,18 @@ from batchrun.clock import rfc3339
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import sweep_temps
 from batchrun.model import JsonObject
+from batchrun.outputs.csvfiles import EXCEL
+from batchrun.outputs.database import write_table
 from batchrun.outputs.disk import FileEntry, make_folder, put, read_own, remove
 from batchrun.outputs.indexed import IMAGE_FILES, ITEM_FILES
 from batchrun.outputs.itemfiles import write_item_files
 from batchrun.outputs.lines import failure_lines, result_lines
+from batchrun.outputs.optional import is_optional, optional_files
 from batchrun.outputs.pictures import has_pictures, write_pictures
 from batchrun.outputs.reporting import job_report, report_markdown
 from batchrun.outputs.rows import JobView, job_view, snapshot
-from batchrun.outputs.table import table_blocks
 
 MANIFEST: Final = "manifest.json"
-_TABLE: Final = "results.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,9 @@ class Written:
 def write_outputs(ledger: Ledger, job_id: int, *, now: int, defuse: bool = True) -> Written:
     """Write every output of a job from one snapshot of the ledger; under the home's lock. Memory does not grow with the job.
 
-    `now` is reported back and stands in no file. `defuse`: cells of `results.csv` that would start a formula are defused.
-    Raises LedgerError where the disk refuses (files that were finished stay, the others are the old ones), UsageError for no such job.
+    `now` is reported back and stands in no file. `defuse`: cells of CSV tables that would start a formula are defused.
+    Raises LedgerError where the disk or the user's database refuses (files that were finished stay, the others are the old ones),
+    UsageError for no such job.
     """
     with snapshot(ledger):
         job = job_view(ledger, job_id)
@@ -60,6 +62,7 @@ def write_outputs(ledger: Ledger, job_id: int, *, now: int, defuse: bool = True)
             put(job.folder / "report.json", [pretty(report)]),
             put(job.folder / "report.md", [report_markdown(report).encode()]),
         ]
+        write_table(ledger, job)
     put(job.folder / MANIFEST, [pretty(_manifest(job, report, files))])
     return Written(
         folder=job.folder,
@@ -71,14 +74,19 @@ def write_outputs(ledger: Ledger, job_id: int, *, now: int, defuse: bool = True)
 
 
 def _optional(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterable[FileEntry]:
-    """The outputs that the job line asked for; those that an earlier job line asked for are removed."""
-    if job.settings.output.csv:
-        yield put(job.folder / _TABLE, table_blocks(ledger, job, defuse=defuse))
-    elif _TABLE in _names_of_last(job.folder):
-        remove(job.folder / _TABLE)
+    """The outputs that the job line asks for; those that an earlier job line asked for are removed."""
+    last = _names_of_last(job.folder)
+    kept = set()
+    for file in optional_files(ledger, job, defuse=defuse):
+        entry = put(job.folder / file.name, file.blocks)
+        kept.add(file.name)
+        yield replace(entry, cut_cells=file.cut.count) if file.name == EXCEL else entry
+    for name in sorted(last - kept):
+        if is_optional(name):
+            remove(job.folder / name)
     if job.settings.output.files is not None:
         yield write_item_files(ledger, job)
-    elif ITEM_FILES.index in _names_of_last(job.folder):
+    elif ITEM_FILES.index in last:
         ITEM_FILES.remove(job.folder)
 
 
@@ -106,7 +114,7 @@ def _manifest(job: JobView, report: JsonObject, files: list[FileEntry]) -> JsonO
         "complete": report["complete"],
         "submitted_at": None if job.submitted_at is None else rfc3339(job.submitted_at),
         "counts": report["counts"],
-        "files": [{"name": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in files],
+        "files": [file.listed() for file in files],
     }
 
 

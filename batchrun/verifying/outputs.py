@@ -7,7 +7,6 @@ newer) are passed over: the next pass writes those.
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -17,13 +16,12 @@ from batchrun.outputs import itemfiles, pictures
 from batchrun.outputs.disk import read_own
 from batchrun.outputs.indexed import IMAGE_FILES, INDEXED, ITEM_FILES
 from batchrun.outputs.lines import failure_lines, result_lines
+from batchrun.outputs.optional import JUDGES, optional_files
 from batchrun.outputs.reporting import job_report, report_markdown
 from batchrun.outputs.rows import JobView, job_view
-from batchrun.outputs.table import table_blocks
 from batchrun.outputs.writing import MANIFEST, pretty
 from batchrun.verifying.files import sha256_of
 
-_TABLE: Final = "results.csv"
 _Listed = dict[str, tuple[int, str]]  # name -> bytes, sha256
 
 
@@ -54,6 +52,8 @@ def outputs_rewrite_alike(ledger: Ledger) -> Iterator[str]:
                 yield f"{job.folder / name} is listed, and would not be written now"
             elif name not in listed:
                 yield f"{job.folder / name} is not listed, and would be written now"
+            elif name in JUDGES and not JUDGES[name](job.folder / name):
+                continue
             elif not any(_digest(blocks) == listed[name] for blocks in writings):
                 yield f"{job.folder / name} would be written with other bytes now"
 
@@ -100,8 +100,9 @@ def _fresh(ledger: Ledger, job: JobView) -> dict[str, list[Iterable[bytes]]]:
         "report.json": [[pretty(report)]],
         "report.md": [[report_markdown(report).encode()]],
     }
-    if job.settings.output.csv:
-        fresh[_TABLE] = [table_blocks(ledger, job, defuse=defuse) for defuse in (True, False)]
+    for defuse in (True, False):
+        for file in optional_files(ledger, job, defuse=defuse):
+            fresh.setdefault(file.name, []).append(file.blocks)
     if job.settings.output.files is not None:
         fresh[ITEM_FILES.index] = [itemfiles.index_lines(ledger, job)]
     if pictures.has_pictures(ledger, job):

@@ -14,7 +14,7 @@ from batchrun.model import OutputSettings
 from batchrun.outputs.results import stream_results
 from batchrun.outputs.writing import write_outputs
 
-EVERYTHING = OutputSettings(files="{{ id }}.txt", csv=True)
+EVERYTHING = OutputSettings(files="{{ id }}.txt", csv=True, excel=True, parquet=True)
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -41,6 +41,8 @@ def test_everything_asked_for_is_there_and_the_manifest_lists_it_with_hashes(wor
         "results.jsonl",
         "failures.jsonl",
         "results.csv",
+        "results.excel.csv",
+        "results.parquet",
         "files.jsonl",
         "files/a1.txt",
         "report.json",
