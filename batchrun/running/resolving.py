@@ -16,6 +16,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.model import TOKEN_KEY
 from batchrun.running.context import PassContext
+from batchrun.running.finding import own_batches
 from batchrun.running.listing import MARGIN_S, read_listing
 from batchrun.running.lost import note_reappeared
 from batchrun.running.results import ERROR, OUTPUT
@@ -179,16 +180,11 @@ def _refuse_if_listed(ctx: PassContext, backend: Backend, row: sqlite3.Row) -> N
         listing = read_listing(backend, (row["input_file_created_at"] or 0) - MARGIN_S)
     except Refused:
         return
-    for remote in listing.batches:
-        is_ours = (
-            remote.metadata.get(TOKEN_KEY) == row["token"]
-            or remote.input_file_id == row["input_file_id"]
+    if listed := own_batches(ctx, row, listing):
+        raise UsageError(
+            f"the service lists {listed[0].id} as batch {row['id']}: it exists. Nothing was changed. "
+            f"`batchrun resolve {row['id']} --is {listed[0].id}` adopts it."
         )
-        if is_ours and not is_recorded_elsewhere(ctx.ledger, remote.id, row["id"]):
-            raise UsageError(
-                f"the service lists {remote.id} as batch {row['id']}: it exists. Nothing was changed. "
-                f"`batchrun resolve {row['id']} --is {remote.id}` adopts it."
-            )
 
 
 def _is_deleted(backend: Backend, file_id: str) -> bool:

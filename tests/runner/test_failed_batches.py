@@ -8,8 +8,10 @@ from runnerkit import DAY_S, NewWorld, World, items
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.backends.reading import read_batch
+from batchrun.errors import Ambiguous
 from batchrun.model import JsonObject
 from batchrun.service.options import Options
+from batchrun.testing_backend import Fault
 
 
 def ran(world: World, count: int = 3, **changes: Any) -> World:
@@ -209,3 +211,21 @@ def test_a_paused_job_sends_nothing_more(new_world: NewWorld) -> None:
         ledger.execute("update jobs set paused = 'to be looked at'")
     assert world.tick().next_at is None
     assert world.remotes() == []
+
+
+def test_a_create_that_is_nowhere_can_be_declared_absent_although_an_earlier_one_failed(
+    new_world: NewWorld,
+) -> None:
+    """The earlier one is listed with our token, and is known dead."""
+    world = new_world(faults=[Fault(call="create", error=Ambiguous("timed out"), number=2)])
+    error = {"code": "invalid_request", "message": "Cannot find file file-1"}
+    failed_batch(world, 1, errors=[error])
+    world.write(items(3))
+    world.submit()
+    while world.backend.calls.count("create") < 2:
+        world.clock.advance(60)
+        world.tick()
+    assert world.api().resolve(1, remote_id=None).state == "planned"
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+    assert set(world.executions().values()) == {1}
