@@ -144,3 +144,8 @@ class Account:
     organization: str = ""
     project: str = ""
     fingerprint: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where its batches are, whichever key asks for them: address, organisation, project."""
+        return self.base_url, self.organization, self.project

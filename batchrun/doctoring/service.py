@@ -15,9 +15,9 @@ from batchrun.backends.credentials import base_url_problem, is_loopback
 from batchrun.config import BackendKind, Profile
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
+from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.states import IS_OPEN_BATCH
-from batchrun.model import TOKEN_KEY, Account
+from batchrun.model import TOKEN_KEY
 
 SKEW_MOST_S: Final = 60
 _PAGE: Final = 20
@@ -134,15 +134,9 @@ def _key_fix(profile: Profile) -> str:
 def _account(patient: Patient, ledger: Ledger) -> Diagnosis:
     """Whether the profile still means the account that has the open batches."""
     account = patient.backend.account(bytes.fromhex(ledger.meta("salt") or ""))
-    rows = ledger.rows(
-        "select distinct base_url, organization, project, fingerprint from batch_rows "
-        f"where profile = ? and {IS_OPEN_BATCH} and (input_file_id is not null or remote_id is not null)",
-        (patient.profile.name,),
-    )
-    others = [theirs for row in rows if (theirs := Account(**dict(row))) != account]
-    place = (account.base_url, account.organization, account.project)
+    others = [theirs for theirs in open_accounts(ledger, patient.profile.name) if theirs != account]
     for theirs in others:
-        if (theirs.base_url, theirs.organization, theirs.project) != place:
+        if theirs.place != account.place:
             return patient.diagnosis(
                 "account",
                 Level.FAIL,

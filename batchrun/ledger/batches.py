@@ -12,8 +12,14 @@ from batchrun.backends.base import RemoteBatch
 from batchrun.backends.reading import printable
 from batchrun.errors import IllegalTransition
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.states import BATCH_INITIAL, BatchEvent, BatchState, advance_batch
-from batchrun.model import Json, JsonObject
+from batchrun.ledger.states import (
+    BATCH_INITIAL,
+    IS_OPEN_BATCH,
+    BatchEvent,
+    BatchState,
+    advance_batch,
+)
+from batchrun.model import Account, Json, JsonObject
 
 # What says nothing of anybody in the service's own object: numbers, times and ids. Its words (errors, metadata) may quote anything.
 _WORDLESS_KEYS: Final = (
@@ -128,3 +134,15 @@ def add_incident(
         "insert into incidents (at, job, batch, kind, message, detail) values (?, ?, ?, ?, ?, ?)",
         (at, job, batch, kind, message, None if detail is None else json.dumps(detail)),
     )
+
+
+def open_accounts(ledger: Ledger, profile: str) -> list[Account]:
+    """The accounts that have open batches of a profile, or their input files: nearly always one."""
+    return [
+        Account(**dict(row))
+        for row in ledger.rows(
+            "select distinct base_url, organization, project, fingerprint from batch_rows "
+            f"where profile = ? and {IS_OPEN_BATCH} and (input_file_id is not null or remote_id is not null)",
+            (profile,),
+        )
+    ]

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from batchrun.backends.base import Backend
 from batchrun.clock import Clock
 from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
+from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
@@ -72,8 +73,7 @@ class PassContext:
 
     def is_account_of(self, row: sqlite3.Row) -> bool:
         """Whether a batch row belongs to the place (address, organisation, project) that its profile, which is open, means now."""
-        account = self.accounts[row["profile"]]
-        place = (account.base_url, account.organization, account.project)
+        place = self.accounts[row["profile"]].place
         return place == (row["base_url"], row["organization"], row["project"])
 
     def fail(self, profile: str, error: BackendError) -> None:
@@ -102,19 +102,12 @@ class PassContext:
 
     def _checked_account(self, profile: str, backend: Backend) -> Account:
         account = backend.account(bytes.fromhex(self.ledger.meta("salt") or ""))
-        for row in list(
-            self.ledger.rows(
-                "select distinct base_url, organization, project, fingerprint from batch_rows "
-                f"where profile = ? and {IS_OPEN_BATCH} and (input_file_id is not null or remote_id is not null)",
-                (profile,),
-            )
-        ):
-            self._check_row(profile, backend, account, Account(**dict(row)))
+        for theirs in open_accounts(self.ledger, profile):
+            self._check(profile, backend, account, theirs)
         return account
 
-    def _check_row(self, profile: str, backend: Backend, account: Account, theirs: Account) -> None:
-        place = (account.base_url, account.organization, account.project)
-        if place != (theirs.base_url, theirs.organization, theirs.project):
+    def _check(self, profile: str, backend: Backend, account: Account, theirs: Account) -> None:
+        if account.place != theirs.place:
             raise WrongAccount(
                 f"profile {profile!r} has open batches on {_place(theirs)}, but now means {_place(account)}. "
                 "Nothing was sent or changed. Restore the old settings until those batches have ended, "
