@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.data import SCHEMA, write_items, write_job
+from bench.embeddings import FLOATS
 from bench.tick import BATCHES
 
 SMALL: Final = 100_000
@@ -293,6 +294,30 @@ def figure_of_tick(folder: Path) -> Figure:
     )
 
 
+def figures_of_embeddings(folder: Path) -> list[Figure]:
+    """Embeddings of 1,536 floats into the files that programs load."""
+    folder.mkdir()
+    run_step("make-embeddings", folder, SMALL)
+    figures = []
+    for step, name, most in (
+        ("embeddings-parquet", "to Parquet", 300),
+        ("embeddings-npy", "to .npy", None),
+    ):
+        found = run_step(step, folder, SMALL)
+        note = f"CPU {found['cpu_s']:.1f} s, wall {found['wall_s']:.1f} s, {found['bytes_an_item']:,} B/item"
+        figures.append(
+            Figure(
+                name=f"100k embeddings of {FLOATS:,} floats {name}, peak memory",
+                value=found["peak_mb"],
+                must=most,
+                unit=" MB",
+                note=note,
+            )
+        )
+    shutil.rmtree(folder)
+    return figures
+
+
 def table(figures: Sequence[Figure]) -> str:
     """The figures as text, aligned."""
     rows = [("figure", "must", "stretch", "reached", "verdict", "")]
@@ -336,6 +361,8 @@ def main() -> None:
         figures += figures_of_structure(folder / "structured")
         figures += figures_of_start(folder / str(SMALL))
         figures.append(figure_of_tick(folder / "tick"))
+        print("embeddings …", file=sys.stderr)
+        figures += figures_of_embeddings(folder / "embeddings")
     print(table(figures))
     print("\nNot measured:")
     for what in (*(["a million items (--quick)"] if chosen.quick else []), *_NOT_MEASURED):

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from bench import embeddings
 from bench.data import (
     INSTRUCTIONS,
     PROMPT,
@@ -271,6 +272,9 @@ STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
     "validate": validate,
     "collect-floor": collect_floor,
     "collect": collect_ours,
+    "make-embeddings": embeddings.make_embeddings,
+    "embeddings-parquet": embeddings.write_parquet,
+    "embeddings-npy": embeddings.write_npy,
 }
 
 

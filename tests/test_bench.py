@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from bench.data import SCHEMA, write_items, write_job
@@ -93,3 +94,12 @@ def test_the_table_shows_every_figure_with_its_bounds() -> None:
     assert head.split() == ["figure", "must", "stretch", "reached", "verdict"]
     assert first.split() == ["COLLECT", "2.2", "1.7", "3.14x", "MISSED", "why"]
     assert second.split() == ["reported", "only", "7"]
+
+
+def test_embeddings_are_written_as_a_job_of_them_would_be(tmp_path: Path) -> None:
+    for step in ("make-embeddings", "embeddings-parquet", "embeddings-npy"):
+        found = STEPS[step](tmp_path, 3)
+    assert found["bytes_an_item"] == 4 * 1_536 + 128 // 3
+    table = pq.read_table(tmp_path / "results.parquet")
+    assert [len(vector) for vector in table["output"].to_pylist()] == [1_536] * 3
+    assert (tmp_path / "embeddings.npy").stat().st_size == 3 * 4 * 1_536 + 128

@@ -243,7 +243,8 @@ def _affinity(declared: str) -> str:
 def _has_numbers(connection: sqlite3.Connection, target: SqliteTable) -> bool:
     """Whether the keys that are there are numbers, as far as the first one tells."""
     kind = f"select typeof({_name(target.key)}) from {_table(target)} limit 1"
-    return connection.execute(kind).fetchone() == ("integer",)
+    row = connection.execute(kind).fetchone()
+    return row is not None and row[0] == "integer"
 
 
 def _number(key: str) -> object:
