@@ -3,16 +3,15 @@
 import inspect
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx2
 import misbehaving
 import openai
 import pytest
-from misbehaving import Server, Step, answer, cut, garbage, hang_up, page, refusal, reset, silence
+from callkit import IDEMPOTENT, KEY, LOST, UNREADABLE, create, upload
+from misbehaving import Server, Step, answer, page, refusal, silence
 
 from batchrun.backends import openai_http
-from batchrun.backends.base import Traits
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
 from batchrun.backends.openai_errors import Call, Fate, fates, translate
@@ -20,49 +19,6 @@ from batchrun.backends.openai_errors import Server as Peer
 from batchrun.config import Profile
 from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
 from batchrun.testing import ManualClock
-
-KEY = "sk-canary-0123456789abcdef"
-
-
-def create(backend: OpenAIBackend) -> object:
-    return backend.create(
-        input_file_id="file-in",
-        endpoint="/v1/responses",
-        window="24h",
-        metadata={"batchrun": "br-1"},
-    )
-
-
-def upload(backend: OpenAIBackend) -> object:
-    # Any file that is there will do: every answer to it is a fault.
-    return backend.upload(Path(__file__), name="br-1.jsonl", expires_after_s=None)
-
-
-IDEMPOTENT: dict[str, Callable[[OpenAIBackend], object]] = {
-    "upload": upload,
-    "get_file": lambda backend: backend.get_file("file-1"),
-    "delete_file": lambda backend: backend.delete_file("file-1"),
-    "list_files": lambda backend: backend.list_files(after=None, limit=1000),
-    "retrieve": lambda backend: backend.retrieve("batch_1"),
-    "list_batches": lambda backend: backend.list_batches(after=None, limit=100),
-}
-
-LOST: dict[str, Step] = {
-    "hang_up": hang_up,
-    "reset": reset,
-    "garbage": garbage,
-    "cut": cut(b'{"id": "batch_1", "sta', announced=400),
-}
-UNREADABLE: dict[str, Step] = {
-    "html": page(200),
-    "empty": answer(b""),
-    "half_json": answer(b'{"id": "batch_1", "st', content_type="application/json"),
-    "not_utf8": answer(b'{"id": "\xff\xfe"}', content_type="application/json"),
-    "nested": answer(b"[" * 100_000, content_type="application/json"),
-    "number": answer(7),
-    "list": answer(["not", "an", "object"]),
-    "bad_gzip": answer(b"not gzip", content_encoding="gzip"),
-}
 
 
 def exceptions_of(module: object) -> set[type[Exception]]:
@@ -112,85 +68,6 @@ def test_a_connection_error_of_the_sdk_is_judged_by_its_cause() -> None:
 def test_what_is_known_of_the_server_shows_no_key() -> None:
     peer = Peer(host="api.example", key_source="X", refusals_final=True, secrets=(KEY,))
     assert KEY not in repr(peer)
-
-
-@pytest.mark.parametrize("fault", [*LOST, *UNREADABLE])
-@pytest.mark.fault(4, 11, 13, 19)
-def test_a_create_without_a_readable_answer_is_ambiguous(
-    backend: OpenAIBackend, server: Server, fault: str
-) -> None:
-    server.then((LOST | UNREADABLE)[fault])
-    with pytest.raises(Ambiguous, match="not known"):
-        create(backend)
-    assert len(server.seen) == 1  # and nobody sent it twice
-
-
-@pytest.mark.parametrize(
-    "status", [301, 302, 307, 308, 402, 405, 408, 409, 418, 425, 499, 500, 502, 503, 504, 520, 524]
-)
-@pytest.mark.fault(4, 5, 11)
-def test_a_create_with_any_other_status_is_ambiguous_even_if_typed(
-    backend: OpenAIBackend, server: Server, status: int
-) -> None:
-    server.then(refusal(status, location=f"{server.base_url}/elsewhere"))
-    with pytest.raises(Ambiguous) as caught:
-        create(backend)
-    assert caught.value.status == status
-    assert len(server.seen) == 1
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
-@pytest.mark.fault(19)
-def test_a_create_that_a_proxy_refuses_with_a_page_is_ambiguous(
-    backend: OpenAIBackend, server: Server, status: int
-) -> None:
-    server.then(page(status))
-    with pytest.raises(Ambiguous):
-        create(backend)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, Refused),
-        (401, AuthError),
-        (403, AuthError),
-        (404, NotFound),
-        (413, Refused),
-        (422, Refused),
-        (429, Transient),
-    ],
-)
-def test_a_typed_refusal_of_a_create_means_that_there_is_no_batch(
-    backend: OpenAIBackend, server: Server, status: int, kind: type[BackendError]
-) -> None:
-    server.then(refusal(status, "some_code", x_request_id="req_7"))
-    with pytest.raises(BackendError) as caught:
-        create(backend)
-    assert type(caught.value) is kind
-    assert (caught.value.status, caught.value.code) == (status, "some_code")
-    assert caught.value.request_id == "req_7"
-
-
-def test_where_refusals_are_not_final_even_a_typed_one_leaves_a_create_open(
-    server: Server, clock: ManualClock, key: KeySource
-) -> None:
-    profile = Profile(
-        name="x", base_url=server.base_url, key=key, traits=Traits(refusals_final=False)
-    )
-    backend = OpenAIBackend(profile, clock=clock)
-    server.then(refusal(400))
-    with pytest.raises(Ambiguous):
-        create(backend)
-    backend.close()
-
-
-def test_a_create_that_is_answered_with_another_file_is_ambiguous(
-    backend: OpenAIBackend, server: Server
-) -> None:
-    server.then(answer(misbehaving.batch(input_file_id="file-other")))
-    with pytest.raises(Ambiguous, match="file-other"):
-        create(backend)
 
 
 @pytest.mark.parametrize("call", list(IDEMPOTENT))
@@ -383,18 +260,6 @@ def test_the_shapes_of_typed_errors_are_known(
     with pytest.raises(Refused, match=words) as caught:
         create(backend)
     assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"error": None}, {"error": {}}, {"error": ""}, {"message": "gateway"}, [], "x", None],
-)
-def test_json_that_is_no_error_proves_nothing_about_a_create(
-    backend: OpenAIBackend, server: Server, body: object
-) -> None:
-    server.then(answer(body, 400))
-    with pytest.raises(Ambiguous):
-        create(backend)
 
 
 @pytest.mark.fault(54, 55)
