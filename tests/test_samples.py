@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.jobfile import Problems, load, read_items
-from batchrun.model import JsonObject
+from batchrun.model import JsonObject, SqliteQuery
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -93,6 +93,17 @@ def test_each_job_file_is_read_without_an_error_or_a_warning(
         assert list(problems) == []
         found[entry.settings.name] = sum(len(block.fields) for block in blocks)
     assert found == jobs
+
+
+def test_the_job_that_reads_a_table_writes_a_column_of_it(tmp_path: Path) -> None:
+    """tests/cli/test_databases_both_ways.py runs it, over the database that samples/shop.py makes."""
+    (entry,) = load(JOBS / "shop.jsonl").jobs
+    assert entry.problems + entry.warnings == ()
+    assert entry.settings is not None
+    assert isinstance(entry.settings.items, SqliteQuery)
+    target = entry.settings.output.sqlite
+    assert target is not None
+    assert target.path == entry.settings.items.sqlite == str(SAMPLES / "shop.db")
 
 
 def test_no_two_job_files_define_the_same_job() -> None:
