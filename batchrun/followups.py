@@ -100,6 +100,26 @@ def composed(tail: bytes, turns: Sequence[Turn]) -> bytes:
     return bytes(_encode({**request, "body": body})[1:])
 
 
+def goes_on_from(first: bytes, later: bytes) -> bool:
+    """Whether `later` is what turns made of the request `first`: the same, with more said at the end, another model or another cap."""
+    if first == later:
+        return False
+    try:
+        (endpoint, asked), (other, body) = _parts(first), _parts(later)
+    except (msgspec.DecodeError, KeyError):
+        return False
+    key = endpoint.conversation_key
+    if endpoint is not other or key is None:
+        return False
+    begun, said = endpoint.continued(asked, ())[key], endpoint.continued(body, ())[key]
+    may_differ = {key, "model", *endpoint.cap_keys}
+    return bool(
+        said[: len(begun)] == begun
+        and {k: v for k, v in asked.items() if k not in may_differ}
+        == {k: v for k, v in body.items() if k not in may_differ}
+    )
+
+
 def _parts(tail: bytes) -> tuple[Endpoint, JsonObject]:
     request = _decode(b"{" + tail)
     return endpoint_of(request["url"]), request["body"]

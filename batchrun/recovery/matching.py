@@ -19,12 +19,14 @@ from typing import Final, NamedTuple
 
 import xxhash
 
+from batchrun.followups import goes_on_from
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileKind
+from batchrun.ledger.requestfiles import FileKind, read_tail
 from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import BatchState, FileState, ItemState
 from batchrun.requests import custom_id, parts_of
 from batchrun.running.form import hash_together
+from batchrun.verifying.files import OpenSpool
 
 _START: Final = b'{"custom_id":"'
 _BUFFER_BYTES: Final = 1 << 18
@@ -138,6 +140,30 @@ class Matcher:
         """Match the loaded requests with the items of a job that are not in flight, by the bytes: `matched` tells which are whose."""
         self._read(job)
         self._fill(_BY_BYTES, job)
+        return self._matched(is_proven=True)
+
+    def match_follow_ups(self, job: int, sent: Path) -> Matched:
+        """After `match`: of the lines that no item asks as they stand, those that carry on what an item asks (see `followups`).
+
+        Each of them costs reading the item's first request; few batches have any.
+        """
+        asking = (
+            f"select a.item, a.file, a.offset from {_ITEMS_ASKING} and a.job = ?1 and a.h = ?2 and a.digest <> x'' "
+            f"where i.state <> {_IN_FLIGHT} and i.id not in (select item from matched)"
+        )
+        with OpenSpool() as spool, self._ledger.transaction():
+            for name, (number, send, h), later, _ in _lines(sent):
+                if self._ledger.value("select 1 from matched where custom_id = ?", (name,)):
+                    continue
+                for item, file, offset in self._ledger.execute(asking, (job, h)).fetchall():
+                    descriptor = spool.descriptor(self._ledger.home.request_file(file))
+                    first = None if descriptor is None else read_tail(descriptor, offset)
+                    if first is not None and goes_on_from(first, later):
+                        self._ledger.execute(
+                            "insert or ignore into matched values (?, ?, ?, ?)",
+                            (item, name, number, send),
+                        )
+                        break
         return self._matched(is_proven=True)
 
     def match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> Matched:

@@ -154,6 +154,8 @@ class Recovery:
                 )
                 self._release_overlapping(job["id"], remote)
                 matched = self.matcher.match(job["id"])
+                if matched.others:
+                    matched = self.matcher.match_follow_ups(job["id"], sent)
                 if not matched.items:
                     return self._keep_answers(remote, note="its job asks none of its requests now")
                 batch = self._import(remote, job, matched, sent)

@@ -1,9 +1,11 @@
 """Answers of no use go back with the reason, as often as the job wants; each is paid for, so nothing goes back unasked."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from crashkit import HASTY, check_world, live, outcome
 from runnerkit import NewWorld, World, items
 
 from batchrun.model import JsonObject
@@ -186,6 +188,37 @@ def test_verify_misses_a_turn_that_is_gone(new_world: NewWorld) -> None:
     )
     with world.ledger() as ledger, ledger.transaction():
         ledger.execute(show)
+
+
+def two_repairs(folder: Path) -> World:
+    """Of three items, one needs a repair, and one a larger cap twice."""
+    folder.mkdir()
+
+    def answer(url: str, body: JsonObject, custom_id: str | None) -> Rule:
+        del url, custom_id
+        said = json.dumps(body["input"])
+        if "text 2" in said and body["max_output_tokens"] < 4000:
+            return Rule(reply="{", finish=Finish.LENGTH)
+        return Rule(reply=BAD if "text 1" in said and "cannot be used" not in said else GOOD)
+
+    world = World(folder, script=answer, traits=HASTY)
+    world.write(items(3), schema=SCHEMA, repair={"attempts": 1, "max_output_tokens": 4000})
+    return world
+
+
+@pytest.mark.parametrize("tick", range(2, 8))
+@pytest.mark.fault(37)
+def test_a_conversation_may_be_killed_anywhere(tmp_path: Path, tick: int) -> None:
+    untroubled = two_repairs(tmp_path / "untroubled")
+    untroubled.submit()
+    untroubled.run()
+    assert untroubled.executions() == {1: 1, 2: 2, 3: 3}
+    for kill in (2, 5, 9, 14):
+        world = two_repairs(tmp_path / str(kill))
+        live(world, [*[None] * tick, kill])
+        check_world(world, outcome(untroubled), untroubled.executions())
+        world.close()
+    untroubled.close()
 
 
 @pytest.mark.parametrize(
