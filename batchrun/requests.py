@@ -66,7 +66,7 @@ class PlainRequests(NamedTuple):
     hashes: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class BadItem(BatchrunError):
     """This item cannot become a request; `cause` is a code of planning/causes.py."""
 

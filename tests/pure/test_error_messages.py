@@ -1,5 +1,8 @@
 """Errors are built from facts, and read as: what happened, where, what to do."""
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 
 from batchrun.errors import (
@@ -13,6 +16,7 @@ from batchrun.errors import (
     Problem,
     UsageError,
 )
+from batchrun.requests import BadItem
 
 
 @pytest.mark.parametrize("kind", [UsageError, NotFinished, LedgerError, GuardError, BackendError])
@@ -44,3 +48,14 @@ def test_an_illegal_transition_is_ours_and_asks_for_a_report() -> None:
     message = str(IllegalTransition(state="failed", event="uploaded"))
     assert "'uploaded' in state 'failed'" in message
     assert "bug in batchrun" in message
+
+
+def test_an_error_may_pass_through_a_context_manager() -> None:
+    """A frozen one cannot: Python sets its traceback there."""
+
+    @contextlib.contextmanager
+    def block() -> Iterator[None]:
+        yield
+
+    with pytest.raises(BadItem, match="too long"), block():
+        raise BadItem("too_large", "too long")
