@@ -6,12 +6,12 @@ from typing import Final
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import restore_history
 from batchrun.ledger.items import move_items
-from batchrun.ledger.states import BatchState, ItemEvent
+from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 
 # Items that wait to be asked the same again, after a refusal that nothing but a listing can confirm.
-_WAITING: Final = """
+_WAITING: Final = f"""
 select i.id from batch_rows b
-cross join item_rows i on i.id between b.first_item and b.last_item and i.job = b.job and i.state = 0 and i.file <= b.request_file
+cross join item_rows i on i.id between b.first_item and b.last_item and i.job = b.job and i.state = {int(ItemState.PENDING)} and i.file <= b.request_file
 join history h on h.id = (select max(id) from history where item = i.id) and h.batch = b.id and h.cause = 'rejected'
 """
 
@@ -59,7 +59,7 @@ def _begin(ledger: Ledger) -> None:
 def _choose_failed(ledger: Ledger, batch: sqlite3.Row, cause: str) -> None:
     ledger.execute(
         "insert into reopened select i.id from item_rows i join result_rows r on r.item = i.id "
-        "where i.id between ?1 and ?2 and i.batch = ?3 and i.state = 3 and r.batch = ?3 and r.cause = ?4",
+        f"where i.id between ?1 and ?2 and i.batch = ?3 and i.state = {int(ItemState.FAILED)} and r.batch = ?3 and r.cause = ?4",
         (batch["first_item"], batch["last_item"], batch["id"], cause),
     )
 

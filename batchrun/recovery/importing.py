@@ -23,6 +23,7 @@ from batchrun.ledger.states import BatchEvent, BatchState, FileState, ItemEvent,
 from batchrun.model import Account
 from batchrun.recovery.matching import read_requests
 from batchrun.requests import line_prefix
+from batchrun.running.form import break_up
 
 _END_KEYS: Final = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 _MATCHED: Final = "select item from matched"
@@ -171,7 +172,7 @@ def end_batch(ledger: Ledger, batch: int, remote: RemoteBatch, at: int) -> None:
 
 def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
     """The matched items into the batch. Those that have an answer were asked again, else they would not stand in a later batch."""
-    _break_up_fresh(ledger, job)
+    _break_up_fresh(ledger)
     settled = (
         "select m.item from matched m join item_rows i on i.id = m.item "
         f"where i.state not in ({int(ItemState.PENDING)}, {int(ItemState.IN_FLIGHT)})"
@@ -215,19 +216,14 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
     )
 
 
-def _break_up_fresh(ledger: Ledger, job: int) -> None:
+def _break_up_fresh(ledger: Ledger) -> None:
     """Fresh request files of which items were sent already are never sent whole; what else is in them waits in the queue."""
     fresh = (
         "select distinct f.id from matched m join item_rows i on i.id = m.item "
         f"join request_files f on f.id = i.file where f.state = {int(FileState.FRESH)}"
     )
     for (file,) in ledger.execute(fresh).fetchall():
-        ledger.execute(
-            "insert or ignore into queue (item, job, not_before) select i.id, ?1, 0 from request_files f "
-            f"cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id and i.state = {int(ItemState.PENDING)} where f.id = ?2",
-            (job, file),
-        )
-        ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
+        break_up(ledger, file)
 
 
 def _copy_requests(

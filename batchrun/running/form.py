@@ -49,13 +49,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
         waiting = int(ledger.value(f"select count(*) from item_rows where {own}", bounds))
         cap = job["request_cap"] or file["request_count"]
         if not waiting or waiting != file["request_count"] or waiting > cap:
-            ledger.execute(
-                f"insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows where {own}",
-                bounds,
-            )
-            ledger.execute(
-                "update request_files set state = ? where id = ?", (FileState.USED, file_id)
-            )
+            break_up(ledger, file_id)
             return None
         done = RequestFile(
             id=file_id,
@@ -118,10 +112,9 @@ def _gather_due(ledger: Ledger, job: int, at: int) -> None:
 def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
     """A fresh file of which some items are sent by themselves is never sent whole: its lines would bear custom_ids that are used."""
     fresh = {
-        row["id"]: row
+        row["id"]
         for row in ledger.rows(
-            f"select id, first_item, last_item from request_files where job = ? and state = {int(FileState.FRESH)}",
-            (job,),
+            f"select id from request_files where job = ? and state = {int(FileState.FRESH)}", (job,)
         )
     }
     if not fresh:
@@ -130,13 +123,19 @@ def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
         "select distinct i.file from queue q cross join item_rows i on i.id = q.item where q.job = ? and q.not_before <= ?",
         (job, at),
     ).fetchall()
-    for file in sorted(fresh.keys() & {row[0] for row in due}):
-        ledger.execute(
-            "insert or ignore into queue (item, job, not_before) select id, job, 0 from item_rows "
-            f"where id between ? and ? and file = ? and state = {int(ItemState.PENDING)}",
-            (fresh[file]["first_item"], fresh[file]["last_item"], file),
-        )
-        ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
+    for file in sorted(fresh & {row[0] for row in due}):
+        break_up(ledger, file)
+
+
+def break_up(ledger: Ledger, file: int) -> None:
+    """A fresh request file is not sent whole: what is pending of it waits in the queue. Inside the caller's transaction."""
+    ledger.execute(
+        "insert or ignore into queue (item, job, not_before) select i.id, i.job, 0 from request_files f "
+        "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id "
+        f"where f.id = ? and i.state = {int(ItemState.PENDING)}",
+        (file,),
+    )
+    ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
 
 
 def _cut_one(
