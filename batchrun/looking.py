@@ -16,6 +16,8 @@ from batchrun.planning.policy import FOREVER
 if TYPE_CHECKING:
     from batchrun.model import Json, JsonObject
 
+_VIDEOS: Final = "/v1/videos"
+_VIDEO_LIFE_S: Final = 86_400  # after the end of its batch. Source: OpenAI's Batch guide
 _EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
 
@@ -49,6 +51,7 @@ class JobStatus(NamedTuple):
     """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
 
     `paused` is one of `waiting`: a person has to act. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
+    `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     """
 
     id: int
@@ -63,6 +66,7 @@ class JobStatus(NamedTuple):
     paused: str | None
     is_held: bool
     submitted_at: int
+    videos_until: int | None
 
     @property
     def label(self) -> str:
@@ -153,7 +157,16 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         paused=job.paused,
         is_held=any(row["until"] >= FOREVER for row in holds),
         submitted_at=job.submitted_at,
+        videos_until=_videos_until(ledger, job),
     )
+
+
+def _videos_until(ledger: Ledger, job: JobRow) -> int | None:
+    ended_at = ledger.value(
+        "select min(ended_at) from batch_rows where job = ? and endpoint = ? and planned_at >= ?",
+        (job.id, _VIDEOS, job.submitted_at),
+    )
+    return None if ended_at is None else int(ended_at) + _VIDEO_LIFE_S
 
 
 def _batches(ledger: Ledger, job: int) -> tuple[BatchStatus, ...]:

@@ -82,12 +82,14 @@ def prepare(
     options: SubmitOptions,
     stdin: BinaryIO | None = None,
     agree: Callable[[Tally], bool] = lambda _: True,
+    warn: Callable[[Problem], None] = lambda _: None,
     is_kept: bool = True,
     is_fresh: bool = False,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
-    `agree` is asked with the tally before anything becomes visible; a no is a GuardError. Raises JobFileError with every problem (exit 5),
+    `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
+    may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
     `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
@@ -97,6 +99,8 @@ def prepare(
         problems.add(Problem(path=settings.path, line=settings.line, what=what))
     if problems.count:
         raise problems.error()
+    for what in builder.warnings:
+        warn(Problem(path=settings.path, line=settings.line, what=what))
     former = _former_builder(ledger, settings, profile) if options.new_only else None
     submission = Submission(
         ledger,

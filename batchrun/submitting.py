@@ -114,6 +114,7 @@ class Submitter:
         # Another profile than the job line's own has a folder of its own: a trial is not the real thing.
         suffix = "" if profile == settings.profile else f"@{profile}"
         outputs = str(self.home.outputs / f"{settings.name}{suffix}")
+        doubts: list[Problem] = []
 
         def prepared(tally: Tally) -> Prepared:
             return Prepared(
@@ -122,7 +123,7 @@ class Submitter:
                 path=settings.path,
                 tally=tally,
                 outputs=outputs,
-                warnings=entry.warnings,
+                warnings=(*entry.warnings, *doubts),
             )
 
         return prepared(
@@ -136,6 +137,7 @@ class Submitter:
                 options=self.options,
                 stdin=self.stdin,
                 agree=lambda tally: self.confirm(prepared(tally)),
+                warn=doubts.append,
                 is_kept=not self.is_check,
                 is_fresh=self.fresh,
             )

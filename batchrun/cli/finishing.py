@@ -62,6 +62,11 @@ def show_jobs(
             tell(open_line(job, option, told=told))
             continue
         put(ended_line(job, option))
+        if job.videos_until is not None and job.counts["succeeded"]:
+            put(
+                f"  The service keeps the videos until {rfc3339(job.videos_until)}. Fetch each from the path in its output: "
+                "GET /v1/videos/{id}/content"
+            )
         if job.counts["failed"]:
             for group in batchrun.failures((job.label,)):
                 put(f"  {group.count:,} x {group.cause}: {group.title}")
