@@ -2,10 +2,16 @@
 
 Each step is what a person, cron or the far end may do at any moment; after each one every invariant of the ledger holds and no request was
 executed twice. At the end all calls under way arrive, everything runs out, and each item of the last job file has the answer to its last
-request; every token that the service counted is in the ledger.
+request; every token that the service counted is in the ledger, or in a folder of answers that no item asks any more.
+
+Now and then an older ledger is put back and recovered. What nothing can bring back is kept out of that: what is on its way to the service
+arrives first, since nobody is left who knows of it.
 """
 
 import contextlib
+import json
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +25,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -26,6 +33,7 @@ from runnerkit import DAY_S, World, check_invariants
 
 from batchrun.errors import Ambiguous, HomeLocked, Transient
 from batchrun.model import Limits
+from batchrun.recovery.recovering import RecoverOptions
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
@@ -68,6 +76,7 @@ class Night(RuleBasedStateMachine):
             limits=Limits(request_count=3),
             options=Options(validating_s=50, line_s=20),
         )
+        self.backup = Path(self._folder.name) / "backup.db"
         self.rows: Rows = []
 
     # -- people --------------------------------------------------------------------------------------------------------------
@@ -101,6 +110,47 @@ class Night(RuleBasedStateMachine):
     @rule()
     def redo(self) -> None:
         self.world.api().retry("reviews", redo=True)
+
+    # -- disks ----------------------------------------------------------------------------------------------------------------
+
+    @rule()
+    def back_up(self) -> None:
+        """As a backup program does it: the ledger alone, the spool is newer."""
+        with (
+            closing(sqlite3.connect(self.world.home.database)) as ledger,
+            closing(sqlite3.connect(self.backup)) as copy,
+        ):
+            ledger.backup(copy)
+        self.backup.chmod(0o600)
+
+    @precondition(lambda self: self.backup.exists())
+    @rule(point=st.sampled_from([None, None, 3, 12, 25]))
+    def put_back(self, point: int | None) -> None:
+        """The older ledger, and `recover` with the job file, which may die before it comes to its end."""
+        world = self.world
+        answers = world.answers()
+        world.clock.sleep_until(world.wire.under_way_until)
+        for suffix in ("-wal", "-shm"):
+            world.home.database.with_name(f"{world.home.database.name}{suffix}").unlink(
+                missing_ok=True
+            )
+        self.backup.rename(world.home.database)
+        if point is not None:
+            in_child(world, self._recover, point)
+        self._recover()
+        if not self._is_held():
+            wanted = {row["id"] for row in self.rows}
+            known = {key: answer for key, answer in answers.items() if key in wanted}
+            assert known.items() <= world.answers().items()
+
+    def _is_held(self) -> bool:
+        return bool(self.world.rows("select 1 from meta where key glob 'recover:*'"))
+
+    def _recover(self) -> None:
+        recovered = self.world.api().recover(
+            (self.world.job_file,), RecoverOptions(allow_missing=True)
+        )
+        assert [job.error for job in recovered.prepared] == [None]
 
     # -- schedules -----------------------------------------------------------------------------------------------------------
 
@@ -176,6 +226,8 @@ class Night(RuleBasedStateMachine):
         world = self.world
         world.clock.advance(2 * DAY_S)
         world.serve()
+        while self._is_held():  # the service had answered with an error
+            self._recover()
         self.submit(self.rows, is_sent=False, new_only=False)
         world.run(most=3_000)
         self.submit(self.rows, is_sent=False, new_only=False)  # cancelled ones are wanted again
@@ -199,7 +251,16 @@ class Night(RuleBasedStateMachine):
                 " + coalesce((select sum(input_tokens) from history), 0)"
             )
         )
-        assert recorded == counted, "every answer that was paid is in the ledger"
+        assert recorded + self._unplaced() == counted, "every answer that was paid is kept"
+
+    def _unplaced(self) -> int:
+        """Tokens of the answers that a recovery found for what no item asks any more."""
+        lines = (
+            json.loads(line)
+            for path in self.world.home.outputs.glob("recovered-*/output.jsonl")
+            for line in path.read_bytes().splitlines()
+        )
+        return sum(line["response"]["body"]["usage"]["input_tokens"] for line in lines)
 
 
 @pytest.mark.usefixtures("real_sleep")  # of two processes at once, one waits for the other

@@ -130,6 +130,11 @@ class Wire(Backend):
         count: int = self._load()["creates"]
         return count
 
+    @property
+    def under_way_until(self) -> int:
+        """When the last call arrives that is on its way; 0 where none is."""
+        return max((int(entry["at"]) for entry in self._load()["pending"]), default=0)
+
     def deliver(self) -> None:
         """Let everything that is due by now take effect, in the order in which it is due."""
         known = self._load()
