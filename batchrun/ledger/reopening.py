@@ -42,6 +42,11 @@ def reopen_refused(ledger: Ledger, batch: sqlite3.Row, at: int) -> int:
 
 def put_off_refused(ledger: Ledger, job: int, at: int, until: int) -> None:
     """Queued items of a job that are due, and whose refused batch a listing may still show, wait until `until`; inside the caller's transaction."""
+    audited = (
+        "select exists (select 1 from batch_rows where job = ? and state = ? and audit_until > ?)"
+    )
+    if not ledger.value(audited, (job, BatchState.REJECTED, at)):
+        return  # nearly always: the queue may be long
     ledger.execute(
         "update queue set not_before = ? where job = ? and not_before <= ? and item in "
         f"({_WAITING} where b.job = ? and b.state = ? and b.audit_until > ?)",

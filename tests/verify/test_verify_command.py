@@ -29,7 +29,8 @@ def test_a_broken_one_is_told_with_what_to_do_and_ends_with_7(
     assert "BROKEN  no-strays: The spool holds only files" in out
     assert "91.jsonl: nothing names this file" in out
     assert "… and 2 more" in out
-    assert "What to do: Nothing needs them" in out
+    assert "What to do: Where a backup of the ledger was put back" in out
+    assert "Else nothing needs them: look at them, and remove them." in out
     assert "1 broken (quick form)" in out
     assert "pointers-hit" not in out
 
