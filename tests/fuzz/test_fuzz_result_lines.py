@@ -22,6 +22,7 @@ from reading_lines import line as result_line
 from runnerkit import World, items
 from wounds import Wound, mauled, wounds
 
+from batchrun.endpoints import ENDPOINTS
 from batchrun.endpoints.reading import make_reader
 
 READERS = [
@@ -29,6 +30,7 @@ READERS = [
     for url in (RESPONSES, CHAT, EMBEDDINGS)
     for keys in ({}, {"labels": ("a", "b")}, {"schema": {"type": "array"}})
 ]
+READERS += [make_reader(job(url)) for url in ENDPOINTS if url not in (RESPONSES, CHAT, EMBEDDINGS)]
 CALL = {"type": "function_call", "name": "f", "arguments": '{"a": 1}', "call_id": "c"}
 REFUSED = {"error": {"code": "server_error", "message": "oh \u2028 no", "type": "x"}}
 LINES = [
@@ -39,6 +41,12 @@ LINES = [
         result_line(completion("a")),
         result_line(completion(None, "length", refusal="no")),
         result_line(embedding([0.5, -1e-05], [1, 2])),
+        result_line({"choices": [{"index": 0, "finish_reason": "stop", "text": "a"}], "usage": {}}),
+        result_line(
+            {"results": [{"flagged": True, "categories": {"a": True}, "category_scores": {"a": 1}}]}
+        ),
+        result_line({"data": [{"b64_json": "R0lGODlh"}, {"url": "https://x"}], "usage": {}}),
+        result_line({"id": "video_1", "status": "completed", "seconds": "4"}),
         result_line(REFUSED, status=500),
         result_line(response(message("x")), error={"code": "batch_expired", "message": "late"}),
     )

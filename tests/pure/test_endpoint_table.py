@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +25,13 @@ def test_the_generator_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(generate, "TABLE_PATH", tmp_path / "table.json")
     generate.main()
     assert (tmp_path / "table.json").read_text(encoding="utf-8") == render()
+
+
+def test_the_table_is_part_of_what_is_installed() -> None:
+    root = TABLE_PATH.parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["batchrun"]
+    assert any(TABLE_PATH.relative_to(root / "batchrun").match(pattern) for pattern in patterns)
 
 
 def test_no_table_is_read_before_a_body_is_checked() -> None:
