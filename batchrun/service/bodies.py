@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from batchrun.model import Json, JsonObject, Usage
+from batchrun.service.conversation import Call, Message
+from batchrun.service.echoes import repeated
 from batchrun.service.prompts import (
     CHAT,
     COMPLETIONS,
@@ -20,7 +22,6 @@ from batchrun.service.prompts import (
     MODERATIONS,
     RESPONSES,
     VIDEOS,
-    Message,
     max_tokens_of,
     model_of,
     prompt_of,
@@ -37,8 +38,10 @@ __all__ = [
     "MODERATIONS",
     "RESPONSES",
     "VIDEOS",
+    "Call",
     "Finish",
     "Message",
+    "call_id_of",
     "chat_body",
     "completions_body",
     "embeddings_body",
@@ -75,53 +78,48 @@ def responses_body(
     created_at: int,
     ident: str,
     finish: Finish | str = Finish.STOP,
+    calls: Sequence[Call] = (),
     request: JsonObject | None = None,
 ) -> JsonObject:
-    """A whole `response` object with one message. `request` is the body that was asked, for the settings that an answer repeats.
+    """A whole `response` object: a message, unless there are `calls` and no text, and then the calls.
 
-    Note that `output_text` is a property of the SDK, not a key of the JSON.
+    `request` is the body that was asked, for the settings that an answer repeats. Note that `output_text` is a property of the SDK, not
+    a key of the JSON.
     """
     finish = Finish(finish)
-    asked = request or {}
     reasons = {Finish.LENGTH: "max_output_tokens", Finish.CONTENT_FILTER: "content_filter"}
     if finish is Finish.FAILED:
         status = "failed"
     else:
         status = "incomplete" if finish in reasons else "completed"
-    if finish is Finish.REFUSAL:
-        part: JsonObject = {"type": "refusal", "refusal": text}
-    else:
-        part = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
-    message = {
-        "id": f"msg_{ident}",
-        "type": "message",
-        "status": status,
-        "content": [part],
-        "role": "assistant",
-    }
+    output: list[JsonObject] = []
+    if text or not calls:
+        output.append(_message(text, ident, status, is_refusal=finish is Finish.REFUSAL))
+    for number, call in enumerate(calls):
+        call_id = call_id_of(ident, number)
+        output.append(
+            {
+                "id": f"fc_{call_id.removeprefix('call_')}",
+                "type": "function_call",
+                "status": "completed" if number < len(calls) - 1 else status,
+                "arguments": call.arguments,
+                "call_id": call_id,
+                "name": call.name,
+            }
+        )
     failure = {"code": "server_error", "message": text}
     return {
         "id": f"resp_{ident}",
         "object": "response",
         "created_at": created_at,
+        "completed_at": created_at if status == "completed" else None,
         "status": status,
         "background": False,
         "error": failure if finish is Finish.FAILED else None,
         "incomplete_details": {"reason": reasons[finish]} if finish in reasons else None,
-        "instructions": asked.get("instructions"),
-        "max_output_tokens": asked.get("max_output_tokens"),
         "model": model,
-        "output": [] if finish is Finish.FAILED else [message],
-        "parallel_tool_calls": asked.get("parallel_tool_calls", True),
-        "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
-        "store": asked.get("store", False),
-        "temperature": asked.get("temperature", 1.0),
-        "text": asked.get("text", {"format": {"type": "text"}}),
-        "tool_choice": asked.get("tool_choice", "auto"),
-        "tools": asked.get("tools", []),
-        "top_p": asked.get("top_p", 1.0),
-        "truncation": asked.get("truncation", "disabled"),
+        "output": [] if finish is Finish.FAILED else output,
+        **repeated(request or {}),
         "usage": {
             "input_tokens": usage.input_tokens,
             "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
@@ -129,8 +127,26 @@ def responses_body(
             "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
             "total_tokens": usage.input_tokens + usage.output_tokens,
         },
-        "metadata": asked.get("metadata", {}),
     }
+
+
+def _message(text: str, ident: str, status: str, *, is_refusal: bool) -> JsonObject:
+    if is_refusal:
+        part: JsonObject = {"type": "refusal", "refusal": text}
+    else:
+        part = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+    return {
+        "id": f"msg_{ident}",
+        "type": "message",
+        "status": status,
+        "content": [part],
+        "role": "assistant",
+    }
+
+
+def call_id_of(ident: str, number: int) -> str:
+    """The id of a call: it depends on the answer's, so that scripted answers are the same in every run."""
+    return f"call_{ident_of(ident, str(number))[:24]}"
 
 
 def chat_body(
@@ -141,22 +157,34 @@ def chat_body(
     created_at: int,
     ident: str,
     finish: Finish | str = Finish.STOP,
+    calls: Sequence[Call] = (),
 ) -> JsonObject:
     """A whole `chat.completion` object with one choice. The endpoint has no shape for Finish.FAILED: ValueError."""
     finish = Finish(finish)
     if finish is Finish.FAILED:
         raise ValueError("/v1/chat/completions has no answer that failed with HTTP 200")
     is_refusal = finish is Finish.REFUSAL
+    message: JsonObject = {
+        "role": "assistant",
+        "content": None if is_refusal or (calls and not text) else text,
+        "refusal": text if is_refusal else None,
+        "annotations": [],
+    }
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call_id_of(ident, number),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for number, call in enumerate(calls)
+        ]
+    reason = "tool_calls" if calls and finish is Finish.STOP else finish.value
     choice = {
         "index": 0,
-        "message": {
-            "role": "assistant",
-            "content": None if is_refusal else text,
-            "refusal": text if is_refusal else None,
-            "annotations": [],
-        },
+        "message": message,
         "logprobs": None,
-        "finish_reason": "stop" if is_refusal else finish.value,
+        "finish_reason": "stop" if is_refusal else reason,
     }
     return {
         "id": f"chatcmpl-{ident}",

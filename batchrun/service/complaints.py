@@ -29,18 +29,21 @@ def read_complaint(
     each: type[msgspec.Struct],
     top: type[msgspec.Struct],
     words: Mapping[str, type[StrEnum]],
+    inner: Mapping[str, type[msgspec.Struct]] | None = None,
 ) -> tuple[int | None, str | None, str]:
     """The text of a ValidationError as (number of the entry from 0, key, words of ours).
 
-    `each` is what an entry is decoded to, `top` what the whole script is; `words`: keys whose values are words of a list.
+    `each` is what an entry is decoded to, `top` what the whole script is; `words`: keys whose values are words of a list;
+    `inner`: keys whose values are tables of their own.
     """
     place = _PLACE.search(complaint)
     number = int(place[1]) if place is not None and place[1] is not None else None
     key = place[2] if place is not None else None
     what = complaint[: place.start()] if place is not None else complaint
     if (unknown := _UNKNOWN.match(what)) is not None:
+        within = (inner or {}).get(key or "")
         key = unknown[1]
-        known = (each if number is not None else top).__struct_fields__
+        known = (within or (each if number is not None else top)).__struct_fields__
         return number, key, f"unknown key {key!r}{_nearest(key, known)}"
     if key is not None and key in words and what.startswith("Invalid enum value"):
         word = what.removeprefix("Invalid enum value ")

@@ -3,11 +3,10 @@
 Refusals are those of the API: ServiceError 400 where a parameter is missing or of a wrong type.
 """
 
-from dataclasses import dataclass
-
-from batchrun.model import Json, JsonObject
+from batchrun.model import JsonObject
 from batchrun.service.checks import one_of, required_text
-from batchrun.service.refusals import ServiceError, missing, wrong_type
+from batchrun.service.conversation import Message, messages_in, text_of
+from batchrun.service.refusals import ServiceError, invalid_value, missing, wrong_type
 
 RESPONSES = "/v1/responses"
 CHAT = "/v1/chat/completions"
@@ -17,14 +16,6 @@ MODERATIONS = "/v1/moderations"
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
 VIDEOS = "/v1/videos"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One message of a prompt; parts that are not text are left out of `text`."""
-
-    role: str
-    text: str
 
 
 def model_of(body: JsonObject) -> str:
@@ -49,7 +40,7 @@ def prompt_of(url: str, body: JsonObject) -> list[Message]:
     if url in (GENERATIONS, EDITS, VIDEOS):
         return [Message(role="user", text=required_text(body, "prompt"))]
     if url == CHAT:
-        return _messages(body, "messages")
+        return messages_in(body, "messages")
     prompt: list[Message] = []
     instructions = body.get("instructions")
     if instructions is not None:
@@ -59,42 +50,7 @@ def prompt_of(url: str, body: JsonObject) -> list[Message]:
     asked = body.get("input")
     if isinstance(asked, str):
         return [*prompt, Message(role="user", text=asked)]
-    return prompt + _messages(body, "input")
-
-
-def _messages(body: JsonObject, key: str) -> list[Message]:
-    messages = body.get(key)
-    if messages is None:
-        raise missing(key)
-    if not isinstance(messages, list):
-        raise wrong_type(key, "an array of messages", messages)
-    if not messages:
-        raise ServiceError(
-            status=400,
-            message=f"Invalid '{key}': empty array. Expected an array with minimum length 1.",
-            code="empty_array",
-            param=key,
-        )
-    prompt = []
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise wrong_type(f"{key}[{number}]", "an object", message)
-        text = _text(message.get("content"), f"{key}[{number}].content")
-        prompt.append(Message(role=str(message.get("role", "user")), text=text))
-    return prompt
-
-
-def _text(content: Json, param: str) -> str:
-    match content:
-        case None:  # tool calls and other items without content of their own
-            return ""
-        case str():
-            return content
-        case list():
-            parts = (part.get("text") for part in content if isinstance(part, dict))
-            return "\n".join(part for part in parts if isinstance(part, str))
-        case _:
-            raise wrong_type(param, "a string or an array of parts", content)
+    return prompt + messages_in(body, "input")
 
 
 def _moderated(body: JsonObject) -> list[str]:
@@ -105,7 +61,7 @@ def _moderated(body: JsonObject) -> list[str]:
             one_of(part, "type", ("text", "image_url"))
             if part.get(part["type"]) is None:
                 raise missing(f"input[{number}].{part['type']}")
-        return [_text(asked, "input")]
+        return [text_of(asked, "input")]
     return texts_of(body, "input")
 
 
@@ -139,22 +95,34 @@ def texts_of(body: JsonObject, key: str) -> list[str]:
 
 
 def schema_of(url: str, body: JsonObject) -> JsonObject | None:
-    """The JSON Schema that the answer must meet; `{"type": "object"}` for plain JSON mode, None for free text."""
+    """The JSON Schema that the answer must meet; `{"type": "object"}` for plain JSON mode, None for free text.
+
+    Raises ServiceError 400 for a format that does not exist, and for one without its schema.
+    """
     if url == RESPONSES:
         text = body.get("text")
-        asked = text.get("format") if isinstance(text, dict) else None
-        holder = asked
+        asked, param = (text.get("format") if isinstance(text, dict) else None), "text.format"
+        holder, place = asked, param
     else:
-        asked = body.get("response_format")
+        asked, param = body.get("response_format"), "response_format"
         holder = asked.get("json_schema") if isinstance(asked, dict) else None
+        place = f"{param}.json_schema"
+    if asked is None:
+        return None
     if not isinstance(asked, dict):
-        return None
-    if asked.get("type") == "json_object":
-        return {"type": "object"}
-    if asked.get("type") != "json_schema" or not isinstance(holder, dict):
-        return None
-    schema = holder.get("schema")
-    return schema if isinstance(schema, dict) else None
+        raise wrong_type(param, "an object", asked)
+    match asked.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return {"type": "object"}
+        case "json_schema":
+            schema = holder.get("schema") if isinstance(holder, dict) else None
+            if not isinstance(schema, dict):
+                raise missing(f"{place}.schema")
+            return schema
+        case kind:
+            raise invalid_value(f"{param}.type", kind, "'text', 'json_object', and 'json_schema'")
 
 
 def max_tokens_of(url: str, body: JsonObject) -> int | None:

@@ -1,6 +1,7 @@
 """Stands in for xllamacpp in the model's process: the same names, and an HTTP server on loopback with simple rules for a mind.
 
-It repeats the last message. A word of a message can ask for trouble: `boom` (the process dies), `overlong`, `internal`, `prose`.
+It repeats the last message; where it may call functions, it calls the first one if it must or if the message says `call`. A word of a message
+can ask for trouble: `boom` (the process dies), `overlong`, `internal`, `prose`.
 A label is more probable the more often its tokens stand in the prompt.
 """
 
@@ -93,6 +94,11 @@ def _tokenize(body: dict[str, Any]) -> object:
 
 
 def _completion(body: dict[str, Any]) -> object:
+    if "logit_bias" not in body:
+        said = body["prompt"].split(" ")[: body["n_predict"]]
+        cut = "limit" if len(said) == body["n_predict"] else "eos"
+        used = {"tokens_evaluated": 7, "tokens_predicted": len(said)}
+        return {"content": " ".join(said), "stop_type": cut, **used}
     prompt, candidates = body["prompt"], [token for token, _ in body["logit_bias"]]
     weights = {token: 1.0 + 10.0 * prompt.count(token) for token in candidates}
     total = sum(weights.values())
@@ -114,7 +120,12 @@ def _chat(body: dict[str, Any]) -> object:
         raise _Refused(500, "server_error", "no free slot")
     if "messages" in text:
         text = json.dumps(body["messages"])
-    if "grammar" in body and "prose" not in text:
+    grammar = body.get("grammar", "")
+    if "call0" in grammar and ("text: " not in grammar or "call" in text) and "prose" not in text:
+        head = re.search(r'call0: ("(?:[^"\\]|\\.)*")', grammar)
+        assert head is not None
+        text = json.loads(head[1]) + json.dumps({"echo": text}) + "}</tool_call>"
+    elif ("%json" in grammar.partition("text: ")[2]) and "prose" not in text:
         text = json.dumps({"echo": text})
     words = text.split(" ")
     said = words[: body["max_tokens"]]

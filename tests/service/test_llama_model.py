@@ -13,7 +13,7 @@ from llama_fakes import is_alive
 from batchrun.endpoints.schemas import label_schema
 from batchrun.errors import BackendError
 from batchrun.model import JsonObject
-from batchrun.service.bodies import CHAT, EMBEDDINGS, RESPONSES
+from batchrun.service.bodies import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.llama import LlamaResponder, find_model
 
@@ -140,6 +140,53 @@ def test_answers_to_a_schema_parse_and_stand_on_one_line(ask: Ask) -> None:
     assert "\n" not in _text(answer)
 
 
+def test_a_function_is_called_with_arguments_of_its_schema_and_its_result_answered_in_text(
+    ask: Ask,
+) -> None:
+    unit = {"$ref": "#/$defs/unit"}
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "unit": unit},
+        "required": ["city", "unit"],
+        "additionalProperties": False,
+        "$defs": {"unit": {"enum": ["celsius", "fahrenheit"]}},
+    }
+    tools = [
+        {"type": "function", "name": "get_weather", "parameters": parameters},
+        {"type": "function", "name": "send_email"},
+    ]
+    said: list[JsonObject] = [{"role": "user", "content": "What is the weather in Boston?"}]
+    first = ask(RESPONSES, input=said, tools=tools)
+    (call,) = first["output"]
+    assert (call["type"], call["name"]) == ("function_call", "get_weather")
+    arguments = json.loads(call["arguments"])
+    assert (arguments.keys(), arguments["city"]) == ({"city", "unit"}, "Boston")
+    assert arguments["unit"] in ("celsius", "fahrenheit")
+    given = {"type": "function_call_output", "call_id": call["call_id"], "output": "Rain."}
+    then = ask(RESPONSES, input=[*said, call, given], tools=tools, max_output_tokens=12)
+    assert "Boston" in _text(then)
+
+
+def test_a_function_that_is_named_is_called_in_chat(ask: Ask) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("wait", "stop")]
+    answer = ask(
+        CHAT,
+        messages=[{"role": "user", "content": "Go on."}],
+        tools=tools,
+        tool_choice={"type": "function", "function": {"name": "stop"}},
+    )
+    (call,) = answer["choices"][0]["message"]["tool_calls"]
+    assert call["function"] == {"name": "stop", "arguments": "{}"}
+
+
+def test_a_text_goes_on_at_the_old_endpoint(ask: Ask) -> None:
+    asked = {"prompt": "One, two, three, four,", "max_tokens": 4}
+    answer = ask(COMPLETIONS, **asked)
+    assert answer["choices"][0]["text"].startswith(" five")
+    assert answer["usage"]["completion_tokens"] == 4
+    assert ask(COMPLETIONS, **asked)["choices"] == answer["choices"]
+
+
 @pytest.mark.parametrize("schema", [{"type": "wat"}, {"type": "string", "pattern": "^(?<=a)b$"}])
 def test_a_schema_beyond_the_engine_is_refused_not_ignored(ask: Ask, schema: JsonObject) -> None:
     with pytest.raises(ServiceError) as caught:
@@ -164,6 +211,10 @@ def test_embeddings_are_unit_vectors_and_alike_for_like_texts(ask: Ask) -> None:
     assert answer["usage"]["prompt_tokens"] > 9
     cat, kitten, rates = vectors
     assert _dot(cat, kitten) > _dot(cat, rates)
+    (alone,) = ask(EMBEDDINGS, input=texts[0])["data"]
+    assert alone["embedding"] == cat
+    (short,) = ask(EMBEDDINGS, input=texts[0], dimensions=64)["data"]
+    assert (len(short["embedding"]), math.hypot(*short["embedding"])) == (64, pytest.approx(1.0))
     with pytest.raises(ServiceError) as caught:
         ask(EMBEDDINGS, input="word " * 3000)
     assert caught.value.code == "context_length_exceeded"

@@ -12,11 +12,17 @@ from llama_fakes import install_fake
 from batchrun.endpoints.schemas import label_schema
 from batchrun.errors import BackendError
 from batchrun.model import JsonObject
-from batchrun.service.bodies import CHAT, EMBEDDINGS, RESPONSES
+from batchrun.service.bodies import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 from batchrun.service.llama.requests import DEFAULT_SYSTEM
 from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.llama import LlamaResponder
 
+WEATHER = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {"type": "object", "properties": {"echo": {"type": "string"}}},
+}
+CLOCK = {"type": "function", "name": "clock"}
 TOPIC = label_schema(("sports", "sport cars", "politics"))
 
 Ask = Callable[..., JsonObject]
@@ -126,6 +132,88 @@ def test_the_prior_of_a_question_is_computed_once(
     assert posted.count("/apply-template") > 10
 
 
+def _calls(answer: JsonObject) -> list[tuple[str, object]]:
+    items = [item for item in answer["output"] if item["type"] == "function_call"]
+    return [(item["name"], json.loads(item["arguments"])) for item in items]
+
+
+def test_a_function_that_must_be_called_is_called_on_both_endpoints(ask: Ask) -> None:
+    answer = ask(RESPONSES, input="hello", tools=[WEATHER, CLOCK], tool_choice="required")
+    assert _calls(answer) == [("weather", {"echo": "hello"})]
+    assert (answer["status"], len(answer["output"])) == ("completed", 1)
+    tools = [{"type": "function", "function": {"name": "clock"}}]
+    said = [{"role": "user", "content": "hello"}]
+    chosen = {"type": "function", "function": {"name": "clock"}}
+    choice = ask(CHAT, messages=said, tools=tools, tool_choice=chosen)["choices"][0]
+    (call,) = choice["message"]["tool_calls"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", None)
+    assert call["function"]["name"] == "clock"
+
+
+def test_a_model_of_the_users_own_decides_between_a_call_and_text(ask: Ask) -> None:
+    assert _calls(ask(RESPONSES, input="please call", tools=[WEATHER])) != []
+    assert _text(ask(RESPONSES, input="hello", tools=[WEATHER])) == "hello"
+    asked = {"input": "hello", "tools": [WEATHER], "text": _format({"type": "object"})}
+    assert json.loads(_text(ask(RESPONSES, **asked))) == {"echo": "hello"}
+
+
+def test_the_small_model_calls_first_and_writes_once_something_was_given(
+    responder: LlamaResponder, ask: Ask
+) -> None:
+    responder.model_path  # noqa: B018 - found, and kept
+    responder._model_file = None
+    said: list[JsonObject] = [{"role": "user", "content": "hello"}]
+    first = ask(RESPONSES, input=said, tools=[WEATHER])
+    assert _calls(first) == [("weather", {"echo": "hello"})]
+    call_id = first["output"][0]["call_id"]
+    given = {"type": "function_call_output", "call_id": call_id, "output": "Rain."}
+    then = ask(RESPONSES, input=[*said, *first["output"], given], tools=[WEATHER])
+    assert _text(then) == "<tool_response>Rain.</tool_response>"
+
+
+def test_a_call_that_is_cut_has_the_arguments_so_far(ask: Ask) -> None:
+    asked = {"input": "a b c d e f", "tools": [WEATHER], "tool_choice": "required"}
+    cut = ask(RESPONSES, **asked, max_output_tokens=6)
+    (item,) = cut["output"]
+    assert (cut["status"], item["status"], item["type"]) == (
+        "incomplete",
+        "incomplete",
+        "function_call",
+    )
+    assert item["arguments"] == '{"echo": "a b'
+    assert _text(ask(RESPONSES, **asked, max_output_tokens=1)) == ""
+
+
+def test_the_schema_of_a_function_that_the_engine_cannot_follow_is_a_refusal(ask: Ask) -> None:
+    wrong = {**CLOCK, "parameters": {"type": "wat"}}
+    with pytest.raises(ServiceError, match="unrecognized type wat") as caught:
+        ask(RESPONSES, input="hi", tools=[WEATHER, wrong])
+    assert (caught.value.code, caught.value.param) == (
+        "invalid_function_parameters",
+        "tools[1].parameters",
+    )
+    with pytest.raises(ServiceError, match="was no call"):
+        ask(RESPONSES, input="prose", tools=[WEATHER], tool_choice="required")
+
+
+def test_a_repaired_label_is_chosen_by_the_whole_conversation(ask: Ask) -> None:
+    said = [
+        {"role": "user", "content": "Of politics"},
+        {"role": "assistant", "content": "poetry"},
+        {"role": "user", "content": "That is none of the labels; politics, politics?"},
+    ]
+    assert json.loads(_text(ask(RESPONSES, input=said, text=_format(TOPIC)))) == {
+        "label": "politics"
+    }
+
+
+def test_a_text_goes_on_at_the_old_endpoint(ask: Ask) -> None:
+    answer = ask(COMPLETIONS, prompt="Once upon a time", max_tokens=2)
+    (choice,) = answer["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("Once upon", "length")
+    assert ask(COMPLETIONS, prompt="Once")["choices"][0]["finish_reason"] == "stop"
+
+
 def test_embeddings_come_as_asked(ask: Ask) -> None:
     floats = ask(EMBEDDINGS, input=["a", "b"])
     assert [one["embedding"] for one in floats["data"]] == [[0.6, 0.8]] * 2
@@ -143,7 +231,7 @@ def test_embeddings_have_a_process_of_their_own(responder: LlamaResponder, ask: 
 def test_another_endpoint_is_refused(ask: Ask) -> None:
     with pytest.raises(ServiceError, match="/v1/moderations") as caught:
         ask("/v1/moderations", input="a")
-    assert (caught.value.status, caught.value.code) == (404, "unknown_url")
+    assert (caught.value.status, caught.value.param) == (400, "model")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers with a real small model on this machine: text, JSON to a schema, labels, embeddings. No key, no network.
+"""Answers with a real small model on this machine: text, JSON to a schema, labels, calls of functions, embeddings. No key, no network.
 
 The model runs in processes of its own (`service/llama/`), each started by the first request that needs it. Answers are greedy unless a
 request sets a temperature, and do not depend on what was asked before: requests share nothing but the priors of their labels.
@@ -8,14 +8,16 @@ import json
 import secrets
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from batchrun.clock import Clock, SystemClock
 from batchrun.model import JsonObject, Usage
 from batchrun.service import bodies
-from batchrun.service.bodies import CHAT, EMBEDDINGS, RESPONSES, Finish, Message
+from batchrun.service.bodies import COMPLETIONS, RESPONSES, Call, Finish, Message
 from batchrun.service.llama import requests
+from batchrun.service.llama.calls import Rules, call_in, rules_of, shown, unusable_parameters
 from batchrun.service.llama.discovery import find_model
 from batchrun.service.llama.engine import (
     Engine,
@@ -26,8 +28,10 @@ from batchrun.service.llama.engine import (
 )
 from batchrun.service.llama.labeller import Labeller
 from batchrun.service.llama.labels import LabelQuestion, label_question
-from batchrun.service.refusals import ServiceError, error_body
+from batchrun.service.llama.supported import check_supported, check_tools, unanswered
+from batchrun.service.refusals import error_body
 from batchrun.service.responders.base import Reply, Responder
+from batchrun.service.tools import offer_of
 
 __all__ = ["CONTEXT_TOKENS", "EMBEDDING_TOKENS", "LlamaResponder", "find_model"]
 
@@ -35,6 +39,16 @@ CONTEXT_TOKENS = 4096  # prompt and answer together
 EMBEDDING_TOKENS = (
     2048  # of one text: it is read in one piece, which needs memory by the square of it
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What the model made of a conversation: text or a call."""
+
+    text: str
+    finish: Finish
+    usage: Usage
+    calls: tuple[Call, ...] = ()
 
 
 class LlamaResponder(Responder):
@@ -83,10 +97,12 @@ class LlamaResponder(Responder):
             match url:
                 case bodies.RESPONSES | bodies.CHAT:
                     answer = self._answer(url, body)
+                case bodies.COMPLETIONS:
+                    answer = self._complete(body)
                 case bodies.EMBEDDINGS:
                     answer = self._embed(body)
                 case _:
-                    raise _unknown_url(url)
+                    raise unanswered(url)
         except EngineDied as death:
             message = f"The local model's process ended during this request: {death}."
             error = error_body(message, type="server_error", code="local_model_died")
@@ -129,46 +145,60 @@ class LlamaResponder(Responder):
             return engine
 
     def _answer(self, url: str, body: JsonObject) -> JsonObject:
-        requests.check_supported(url, body)
+        offer = offer_of(url, body)
+        check_supported(url, body)
+        check_tools(offer)
         messages = requests.messages_of(url, body)
-        schema = bodies.schema_of(url, body)
-        question = None if schema is None else label_question(schema)
-        if question is not None:
-            text, usage = self._label(messages, question)
-            finish = Finish.STOP
+        rules = rules_of(
+            offer,
+            messages,
+            bodies.schema_of(url, body),
+            calls_if_it_may=self._model_file is None,
+        )
+        question = None if rules.schema is None else label_question(rules.schema)
+        if question is not None and not rules.functions:
+            answer = self._label(messages, question)
         else:
-            text, finish, usage = self._write(url, body, messages, schema)
-        created_at, ident, model = self._clock.now(), secrets.token_hex(16), self.model_path.stem
-        if url == CHAT:
-            return bodies.chat_body(
-                model, text, usage=usage, created_at=created_at, ident=ident, finish=finish
-            )
-        return bodies.responses_body(
-            model,
-            text,
-            usage=usage,
-            created_at=created_at,
-            ident=ident,
-            finish=finish,
-            request=body,
+            answer = self._write(url, body, messages, rules)
+        more: JsonObject = {"request": body} if url == RESPONSES else {}
+        build = bodies.responses_body if url == RESPONSES else bodies.chat_body
+        return build(
+            self.model_path.stem,
+            answer.text,
+            usage=answer.usage,
+            created_at=self._clock.now(),
+            ident=secrets.token_hex(16),
+            finish=answer.finish,
+            calls=answer.calls,
+            **more,
         )
 
     def _write(
-        self, url: str, body: JsonObject, messages: Sequence[Message], schema: JsonObject | None
-    ) -> tuple[str, Finish, Usage]:
-        if schema is not None:
-            self._check_schema(messages, schema)
-        request = requests.chat_request(url, body, messages, schema)
+        self, url: str, body: JsonObject, messages: Sequence[Message], rules: Rules
+    ) -> _Written:
+        for param, schema in rules.schemas.items():
+            self._check_schema(messages, schema, param)
+        request = requests.chat_request(url, body, messages, rules)
         answer = self._writer.post("/v1/chat/completions", request)
         choice, used = answer["choices"][0], answer["usage"]
         text = choice["message"].get("content") or ""
         finish = Finish.LENGTH if choice["finish_reason"] == "length" else Finish.STOP
-        if schema is not None:
-            requests.check_is_json(text, is_whole=finish is Finish.STOP)
+        is_whole = finish is Finish.STOP
         usage = Usage(input_tokens=used["prompt_tokens"], output_tokens=used["completion_tokens"])
-        return text, finish, usage
+        call = call_in(text, is_whole=is_whole) if rules.functions else None
+        if call is not None:
+            return _Written(text="", finish=finish, usage=usage, calls=(call,))
+        if rules.must_call:
+            if is_whole:
+                raise unusable_parameters(rules.functions[0].param, "its answer was no call")
+            text = ""  # cut before the name of the function was said
+        elif rules.schema is not None:
+            requests.check_is_json(text, is_whole=is_whole)
+        return _Written(text=text, finish=finish, usage=usage)
 
-    def _check_schema(self, messages: Sequence[Message], schema: JsonObject) -> None:
+    def _check_schema(
+        self, messages: Sequence[Message], schema: JsonObject, param: str | None
+    ) -> None:
         """Raise ServiceError 400 for a schema that the engine cannot read; asked once for each schema."""
         key = json.dumps(schema, sort_keys=True)
         if key in self._known_schemas:
@@ -176,33 +206,38 @@ class LlamaResponder(Responder):
         try:
             self._writer.post("/apply-template", requests.schema_check_request(messages, schema))
         except EngineRefused as refused:
-            raise requests.unusable_schema(refused.message.rstrip(".")) from refused
+            why = refused.message.rstrip(".")
+            raise (
+                requests.unusable_schema(why) if param is None else unusable_parameters(param, why)
+            ) from refused
         self._known_schemas.add(key)
 
-    def _label(self, messages: Sequence[Message], question: LabelQuestion) -> tuple[str, Usage]:
-        choice = self._labeller.choose(messages, question)
+    def _label(self, messages: Sequence[Message], question: LabelQuestion) -> _Written:
+        choice = self._labeller.choose(shown(messages), question)
         text = json.dumps({question.key: choice.label}, ensure_ascii=False)
-        output_tokens = self._labeller.count(text)
-        return text, Usage(input_tokens=choice.prompt_tokens, output_tokens=output_tokens)
+        usage = Usage(input_tokens=choice.prompt_tokens, output_tokens=self._labeller.count(text))
+        return _Written(text=text, finish=Finish.STOP, usage=usage)
+
+    def _complete(self, body: JsonObject) -> JsonObject:
+        check_supported(COMPLETIONS, body)
+        answer = self._writer.post("/completion", requests.completion_request(body))
+        return bodies.completions_body(
+            self.model_path.stem,
+            answer["content"],
+            usage=Usage(
+                input_tokens=answer["tokens_evaluated"], output_tokens=answer["tokens_predicted"]
+            ),
+            created_at=self._clock.now(),
+            ident=secrets.token_hex(16),
+            finish=Finish.LENGTH if answer["stop_type"] == "limit" else Finish.STOP,
+        )
 
     def _embed(self, body: JsonObject) -> JsonObject:
         request = requests.embedding_request(body)
         answer = self._embedder.post("/v1/embeddings", request)
-        vectors = requests.vectors_of(answer)
-        requests.check_dimensions(body, len(vectors[0]))
         return bodies.embeddings_body(
             self.model_path.stem,
-            vectors,
+            requests.vectors_of(answer, body),
             prompt_tokens=answer["usage"]["prompt_tokens"],
             encoding_format=str(body.get("encoding_format", "float")),
         )
-
-
-def _unknown_url(url: str) -> ServiceError:
-    return ServiceError(
-        status=404,
-        message=f"The local model does not answer {url!r}, only {RESPONSES!r}, {CHAT!r} and "
-        f"{EMBEDDINGS!r}.",
-        code="unknown_url",
-        param="url",
-    )

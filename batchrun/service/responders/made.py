@@ -15,8 +15,19 @@ from batchrun.model import JsonObject
 from batchrun.service.bodies import Finish, embeddings_body
 from batchrun.service.images import check_images, images_body, tiny_image
 from batchrun.service.moderations import CATEGORIES, moderation_body
-from batchrun.service.prompts import EDITS, EMBEDDINGS, GENERATIONS, MODERATIONS, VIDEOS, prompt_of
+from batchrun.service.prompts import (
+    CHAT,
+    EDITS,
+    EMBEDDINGS,
+    GENERATIONS,
+    MODERATIONS,
+    RESPONSES,
+    VIDEOS,
+    prompt_of,
+    schema_of,
+)
 from batchrun.service.responders.script import Rule
+from batchrun.service.tools import offer_of
 from batchrun.service.videos import check_video, video_body
 
 DIMENSIONS: Final = 16  # of an embedding, where the request asks for no other number
@@ -38,6 +49,9 @@ def check_request(url: str, body: JsonObject) -> None:
         check_images(url, body)
     elif url == VIDEOS:
         check_video(body)
+    elif url in (RESPONSES, CHAT):
+        schema_of(url, body)
+        offer_of(url, body)
 
 
 def _embeddings(_rule: Rule, url: str, body: JsonObject, _ident: str, _now: int) -> JsonObject:

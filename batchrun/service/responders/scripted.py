@@ -1,12 +1,12 @@
 """Answers from a script: for tests, and for rehearsing a night's run without spending anything.
 
-Without a script it answers everything plausibly and always the same: an instance of the schema where there is one, else the prompt
-itself; what is no text is in `made.py`. Bodies are complete, with tokens counted (roughly: 4 bytes each).
+Without a script it answers everything plausibly and always the same: an instance of the schema where there is one, a call where a
+function must be called, else the prompt itself; what is no text is in `made.py`. Bodies are complete, with tokens counted (roughly: 4 bytes each).
 """
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from batchrun.clock import Clock
 from batchrun.model import Json, JsonObject, Usage
 from batchrun.service.bodies import (
+    Call,
     Finish,
     chat_body,
     completions_body,
@@ -34,9 +35,14 @@ from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.responders.examples import example_of
 from batchrun.service.responders.made import MAKERS, check_request, tokens_in
 from batchrun.service.responders.script import Rule, read_rules
+from batchrun.service.tools import Choice, offer_of
 
 _BYTES_PER_TOKEN = 4
-_BUILDERS = {RESPONSES: responses_body, CHAT: chat_body, COMPLETIONS: completions_body}
+_BUILDERS: Mapping[str, Callable[..., JsonObject]] = {
+    RESPONSES: responses_body,
+    CHAT: chat_body,
+    COMPLETIONS: completions_body,
+}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 # A script in Python: what to do about one request. None answers as if there were no rule.
@@ -105,7 +111,7 @@ class ScriptedResponder(Responder):
         return Reply(status_code=200, body=self._answer(rule, url, body, ident))
 
     def _first_fitting(self, url: str, body: JsonObject, custom_id: str | None) -> Rule | None:
-        prompt = "\n".join(message.text for message in prompt_of(url, body))
+        prompt = prompt_of(url, body)
         for number, rule in enumerate(self._rules):
             if rule.fits(url=url, body=body, custom_id=custom_id, prompt=prompt) and (
                 rule.times is None or self._count(number, body) <= rule.times
@@ -125,16 +131,20 @@ class ScriptedResponder(Responder):
             return self._seen[key]
 
     def _answer(self, rule: Rule, url: str, body: JsonObject, ident: str) -> JsonObject:
-        prompt = prompt_of(url, body)
-        text, finish = _text_of(rule, url, body), rule.finish
+        """Text or calls, cut where the request says so; calls are never cut."""
+        calls = _calls_of(rule, url, body)
+        text, finish = "" if calls else _text_of(rule, url, body), rule.finish
         limit = max_tokens_of(url, body)
         if limit is not None and tokens_in(text) > limit:
             text = text.encode()[: limit * _BYTES_PER_TOKEN].decode(errors="ignore")
             finish = Finish.LENGTH if finish is Finish.STOP else finish
         usage = Usage(
-            input_tokens=sum(tokens_in(message.text) for message in prompt),
-            output_tokens=tokens_in(text),
+            input_tokens=sum(tokens_in(message.text) for message in prompt_of(url, body)),
+            output_tokens=tokens_in("".join([text, *(call.text for call in calls)])),
         )
+        more: JsonObject = {} if url == COMPLETIONS else {"calls": calls}
+        if url == RESPONSES:
+            more["request"] = body
         return _BUILDERS[url](
             body["model"],
             text,
@@ -142,7 +152,23 @@ class ScriptedResponder(Responder):
             created_at=self._clock.now(),
             ident=ident,
             finish=finish,
+            **more,
         )
+
+
+def _calls_of(rule: Rule, url: str, body: JsonObject) -> list[Call]:
+    """Those of the rule; where it says nothing and a function must be called, one with made-up arguments."""
+    if url == COMPLETIONS:
+        return []
+    offer = offer_of(url, body)
+    if rule.calls is not None:
+        return [scripted.call for scripted in rule.calls]
+    if rule.answers or offer.choice is not Choice.REQUIRED:
+        return []
+    return [
+        Call(name=one.name, arguments=msgspec.json.encode(example_of(one.parameters)).decode())
+        for one in offer.functions[:1]
+    ]
 
 
 def _text_of(rule: Rule, url: str, body: JsonObject) -> str:
