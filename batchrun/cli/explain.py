@@ -1,7 +1,7 @@
 """`batchrun explain`: the life of one item, for people and as JSON."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,6 +13,8 @@ from batchrun.ledger.states import ItemEvent
 
 if TYPE_CHECKING:
     from batchrun.outputs.explain import Attempt, Explanation, Step
+
+_SHOWN_CHARACTERS: Final = 4_000  # of a request, an answer or a raw line, where people read
 
 
 @click.command(short_help="Show the life of one item: request, attempts, answers.")
@@ -78,7 +80,7 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
             f"({used.cached_tokens:,} cached), {used.output_tokens:,} out ({used.reasoning_tokens:,} reasoning)"
         )
     if attempt.raw is not None:
-        yield f"  raw: {attempt.raw}"
+        yield f"  raw: {_clipped(attempt.raw)}"
     elif attempt.raw_pruned:
         yield "  raw: pruned from the spool (batchrun prune)"
 
@@ -94,4 +96,11 @@ def _step_text(step: "Step") -> str:
 def _compact(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return _clipped(json.dumps(value, ensure_ascii=False))
+
+
+def _clipped(text: str) -> str:
+    """An image or a vector is megabytes, and a terminal is no place for them."""
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS]}… ({len(text):,} characters; --json shows all of them)"
