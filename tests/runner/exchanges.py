@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from batchrun.model import Json, JsonObject, Usage
-from batchrun.service.bodies import chat_body, responses_body
+from batchrun.service.bodies import Finish, chat_body, completions_body, responses_body
+from batchrun.service.responders.script import Rule
+from batchrun.service.videos import video_body
 
 USED: Final = Usage(input_tokens=36, cached_tokens=12, output_tokens=9, reasoning_tokens=4)
 PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -22,12 +24,13 @@ WEATHER: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """`asked` and `body` stand in an item; `answer` is the response body that comes back."""
+    """`asked` and `body` stand in an item; `answer` is the response body that comes back, None for what the service makes of the `rule`."""
 
     name: str
     asked: Json = "?"
     body: JsonObject = field(default_factory=dict)
-    answer: JsonObject
+    answer: JsonObject | None = None
+    rule: Rule = field(default_factory=Rule)
 
 
 def said(text: str, *annotations: JsonObject, **more: Json) -> JsonObject:
@@ -376,5 +379,146 @@ CHAT: Final = (
         },
     ),
     Exchange(name="refusal", answer=completed({"content": None, "refusal": "No."})),
+    Exchange(name="cut", answer=completed({"content": "Once up"}, finish_reason="length")),
     Exchange(name="filtered", answer=completed({"content": "So"}, finish_reason="content_filter")),
 )
+
+EMBEDDINGS: Final = (
+    Exchange(name="vector", asked="a", body={"dimensions": 2}),
+    Exchange(name="vectors", asked=["a", "b"], body={"dimensions": 2}),
+    Exchange(name="base64", asked="a", body={"dimensions": 1, "encoding_format": "base64"}),
+)
+
+
+def _continued(text: str, **more: Json) -> JsonObject:
+    return completions_body("m-1", text, usage=USED, created_at=1_741_476_542, ident="1") | more
+
+
+COMPLETIONS: Final = (
+    Exchange(name="text", asked="Once", rule=Rule(reply=" upon a time")),
+    Exchange(name="tokens-in", asked=[7, 11], rule=Rule(reply="a")),
+    Exchange(name="cut", asked="Once", body={"max_tokens": 1}, rule=Rule(reply=" upon a time")),
+    Exchange(name="filtered", rule=Rule(reply="So", finish=Finish.CONTENT_FILTER)),
+    Exchange(
+        name="logprobs",
+        body={"logprobs": 1},
+        answer=_continued(
+            "",
+            choices=[
+                {
+                    "index": 0,
+                    "text": "a",
+                    "finish_reason": "stop",
+                    "logprobs": {
+                        "tokens": ["a"],
+                        "token_logprobs": [-0.1],
+                        "top_logprobs": [{"a": -0.1}],
+                        "text_offset": [0],
+                    },
+                }
+            ],
+        ),
+    ),
+    Exchange(
+        name="choices",
+        body={"n": 2},
+        answer=_continued(
+            "",
+            choices=[
+                {"index": number, "text": text, "finish_reason": "stop", "logprobs": None}
+                for number, text in enumerate("ab")
+            ],
+        ),
+    ),
+)
+MODERATIONS: Final = (
+    Exchange(name="harmless", asked="a"),
+    Exchange(name="flagged", asked="a", rule=Rule(label="violence")),
+    Exchange(name="several", asked=["a", "b"], rule=Rule(json={"hate": 0.5, "sexual": 0.25})),
+    Exchange(
+        name="parts-in",
+        asked=[
+            {"type": "text", "text": "a"},
+            {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        ],
+    ),
+)
+GENERATIONS: Final = (
+    Exchange(name="image", asked="A cat."),
+    Exchange(name="images", asked="A cat.", body={"n": 2, "output_format": "gif"}),
+    Exchange(name="drawn", asked="A cat.", body={"output_format": "svg", "quality": "low"}),
+    Exchange(
+        name="link",
+        asked="A cat.",
+        answer={
+            "created": 1_741_476_542,
+            "data": [{"url": "https://example.org/1.png", "revised_prompt": "A grey cat."}],
+        },
+    ),
+)
+EDITS: Final = (
+    Exchange(
+        name="image",
+        asked="Grey.",
+        body={
+            "images": [{"image_url": "https://example.org/a.png"}, {"file_id": "file-1"}],
+            "mask": {"file_id": "file-2"},
+        },
+    ),
+)
+VIDEOS: Final = (
+    Exchange(
+        name="made",
+        asked="A cat.",
+        body={"seconds": "8", "size": "1280x720"},
+        answer=video_body(
+            {"model": "m-1", "prompt": "A cat.", "seconds": "8", "size": "1280x720"},
+            ident="1",
+            created_at=1_741_476_542,
+        ),
+    ),
+    Exchange(
+        name="failed",
+        asked="A cat.",
+        body={"input_reference": {"file_id": "file-1"}},
+        rule=Rule(finish=Finish.FAILED, reply="No cats."),
+    ),
+)
+
+#: All of it, by endpoint.
+EXCHANGES: Final[dict[str, tuple[Exchange, ...]]] = {
+    "/v1/responses": RESPONSES,
+    "/v1/chat/completions": CHAT,
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/completions": COMPLETIONS,
+    "/v1/moderations": MODERATIONS,
+    "/v1/images/generations": GENERATIONS,
+    "/v1/images/edits": EDITS,
+    "/v1/videos": VIDEOS,
+}
+
+#: What a job line asks for, with what comes back, where an endpoint has structured answers.
+STRUCTURED: Final[dict[str, tuple[JsonObject, tuple[Exchange, ...]]]] = {
+    "schema": (
+        {
+            "schema": {
+                "type": "object",
+                "properties": {"n": {"type": "integer"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            }
+        },
+        (
+            Exchange(name="json", rule=Rule(json={"n": 1})),
+            Exchange(name="another-json", rule=Rule(json={"n": "one"})),
+            Exchange(name="no-json", rule=Rule(reply="one")),
+        ),
+    ),
+    "labels": (
+        {"labels": ["good", "bad"]},
+        (
+            Exchange(name="label", rule=Rule(label="bad")),
+            Exchange(name="no-label", rule=Rule(reply="fine")),
+        ),
+    ),
+}
