@@ -15,6 +15,7 @@ import pytest
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import NotFound, Refused
 from batchrun.model import JsonObject
+from batchrun.service.prompts import prompt_of
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.service import BatchService
@@ -32,7 +33,7 @@ class Script:
 
     def __call__(self, url: str, body: JsonObject, custom_id: str | None) -> Rule | None:
         """The first rule that fits the custom_id."""
-        prompt = json.dumps(body)
+        prompt = prompt_of(url, body)
         fitting = (
             rule
             for rule in self.rules
