@@ -10,6 +10,14 @@ from dataclasses import dataclass
 
 from batchrun.model import Json, JsonObject
 
+# Fine switches elsewhere, which a batch cannot serve.
+_UNBATCHABLE = {
+    "stream": "a batch has no one to stream to. Leave it out.",
+    "background": (
+        "a batch line would end with 'queued' instead of an answer. Leave it out; "
+        "a batch runs in the background as it is."
+    ),
+}
 UNCHECKED = '"body_unchecked": true sends it as it is.'
 
 
@@ -59,14 +67,16 @@ class BodyRules:
         warnings: list[str] = []
         for name, value in body.items():
             parameter = self.table.get(name)
-            if parameter is None:
+            is_switch = parameter is None or "boolean" in parameter.kinds
+            if value is True and is_switch and name in _UNBATCHABLE:
+                problems.append(f"{name!r} cannot be true: {_UNBATCHABLE[name]}")
+            elif parameter is None:
                 hint = self._hint(name)
                 problems.append(f"unknown parameter {name!r} of {self.url}. {hint}{UNCHECKED}")
             elif not _fits(parameter, value):
                 problems.append(f"{name!r} must be {_one_of(parameter)}, not {kind_of(value)}.")
             else:
                 _look_inside(name, parameter, value, warnings)
-        problems.extend(_unbatchable(body))
         return tuple(problems), tuple(warnings)
 
     def _hint(self, name: str) -> str:
@@ -77,19 +87,6 @@ class BodyRules:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely meant."""
     return next(iter(difflib.get_close_matches(name.lower(), known, n=1)), None)
-
-
-def _unbatchable(body: JsonObject) -> list[str]:
-    """What is a fine parameter, but not in a batch."""
-    problems = []
-    if body.get("stream") is True:
-        problems.append("'stream' cannot be true: a batch has no one to stream to. Leave it out.")
-    if body.get("background") is True:
-        problems.append(
-            "'background' cannot be true: a batch line would end with 'queued' instead of an "
-            "answer. Leave it out; a batch runs in the background as it is."
-        )
-    return problems
 
 
 def _fits(parameter: Parameter, value: Json) -> bool:

@@ -114,7 +114,11 @@ class Home(NamedTuple):
         except OSError as exc:
             raise LedgerError(
                 f"{self.path}: the home cannot be created: {exc.strerror}. "
-                "Make the folder writable, or choose another with --home."
+                + (
+                    "Make the folder writable, or choose another with --home."
+                    if self.path.parent.is_dir()
+                    else f"There is no folder {self.path.parent}: make it first."
+                )
             ) from exc
 
 

@@ -185,6 +185,13 @@ def test_a_folder_that_takes_no_home_is_a_disk_error(desk: Desk) -> None:
     assert "--home" in called.err
 
 
+def test_a_home_in_a_folder_that_is_not_there_names_that_folder(desk: Desk) -> None:
+    home = desk.folder / "nowhere" / ".batchrun"
+    called = desk.call("run", "--home", str(home), "--backend", "local", desk.job())
+    assert called.code == 7
+    assert f"There is no folder {home.parent}: make it first." in called.err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 @pytest.mark.fault(32)
 def test_a_read_only_folder_is_a_disk_error(desk: Desk) -> None:

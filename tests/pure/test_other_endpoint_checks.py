@@ -68,6 +68,8 @@ def test_another_endpoints_name_is_a_problem_that_names_the_right_one(
     ("url", "body", "said"),
     [
         (COMPLETIONS, {"stream": True}, "'stream' cannot be true"),
+        (GENERATIONS, {"background": True}, "'background' must be"),
+        (COMPLETIONS, {"background": True}, "'background' cannot be true"),
         (COMPLETIONS, {"prompt": ["a", "b"]}, "Make each of them an item of its own"),
         (GENERATIONS, {"stream": True}, "'stream' cannot be true"),
         (GENERATIONS, {"partial_images": 1}, "'partial_images' is for streams"),
