@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from batchrun.backends.base import Traits
+from batchrun.backends.base import AttachMode, Traits
 from batchrun.backends.credentials import KeySource, base_url_problem, is_loopback, is_openai
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
@@ -23,11 +23,18 @@ from batchrun.model import Json, Limits
 FILE_NAME = "batchrun.toml"
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
-_TABLES: Final = frozenset({"profile", "retention"})
+_KEYS: Final = frozenset({"profile", "retention", "attach_from"})
 _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
-_TRAIT_KEYS = ("settle_s", "second_settle_s", "poll_s", "refusals_final", "listing_echoes")
+_TRAIT_KEYS = (
+    "settle_s",
+    "second_settle_s",
+    "poll_s",
+    "refusals_final",
+    "listing_echoes",
+    "attach",
+)
 _SERVER_KEYS = (
     "base_url",
     "delete_remote",
@@ -41,7 +48,13 @@ _NO_HEADER: Final = (
     "cannot be sent: it takes ASCII letters, digits and signs only. "
     "Copy it from the settings page of the service"
 )
-_LOCAL_TRAITS = Traits(settle_s=0, second_settle_s=0, poll_s=0, executes_in_process=True)
+_LOCAL_TRAITS = Traits(
+    settle_s=0,
+    second_settle_s=0,
+    poll_s=0,
+    executes_in_process=True,
+    attach=AttachMode.INLINE,
+)
 
 
 class BackendKind(StrEnum):
@@ -82,12 +95,16 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set."""
+    """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set.
+
+    `attach_from`: folders beside a job's own from which it may attach files.
+    """
 
     profiles: Mapping[str, Profile]
     path: Path | None = None
     backend: str | None = None
     retention: Retention = field(default_factory=Retention)
+    attach_from: tuple[Path, ...] = ()
 
     def profile(self, name: str) -> Profile:
         """The profile of this name. Raises UsageError with the nearest name where there is none."""
@@ -121,6 +138,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     tables = _profile_tables(tree, path)
     problems: list[str] = []
     retention = _retention(tree, path, problems)
+    attach_from = _attach_from(tree, path, problems)
     read = {
         name: _profile(name, tables.get(name, {}), path, environ, problems)
         for name in dict.fromkeys((*map(str, BackendKind), *tables))
@@ -132,6 +150,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         path=path,
         backend=environ.get("BATCHRUN_BACKEND") or None,
         retention=retention,
+        attach_from=attach_from,
     )
 
 
@@ -165,9 +184,9 @@ def _read(path: Path) -> dict[str, Json]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}.") from error
     for key in tree:
-        if key not in _TABLES:
+        if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], and [retention]."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [retention], and attach_from above them."
             )
     return tree
 
@@ -193,6 +212,15 @@ def _retention(tree: dict[str, Json], path: Path | None, problems: list[str]) ->
     )
     reader.end()
     return found
+
+
+def _attach_from(tree: dict[str, Json], path: Path | None, problems: list[str]) -> tuple[Path, ...]:
+    """The folders that jobs may attach files from; a job's own is always one of them."""
+    folders = tree.get("attach_from", [])
+    if not isinstance(folders, list) or not all(isinstance(f, str) and f for f in folders):
+        problems.append(f"{path}: 'attach_from' is a list of folders, such as [\"scans\"].")
+        return ()
+    return tuple(_path(folder, path.parent) for folder in folders) if path is not None else ()
 
 
 def _profile(
@@ -291,7 +319,16 @@ def _traits(reader: ConfigTable) -> Traits:
         refusals_final=reader.boolean("refusals_final", normal.refusals_final),
         listing_echoes=reader.boolean("listing_echoes", normal.listing_echoes),
         poll_s=reader.integer("poll_s", normal.poll_s, least=1),
+        attach=_attach_mode(reader),
     )
+
+
+def _attach_mode(reader: ConfigTable) -> AttachMode:
+    word = reader.text("attach") or AttachMode.AUTO
+    if word in set(AttachMode):
+        return AttachMode(word)
+    reader.problem(f"has attach = {word!r}; it takes 'inline', 'upload' or 'auto'")
+    return AttachMode.AUTO
 
 
 def _limits(reader: ConfigTable) -> Limits:

@@ -95,7 +95,7 @@ class JobSettings:
 
     `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
     `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
-    `profile` is the backend or profile that the job line asks for.
+    `profile` is the backend or profile that the job line asks for. `attach` are templates of the files and links that go with each item.
     """
 
     name: str
@@ -110,6 +110,7 @@ class JobSettings:
     strict: bool = True
     body: JsonObject = field(default_factory=dict)
     body_unchecked: bool = False
+    attach: tuple[str, ...] | None = None
     max_output_tokens: int | None = None
     items: str | SqliteQuery | None = None
     id: str | None = None

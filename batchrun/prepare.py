@@ -9,22 +9,26 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
+from batchrun.attachments.attacher import Attacher, forget_bytes
+from batchrun.backends.base import AttachMode
 from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
 from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
 from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
+from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
-from batchrun.model import JobSettings, Json, Limits
-from batchrun.requests import BadItem, RequestBuilder
+from batchrun.model import JobSettings, Json, JsonObject, Limits
+from batchrun.requests import BadItem, Request, RequestBuilder
 
 _encode: Final = msgspec.json.Encoder().encode
 _PROBLEMS_KEPT: Final = 1_000
@@ -32,6 +36,7 @@ _SPLIT: Final = "Split the item, or raise [limits] of this profile if the servic
 _REASK_FLOOR: Final = 100  # fewer answered items than this may always be asked again
 _REASK_SHARE: Final = 0.2
 _VANISH_SHARE: Final = 0.5
+_PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,17 @@ class SubmitOptions:
     new_only: bool = False
     allow_missing: bool = False
     is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attaching:
+    """Where a job may attach from, beside its own folder, and how attachments will travel."""
+
+    folders: tuple[Path, ...] = ()
+    mode: AttachMode = AttachMode.AUTO
+
+
+_NOWHERE_ELSE: Final = Attaching()
 
 
 @dataclass(slots=True)
@@ -80,6 +96,7 @@ def prepare(
     limits: Limits,
     at: int,
     options: SubmitOptions,
+    attaching: Attaching = _NOWHERE_ELSE,
     stdin: BinaryIO | None = None,
     agree: Callable[[Tally], bool] = lambda _: True,
     warn: Callable[[Problem], None] = lambda _: None,
@@ -93,7 +110,13 @@ def prepare(
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
     `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
-    builder = RequestBuilder(settings)
+    keeps = is_kept and not options.is_dry_run
+    attacher = Attacher(
+        settings,
+        folders=attaching.folders,
+        keep=partial(keep_content, ledger.home) if keeps else forget_bytes,
+    )
+    builder = RequestBuilder(settings, attacher, attaching.mode)
     problems = ProblemList()
     for what in builder.check():
         problems.add(Problem(path=settings.path, line=settings.line, what=what))
@@ -101,7 +124,9 @@ def prepare(
         raise problems.error()
     for what in builder.warnings:
         warn(Problem(path=settings.path, line=settings.line, what=what))
-    former = _former_builder(ledger, settings, profile) if options.new_only else None
+    former = None
+    if options.new_only:
+        former = _former_builder(ledger, settings, profile, attaching)
     submission = Submission(
         ledger,
         settings,
@@ -144,12 +169,17 @@ def prepare(
     return submission.intake.tally
 
 
-def _former_builder(ledger: Ledger, settings: JobSettings, profile: str) -> RequestBuilder | None:
+def _former_builder(
+    ledger: Ledger, settings: JobSettings, profile: str, attaching: Attaching
+) -> RequestBuilder | None:
     """Builds requests as the job line of the submission before did: so a changed job line can be told from changed data."""
     stored = ledger.value(
         "select settings from jobs where name = ? and profile = ?", (settings.name, profile)
     )
-    return None if stored is None else RequestBuilder(settings_from_json(stored))
+    if stored is None:
+        return None
+    before = settings_from_json(stored)
+    return RequestBuilder(before, Attacher(before, folders=attaching.folders), attaching.mode)
 
 
 def _former_hashes(former: RequestBuilder | None, block: ItemBlock) -> Mapping[int, bytes]:
@@ -183,10 +213,13 @@ def _take_items(
             _write_fields(fields, zip(taken, block.fields, strict=True))
             continue
         seen, seen_large = len(intake.duplicates), len(intake.oversized)
-        requests = list(builder.build_all(block.fields, note_bad))
-        items = intake.add(requests, name_of, _former_hashes(former, block))
-        mine = (block.fields[index] for index, _ in requests)
-        _write_fields(fields, zip(items, mine, strict=True))
+        hashes = _former_hashes(former, block)
+        for requests in _portions(builder, block.fields, note_bad):
+            items = intake.add(requests, name_of, hashes)
+            mine = (block.fields[index] for index, _ in requests)
+            _write_fields(fields, zip(items, mine, strict=True))
+            if settings.attach:
+                intake.flush()  # the next files take their time, and others must be able to write meanwhile
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
         for what, i in intake.oversized[seen_large:]:
             bad.add(Problem(path=block.path, line=block.lines[i], what=what, fix=_SPLIT))
@@ -195,6 +228,26 @@ def _take_items(
     intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
+
+
+def _portions(
+    builder: RequestBuilder,
+    block: list[JsonObject],
+    note_bad: Callable[[int, BadItem], None],
+) -> Iterator[list[tuple[int, Request]]]:
+    """The good requests of a block: all at once, but for those with attachments, of which each may be as large as a block should be."""
+    if not builder.settings.attach:
+        yield list(builder.build_all(block, note_bad))
+        return
+    portion: list[tuple[int, Request]] = []
+    size = 0
+    for index, request in builder.build_all(block, note_bad):
+        portion.append((index, request))
+        size += len(request.tail)
+        if size > _PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    yield portion
 
 
 def _write_fields(

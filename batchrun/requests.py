@@ -14,7 +14,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import xxhash
 
+from batchrun.attachments.attacher import Attacher
+from batchrun.attachments.kinds import Content
+from batchrun.backends.base import AttachMode
 from batchrun.endpoints import endpoint_of
+from batchrun.endpoints.attaching import with_attachments
 from batchrun.endpoints.base import Endpoint
 from batchrun.errors import BatchrunError, JobFileError
 from batchrun.jobfile import Fault, check_item, id_of
@@ -42,7 +46,8 @@ _CHECKED_BODIES_MAX: Final = (
 class Request(NamedTuple):
     """`tail`: `"method":"POST","url":…,"body":{…}}`, everything after custom_id, UTF-8, no newline. `inputs`: embedding inputs, or 1.
 
-    `hash`: 16 bytes that tell whether a request is the same as one asked before.
+    `hash`: 16 bytes that tell whether a request is the same as one asked before. `attached`: the contents that `tail` names by reference, and
+    `growth` the bytes that they will certainly add to it when it is sent.
     """
 
     key: str | None
@@ -50,6 +55,8 @@ class Request(NamedTuple):
     model: str
     inputs: int
     hash: bytes
+    attached: tuple[Content, ...] = ()
+    growth: int = 0
 
 
 class PlainRequests(NamedTuple):
@@ -143,8 +150,15 @@ def line_prefix(identifier: str) -> bytes:
 class RequestBuilder:
     """Builds the requests of one job. Raises JobFileError-like Problems for the job line at construction, BadItem per item."""
 
-    def __init__(self, settings: JobSettings) -> None:
+    def __init__(
+        self,
+        settings: JobSettings,
+        attacher: Attacher | None = None,
+        mode: AttachMode = AttachMode.AUTO,
+    ) -> None:
+        """`attacher` (by default one that keeps nothing) finds the attachments; `mode` is how they will travel."""
         self.settings = settings
+        self._attacher, self._mode = attacher or Attacher(settings), mode
         self.endpoint: Endpoint = endpoint_of(settings.endpoint)
         self.warnings: list[str] = []
         self._head = f'"method":"POST","url":{_encode(settings.endpoint).decode()},"body":'.encode()
@@ -223,6 +237,7 @@ class RequestBuilder:
             or settings.id is not None
             or not settings.model
             or settings.is_raw
+            or settings.attach
             or self._leaves_required_to_items
         ):
             return None
@@ -283,6 +298,7 @@ class RequestBuilder:
         return (
             self._prompt is None
             or self.settings.model is None
+            or bool(self.settings.attach)
             or self._leaves_required_to_items
             or fields.get("body") not in _NO_BODY
             or fields.get("model") not in (None, self.settings.model)
@@ -332,11 +348,21 @@ class RequestBuilder:
         built = self.endpoint.build(
             self.settings, model=model, prompt=prompt, instructions=instructions, body=body
         )
-        self._check_item_body(built, body, prompt)
-        return self._request(key, built)
+        if not self.settings.attach:
+            self._check_item_body(built, body, prompt)
+            return self._request(key, built)
+        if conflicts := self.endpoint.conflicts(self.settings, body):
+            raise BadItem("bad_item", "; ".join(conflicts))
+        attachments = self._attacher.attachments(fields)
+        built, growth = with_attachments(
+            self.endpoint, built, prompt=prompt, attachments=attachments, mode=self._mode
+        )
+        self._check_item_body(built, body, len(attachments))
+        contents = tuple(one.content for one in attachments if one.content is not None)
+        return self._request(key, built)._replace(attached=contents, growth=growth)
 
     def _check_item_body(self, built: JsonObject, body: JsonObject, prompt: Json) -> None:
-        # Structured input is part of what is checked; a plain prompt cannot be wrong.
+        # Structured input, or a number of attachments, is part of what is checked; a plain prompt cannot be wrong.
         mark = _encode([body, None if isinstance(prompt, str) else prompt])
         if mark in self._checked:
             return

@@ -14,7 +14,7 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
 from batchrun.ledger.submissions import Tally
 from batchrun.model import JobSettings
-from batchrun.prepare import SubmitOptions, prepare
+from batchrun.prepare import Attaching, SubmitOptions, prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +126,17 @@ class Submitter:
                 warnings=(*entry.warnings, *doubts),
             )
 
+        target = self.config.profile(profile)
         return prepared(
             prepare(
                 self.ledger,
                 settings,
                 profile=profile,
                 outputs=outputs,
-                limits=self.config.profile(profile).limits,
+                limits=target.limits,
                 at=self.now,
                 options=self.options,
+                attaching=Attaching(folders=self.config.attach_from, mode=target.traits.attach),
                 stdin=self.stdin,
                 agree=lambda tally: self.confirm(prepared(tally)),
                 warn=doubts.append,

@@ -55,10 +55,19 @@ class FaultyBackend:
         """As `inner` says, unless the script has a fault for it."""
         return self._run("account", partial(self._inner.account, salt))
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         """As `inner`, or a fault."""
         return self._run(
-            "upload", partial(self._inner.upload, path, name=name, expires_after_s=expires_after_s)
+            "upload",
+            partial(
+                self._inner.upload,
+                path,
+                name=name,
+                expires_after_s=expires_after_s,
+                purpose=purpose,
+            ),
         )
 
     def get_file(self, file_id: str) -> RemoteFile:
@@ -69,9 +78,10 @@ class FaultyBackend:
         """As `inner`, or a fault."""
         return self._run("delete_file", partial(self._inner.delete_file, file_id))
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
         """As `inner`, or a fault."""
-        return self._run("list_files", partial(self._inner.list_files, after=after, limit=limit))
+        call = partial(self._inner.list_files, after=after, limit=limit, purpose=purpose)
+        return self._run("list_files", call)
 
     def download(self, file_id: str, path: Path) -> int:
         """As `inner`, or a fault; after an error of the service no file is left, as the contract says, after a crash it is."""

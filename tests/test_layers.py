@@ -30,6 +30,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.jobfile",
         "batchrun.service",
     ),
+    ("batchrun.attachments",),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
     ("batchrun.backends", "batchrun.requests", "batchrun.followups"),
     ("batchrun.ledger",),
@@ -81,6 +82,7 @@ MAY_TOUCH_FILES: Final = (
     "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.indexed batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
+    "batchrun.attachments.confined batchrun.attachments.attacher "
     "batchrun.endpoints.tables "  # its own data
     "batchrun.endpoints.generate"  # a script for developers
 )

@@ -16,10 +16,19 @@ Every call raises only the errors of `batchrun.errors`:
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from batchrun.model import Account, JsonObject, Limits
+
+
+class AttachMode(StrEnum):
+    """How attachments travel: as data in each request, uploaded once and referred to, or whichever keeps input files small."""
+
+    INLINE = "inline"
+    UPLOAD = "upload"
+    AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,7 @@ class Traits:
     `refusals_final`: a typed 4xx answer to `create` means that there is no batch.
     `listing_echoes`: listings show our metadata or input file id; without it an unknown create can be settled by the user only.
     `poll_s`: seconds between polls of a young batch. `executes_in_process`: lines run inside our own pass (`work`).
+    `attach`: how attachments get there, where the endpoint leaves a choice.
     """
 
     settle_s: int = 900
@@ -38,6 +48,7 @@ class Traits:
     listing_echoes: bool = True
     poll_s: int = 60
     executes_in_process: bool = False
+    attach: AttachMode = AttachMode.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +123,10 @@ class Backend(Protocol):
         """Whose batches these are. Raises AuthError when there is no key (offline: no call is made)."""
         ...
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
-        """POST /files with purpose=batch, streamed from disk. Not idempotent, but an orphan is free: may be repeated."""
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
+        """POST /files, streamed from disk. Not idempotent, but an orphan is free: may be repeated. An attachment's type follows from its `name`."""
         ...
 
     def get_file(self, file_id: str) -> RemoteFile:
@@ -124,8 +137,8 @@ class Backend(Protocol):
         """DELETE /files/{id}; True only if the service answered `deleted: true`."""
         ...
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
-        """GET /files with purpose=batch, newest first, `limit` 1..10000. For house-keeping only: a server may refuse it."""
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
+        """GET /files of one purpose, newest first, `limit` 1..10000. For house-keeping only: a server may refuse it."""
         ...
 
     def download(self, file_id: str, path: Path) -> int:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchrun.backends.base import BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import AttachMode, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
 from batchrun.backends.reading import read_batch, read_deleted, read_file, read_file_page, read_page
 from batchrun.clock import Clock
 from batchrun.errors import Ambiguous, AuthError, LedgerError, NotFound, Refused, Transient
@@ -23,7 +23,13 @@ from batchrun.service.service import BatchService
 
 BASE_URL = "embedded:"
 _COPY_BYTES = 1 << 20
-_TRAITS = Traits(settle_s=0, second_settle_s=0, poll_s=0, executes_in_process=True)
+_TRAITS = Traits(
+    settle_s=0,
+    second_settle_s=0,
+    poll_s=0,
+    executes_in_process=True,
+    attach=AttachMode.INLINE,
+)
 
 
 class EmbeddedBackend:
@@ -75,7 +81,9 @@ class EmbeddedBackend:
             )
         return self._opened
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         """Copy a file into the service."""
         policy = None
         if expires_after_s is not None:
@@ -87,7 +95,7 @@ class EmbeddedBackend:
         with source, _translated():
             return read_file(
                 self.service.create_file(
-                    source, filename=name, purpose="batch", expires_after=policy
+                    source, filename=name, purpose=purpose, expires_after=policy
                 )
             )
 
@@ -101,10 +109,10 @@ class EmbeddedBackend:
         with _translated():
             return read_deleted(self.service.delete_file(file_id))
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
         """One page of what was uploaded, newest first."""
         with _translated():
-            page = self.service.list_files(after=after, limit=limit, purpose="batch")
+            page = self.service.list_files(after=after, limit=limit, purpose=purpose)
             return read_file_page(page, limit=limit)
 
     def download(self, file_id: str, path: Path) -> int:

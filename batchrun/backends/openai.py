@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrun.attachments.kinds import MEDIA
 from batchrun.backends.base import (
     TERMINAL_STATUSES,
     BatchPage,
@@ -87,7 +88,9 @@ class OpenAIBackend:
             fingerprint=digest.hexdigest(),
         )
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         """POST /files. Raises Transient where the server counts other bytes than the disk, LedgerError where the disk fails."""
         files = self._client().files.with_raw_response
         options: dict[str, Any] = {}
@@ -97,8 +100,10 @@ class OpenAIBackend:
             with path.open("rb") as opened, self._call(_UPLOAD):
                 size = os.fstat(opened.fileno()).st_size
                 # An open file is streamed; the SDK would read a Path whole.
-                part = (name, opened, "application/jsonl")
-                answer = _decoded(files.create(file=part, purpose="batch", **options).content)
+                part = (name, opened, MEDIA.get(path.suffix.removeprefix("."), "application/jsonl"))
+                # Purpose is a free string, as endpoints are: the types of the SDK know only OpenAI's.
+                options["purpose"] = purpose
+                answer = _decoded(files.create(file=part, **options).content)
                 file, counted = read_file(answer), reported_bytes(answer)
         except OSError as error:
             raise LedgerError(f"{path}: cannot be read for upload: {error.strerror}.") from error
@@ -121,12 +126,12 @@ class OpenAIBackend:
         with self._call(_DELETE_FILE):
             return read_deleted(_decoded(files.delete(file_id).content))
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
-        """GET /files with purpose=batch, newest first, `limit` 1..10000."""
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
+        """GET /files of one purpose, newest first, `limit` 1..10000."""
         files = self._client().files.with_raw_response
         options: dict[str, Any] = {} if after is None else {"after": after}
         with self._call(_LIST_FILES):
-            answer = files.list(purpose="batch", limit=limit, order="desc", **options)
+            answer = files.list(purpose=purpose, limit=limit, order="desc", **options)
             return read_file_page(_decoded(answer.content), limit=limit)
 
     def download(self, file_id: str, path: Path) -> int:

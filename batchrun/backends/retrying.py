@@ -57,10 +57,18 @@ class RetryingBackend:
         """As `inner` says; no call is made."""
         return self._inner.account(salt)
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         """May leave an orphan for each try; they are free, and found again by their name."""
         return self._repeated(
-            partial(self._inner.upload, path, name=name, expires_after_s=expires_after_s)
+            partial(
+                self._inner.upload,
+                path,
+                name=name,
+                expires_after_s=expires_after_s,
+                purpose=purpose,
+            )
         )
 
     def get_file(self, file_id: str) -> RemoteFile:
@@ -71,9 +79,11 @@ class RetryingBackend:
         """Repeated; a second try may find the file gone, which is NotFound."""
         return self._repeated(partial(self._inner.delete_file, file_id))
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
         """Repeated, page by page."""
-        return self._repeated(partial(self._inner.list_files, after=after, limit=limit))
+        return self._repeated(
+            partial(self._inner.list_files, after=after, limit=limit, purpose=purpose)
+        )
 
     def download(self, file_id: str, path: Path) -> int:
         """Repeated from the first byte; a try that fails leaves no file."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
+from batchrun.attachments.kinds import Attachment, Kind
 from batchrun.endpoints.answer import Answer, Interpret, Reading
 from batchrun.endpoints.parameters import BodyRules
 from batchrun.endpoints.schemas import format_in, judged_schema, written_format
@@ -28,6 +29,10 @@ class Endpoint(ABC):
     one that holds what was said so far, None where a request is no conversation; `cap_keys` are those that bound the answer, the one
     that wins first. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead. `required` are the
     parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
+
+    `attach_key` is the parameter that carries attachments, None where there can be none; `attachable` are the kinds that it takes, each with
+    whether an uploaded file can stand for it, without the forms in `unattachable`; of `linkable` ones it takes links. `attach_instead` says what
+    to do with the others.
     """
 
     url: ClassVar[str]
@@ -36,6 +41,11 @@ class Endpoint(ABC):
     cap_keys: ClassVar[tuple[str, ...]] = ()
     unused_keys: ClassVar[Mapping[str, str]] = {}
     required: ClassVar[tuple[str, ...]]
+    attach_key: ClassVar[str | None] = None
+    attachable: ClassVar[Mapping[Kind, bool]] = {}
+    linkable: ClassVar[frozenset[Kind]] = frozenset({Kind.IMAGE})
+    unattachable: ClassVar[frozenset[str]] = frozenset()
+    attach_instead: ClassVar[str] = ""
     synonyms: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
@@ -95,6 +105,10 @@ class Endpoint(ABC):
             said = [] if said is None else [{"role": "user", "content": said}]
         return {**body, self.conversation_key: [*said, *additions]}
 
+    def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:  # noqa: ARG002
+        """A body that was built with a text as its prompt, and attachments to that. Only where there is an `attach_key`."""
+        raise AssertionError(f"{self.url} takes no attachments")
+
     def check_body(
         self, body: JsonObject, *, is_complete: bool = False
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -150,6 +164,8 @@ class Endpoint(ABC):
 
     def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
         """Problems of a `body`, the job's or an item's, that would undo the job's own schema: all its answers are read alike."""
+        if settings.attach and self.attach_key in body:
+            return (f"'body.{self.attach_key}' would undo 'attach'. Give one of the two.",)
         key = self.structured_key
         if key is None or key not in body:
             return ()

@@ -1,10 +1,11 @@
 """/v1/chat/completions: what most compatible servers speak."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import msgspec
 
+from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
@@ -43,6 +44,14 @@ class ChatCompletions(Endpoint):
         "text": "response_format",
         "reasoning": "reasoning_effort",
     }
+    attach_key: ClassVar = "messages"
+    # The SDK's types have a file id for files only.
+    attachable: ClassVar = {
+        Kind.IMAGE: False,
+        Kind.PDF: True,
+        Kind.TEXT: False,
+        Kind.AUDIO: False,
+    }
 
     def shape(self, settings: JobSettings, *, prompt: Json, instructions: str | None) -> JsonObject:
         """See Endpoint. A prompt is the user's message; an array of messages with roles is the conversation itself.
@@ -67,6 +76,13 @@ class ChatCompletions(Endpoint):
                 },
             }
         return shaped
+
+    def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:
+        """See Endpoint. The prompt is the last message."""
+        *before, asked = body["messages"]
+        text = {"type": "text", "text": asked["content"]}
+        content = [text, *map(_attached_part, attachments)]
+        return {**body, "messages": [*before, {**asked, "content": content}]}
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""
@@ -116,6 +132,20 @@ class ChatCompletions(Endpoint):
             )
 
         return read
+
+
+def _attached_part(attachment: Attachment) -> JsonObject:
+    if attachment.text is not None:
+        return {"type": "text", "text": attachment.text}
+    if attachment.content is None:
+        return {"type": "image_url", "image_url": {"url": attachment.link}}
+    reference = reference_to(attachment.content)
+    if attachment.kind is Kind.PDF:
+        return {"type": "file", "file": {"filename": attachment.name, "file_id": reference}}
+    if attachment.kind is Kind.AUDIO:
+        audio = {"data": reference, "format": attachment.content.form}
+        return {"type": "input_audio", "input_audio": audio}
+    return {"type": "image_url", "image_url": {"url": reference}}
 
 
 def _read_choice(choice: JsonObject) -> Answer:

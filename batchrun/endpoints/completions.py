@@ -25,6 +25,7 @@ class Completions(Endpoint):
         "instructions": "Put it at the head of the prompt.",
         "labels": _STRUCTURED,
         "schema": _STRUCTURED,
+        "attach": "This endpoint reads text only: use /v1/responses.",
     }
     required: ClassVar = ("model", "prompt")
     synonyms: ClassVar = {

@@ -27,6 +27,7 @@ class Embeddings(Endpoint):
         "labels": "A vector has no label: leave it out.",
         "schema": "A vector has no structure: leave it out.",
         "max_output_tokens": "A vector costs by its input only: leave it out.",
+        "attach": "Only text is embedded: put it into the prompt.",
     }
     required: ClassVar = ("model", "input")
     synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}

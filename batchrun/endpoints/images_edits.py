@@ -1,7 +1,9 @@
 """/v1/images/edits: images and a text in, images out."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.images import ImagesEndpoint
 from batchrun.endpoints.references import reference_fault
 from batchrun.model import JsonObject
@@ -18,6 +20,14 @@ class ImagesEdits(ImagesEndpoint):
     url: ClassVar = "/v1/images/edits"
     required: ClassVar = ("model", "prompt", "images")
     synonyms: ClassVar = {**ImagesEndpoint.synonyms, "image": "images", "input_image": "images"}
+    attach_key: ClassVar = "images"
+    attachable: ClassVar = {Kind.IMAGE: True}
+    unattachable: ClassVar = frozenset({"gif"})
+    attach_instead: ClassVar = "It edits PNG, JPEG and WebP images."
+
+    def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:
+        """See Endpoint. The attachments are the images that are edited."""
+        return {**body, "images": [_image(attachment) for attachment in attachments]}
 
     def faults(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""
@@ -30,3 +40,9 @@ class ImagesEdits(ImagesEndpoint):
             named += [(name, body.get(name)) for name in ("mask", "markup")]
             problems += [fault for name, image in named if (fault := reference_fault(name, image))]
         return tuple(problems)
+
+
+def _image(attachment: Attachment) -> JsonObject:
+    if attachment.content is None:
+        return {"image_url": attachment.link}
+    return {"file_id": reference_to(attachment.content)}

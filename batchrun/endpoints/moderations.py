@@ -1,10 +1,12 @@
 """/v1/moderations: text or images in, flags and scores out."""
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
 
+from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.fast import Line
@@ -31,6 +33,9 @@ class Moderations(Endpoint):
     }
     required: ClassVar = ("model", "input")
     synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}
+    attach_key: ClassVar = "input"
+    attachable: ClassVar = {Kind.IMAGE: False}
+    attach_instead: ClassVar = "Text and images are judged; put text into the prompt."
 
     def shape(
         self,
@@ -41,6 +46,13 @@ class Moderations(Endpoint):
     ) -> JsonObject:
         """See Endpoint. `prompt` is a text, an array of texts, or an array of parts: `text` and `image_url`."""
         return {"input": prompt}
+
+    def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:
+        """See Endpoint. Prompt and images are judged together, as one input."""
+        return {
+            **body,
+            "input": [{"type": "text", "text": body["input"]}, *map(_image, attachments)],
+        }
 
     def read(self, body: JsonObject) -> Answer:
         """See Endpoint. `value` is in the order of the inputs; None where there is no result."""
@@ -88,6 +100,14 @@ class Moderations(Endpoint):
             )
 
         return read
+
+
+def _image(attachment: Attachment) -> JsonObject:
+    content = attachment.content
+    return {
+        "type": "image_url",
+        "image_url": {"url": attachment.link if content is None else reference_to(content)},
+    }
 
 
 def _result(flagged: Json, categories: JsonObject, scores: JsonObject) -> JsonObject:

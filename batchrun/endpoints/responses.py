@@ -1,9 +1,11 @@
 """/v1/responses: the default endpoint."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import msgspec
 
+from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.doubts import tier_doubts, tool_doubts, undocumented
@@ -47,6 +49,10 @@ class Responses(Endpoint):
         "reasoning_effort": "reasoning",
         "functions": "tools",
     }
+    attach_key: ClassVar = "input"
+    attachable: ClassVar = {Kind.IMAGE: True, Kind.PDF: True, Kind.TEXT: False}
+    linkable: ClassVar = frozenset({Kind.IMAGE, Kind.PDF})
+    attach_instead: ClassVar = "Models hear audio at /v1/chat/completions only."
 
     def shape(self, settings: JobSettings, *, prompt: Json, instructions: str | None) -> JsonObject:
         """See Endpoint. Parts without a message around them are one message of the user's."""
@@ -66,6 +72,14 @@ class Responses(Endpoint):
                 }
             }
         return shaped
+
+    def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:
+        """See Endpoint. Text is a part of its own, so that every server can read it; images have the service's own level of detail."""
+        text = {"type": "input_text", "text": body["input"]}
+        return {
+            **body,
+            "input": [{"role": "user", "content": [text, *map(_attached_part, attachments)]}],
+        }
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""
@@ -150,6 +164,20 @@ class Responses(Endpoint):
             )
 
         return read
+
+
+def _attached_part(attachment: Attachment) -> JsonObject:
+    if attachment.text is not None:
+        return {"type": "input_text", "text": attachment.text}
+    if attachment.kind is Kind.PDF:
+        if attachment.content is None:
+            return {"type": "input_file", "file_url": attachment.link}
+        reference = reference_to(attachment.content)
+        return {"type": "input_file", "filename": attachment.name, "file_id": reference}
+    image: JsonObject = {"type": "input_image", "detail": "auto"}
+    if attachment.content is None:
+        return image | {"image_url": attachment.link}
+    return image | {"file_id": reference_to(attachment.content)}
 
 
 def _are_parts(prompt: Json) -> bool:

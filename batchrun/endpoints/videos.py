@@ -24,6 +24,7 @@ class Videos(Endpoint):
         "labels": _NO_TEXT,
         "schema": _NO_TEXT,
         "max_output_tokens": "Bound the cost by 'seconds' and 'size' in 'body'.",
+        "attach": "Give the item's 'body' an 'input_reference', a link or the id of an uploaded image.",
     }
     required: ClassVar = ("model", "prompt")
     synonyms: ClassVar = {

@@ -39,7 +39,8 @@ def warnings_of(settings: JobSettings) -> Iterator[Fault]:
                 f"{name!r} with the reasoning model {settings.model!r}",
                 "Most reasoning models refuse it, and each line would fail.",
             )
-    if settings.prompt is not None and not _uses_fields(settings.prompt):
+    texts = (settings.prompt or "", *(settings.attach or ()))
+    if settings.prompt is not None and not any(map(_uses_fields, texts)):
         yield Fault(
             "the prompt uses no field of the item: each item gets the same request",
             "Name fields as {{ text }}.",

@@ -30,7 +30,7 @@ ENDPOINTS: Final = (
     "/v1/images/edits",
     "/v1/videos",
 )
-LATER_KEYS: Final = frozenset({"attach", "tools", "canary", "deadline", "budget", "tags", "cache"})
+LATER_KEYS: Final = frozenset({"tools", "canary", "deadline", "budget", "tags", "cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -44,6 +44,7 @@ FOREIGN_KEYS: Final = frozenset(
 )
 ATTEMPTS_LIMIT: Final = 100
 REPAIRS_LIMIT: Final = 10
+ATTACHMENTS_LIMIT: Final = 100  # templates of one job line
 SHOWN_CHARACTERS: Final = 100
 
 EXPECTED: Final = {
@@ -57,6 +58,7 @@ EXPECTED: Final = {
     "strict": "true or false",
     "body": "an object",
     "body_unchecked": "true or false",
+    "attach": "a template of a path or link, or a list of these",
     "max_output_tokens": "a whole number from 1",
     "items": 'a path, a glob or {"sqlite": path, "query": sql}',
     "id": "a template",
@@ -332,6 +334,17 @@ def _model() -> "type[BaseModel]":
         body_unchecked: Annotated[
             bool, Field(description="Send parameters that the endpoint is not known to have.")
         ] = False
+        attach: Annotated[
+            Annotated[str, Field(min_length=1)]
+            | Annotated[
+                list[Annotated[str, Field(min_length=1)]],
+                Field(min_length=1, max_length=ATTACHMENTS_LIMIT),
+            ]
+            | None,
+            Field(
+                description="Files or image links that go with each item: a template, or a list. Paths are relative to the job file."
+            ),
+        ] = None
         max_output_tokens: Annotated[
             int | None,
             Field(

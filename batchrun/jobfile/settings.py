@@ -75,6 +75,7 @@ class SettingsReader:
             strict=good.get("strict", True),
             body=body,
             body_unchecked=good.get("body_unchecked", False),
+            attach=self._attach(good.get("attach")),
             max_output_tokens=good.get("max_output_tokens"),
             items=self._items(good.get("items")),
             id=good.get("id"),
@@ -116,6 +117,14 @@ class SettingsReader:
             value = self._tried(lambda: _read_text(self._folder / name, f"{key} file {name!r}"))
         self._check_template(key, value)
         return value
+
+    def _attach(self, given: str | list[str] | None) -> tuple[str, ...] | None:
+        if given is None:
+            return None
+        templates = (given,) if isinstance(given, str) else tuple(given)
+        for text in templates:
+            self._check_template("attach", text)
+        return templates
 
     def _schema(self, good: JsonObject) -> JsonObject | None:
         labels, given = good.get("labels"), good.get("schema")

@@ -25,8 +25,8 @@ from batchrun.ledger.requestfiles import read_tail
 from batchrun.ledger.spool import disk_error, fsync_folder
 from batchrun.requests import custom_id, parts_of
 
-# Of no use without the ledger that they belong to: what SQLite kept beside it, and the items' columns by number.
-_USELESS: Final = ("batchrun.db*", "fields/*")
+# Of no use without the ledger that they belong to: what SQLite kept beside it, the items' columns by number, and what requests attach.
+_USELESS: Final = ("batchrun.db*", "fields/*", "attachments/*")
 
 
 def _hash_of(key: str | None) -> int:

@@ -64,15 +64,22 @@ def prune(
     Finishes a prune that was killed. Raises LedgerError where the disk refuses: the same call goes on.
     """
     kept = {job.id: _why_kept(job) for job in jobs}
+    contents: dict[int, Freed] = {}
     for job in jobs:
         if kept[job.id] is not None:
             continue
         with ledger.transaction():
             _gather(ledger, job.id, now - older_than_s)
-            mark_requests(ledger, "select file from prunable", ())
+            contents[job.id] = _contents(ledger)
+            mark_requests(ledger, "select file from prunable where file is not null", ())
             mark_results(ledger, "select batch from prunable where batch is not null", (), now)
     freed = remove_marked(ledger)
-    return tuple(_pruned(job, freed.get(job.id, Freed()), kept[job.id]) for job in jobs)
+    return tuple(
+        _pruned(
+            job, freed.get(job.id, Freed()).and_also(contents.get(job.id, Freed())), kept[job.id]
+        )
+        for job in jobs
+    )
 
 
 def prunable(
@@ -85,6 +92,7 @@ def prunable(
         if why is None:
             with ledger.transaction():
                 _gather(ledger, job.id, now - older_than_s)
+                freed = _contents(ledger)
             for path in _gathered(ledger):
                 if path.exists():
                     freed = freed.plus(path.stat().st_size)
@@ -103,7 +111,7 @@ def note_missing(ledger: Ledger, jobs: Sequence[JobRow], *, now: int) -> None:
             for row in list(ledger.rows("select rowid, file, batch, kind from prunable")):
                 if _path(ledger, row).exists():
                     ledger.execute("delete from prunable where rowid = ?", (row["rowid"],))
-            mark_requests(ledger, "select file from prunable", ())
+            mark_requests(ledger, "select file from prunable where file is not null", ())
             mark_results(ledger, "select batch from prunable where batch is not null", (), now)
 
 
@@ -138,6 +146,16 @@ def _gather(ledger: Ledger, job: int, cutoff: int) -> None:
     view = job_view(ledger, job)
     ledger.execute(_REQUESTS, (job, cutoff, view.first_item, view.end_item))
     ledger.execute(_RESULTS, (job, cutoff))
+
+
+def _contents(ledger: Ledger) -> Freed:
+    """The attached contents that only gathered request files name."""
+    row = ledger.row(
+        "select count(*) as n, coalesce(sum(bytes), 0) as bytes from attachments where digest not in "
+        "(select digest from attached where file not in (select file from prunable where file is not null))"
+    )
+    assert row is not None
+    return Freed(row["n"], row["bytes"])
 
 
 def _gathered(ledger: Ledger) -> list[Path]:

@@ -17,6 +17,12 @@ from batchrun.ledger.states import BatchState
 from batchrun.model import Account
 from batchrun.running.context import OpenBackend
 
+# Files of batches, and uploaded attachments, that hold what was forgotten.
+_LEFT: Final = """
+select l.file_id, l.batch, b.profile, b.base_url, b.organization, b.project, b.fingerprint
+from remote_leftovers l join batch_rows b on b.id = l.batch
+union all select file_id, 0, profile, base_url, organization, project, fingerprint from attachment_uploads where is_forgotten
+"""
 _SETTLED: Final = frozenset({BatchState.COLLECTED, BatchState.REJECTED})
 
 
@@ -53,7 +59,7 @@ def note_remote_files(ledger: Ledger, batches: str) -> None:
 
 def leftover_count(ledger: Ledger) -> int:
     """How many files are still to be deleted at services."""
-    return int(ledger.value("select count(*) from remote_leftovers"))
+    return int(ledger.value(f"select count(*) from ({_LEFT})"))
 
 
 def forget_embedded(ledger: Ledger) -> None:
@@ -98,7 +104,7 @@ def delete_remote_files(ledger: Ledger, open_backend: OpenBackend) -> RemoteDele
         )
         return RemoteDeletion(deleted=0, left=before, problems=tuple(problems))
     for (profile,) in ledger.connection.execute(
-        "select distinct b.profile from remote_leftovers l join batch_rows b on b.id = l.batch order by 1"
+        f"select distinct profile from ({_LEFT}) order by 1"
     ).fetchall():
         try:
             backend = open_backend(profile)
@@ -117,8 +123,7 @@ def _delete_of(ledger: Ledger, profile: str, backend: Backend) -> list[BatchrunE
     problems: list[BatchrunError] = []
     rows = list(
         ledger.rows(
-            "select l.file_id, b.base_url, b.organization, b.project, b.fingerprint from remote_leftovers l "
-            "join batch_rows b on b.id = l.batch where b.profile = ? order by l.batch, l.file_id",
+            f"select * from ({_LEFT}) where profile = ? order by batch, file_id",
             (profile,),
         )
     )
@@ -156,7 +161,8 @@ def _delete(ledger: Ledger, backend: Backend, account: Account, row: sqlite3.Row
     if not is_gone:
         raise BackendError(f"file {file_id}: the service did not confirm that it is deleted.")
     with ledger.transaction():
-        ledger.execute("delete from remote_leftovers where file_id = ?", (file_id,))
+        for table in ("remote_leftovers", "attachment_uploads"):
+            ledger.execute(f"delete from {table} where file_id = ?", (file_id,))
 
 
 def _is_proven(ledger: Ledger, account: Account) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from batchrun.ledger.attachments import drop_attached, sweep_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import disk_error, fsync_folder
 from batchrun.ledger.states import FileState
@@ -19,13 +20,18 @@ class Freed(NamedTuple):
         """One more file of `size` bytes."""
         return Freed(self.file_count + 1, self.bytes + size)
 
+    def and_also(self, other: "Freed") -> "Freed":
+        """Both together."""
+        return Freed(self.file_count + other.file_count, self.bytes + other.bytes)
+
 
 def mark_requests(ledger: Ledger, files: str, parameters: tuple[object, ...]) -> None:
-    """Let the ledger say that these request files (`files` selects ids) are removed; inside the caller's transaction."""
+    """Let the ledger say that these request files (`files` selects ids) are removed, with what only they attach; inside the caller's transaction."""
     ledger.execute(
         f"update request_files set state = {int(FileState.REMOVED)} where id in ({files})",
         parameters,
     )
+    drop_attached(ledger, f"file in ({files})", parameters)
 
 
 def mark_results(ledger: Ledger, batches: str, parameters: tuple[object, ...], at: int) -> None:
@@ -39,6 +45,8 @@ def mark_results(ledger: Ledger, batches: str, parameters: tuple[object, ...], a
 def remove_marked(ledger: Ledger) -> dict[int, Freed]:
     """Remove every spool file that the ledger says is removed, also for a process that died before it could; what was freed, by job.
 
+    Attached contents that no request names any more go too; they are not counted here.
+
     Raises LedgerError where the disk refuses: the same call goes on.
     """
     freed: dict[int, Freed] = {}
@@ -51,6 +59,7 @@ def remove_marked(ledger: Ledger) -> dict[int, Freed]:
         except OSError as exc:
             raise disk_error(path, exc) from exc
         freed[job] = freed.get(job, Freed()).plus(size)
+    sweep_contents(ledger)
     if freed:
         fsync_folder(ledger.home.requests)
         fsync_folder(ledger.home.results)

@@ -3,6 +3,7 @@
 import json
 from typing import Final
 
+from batchrun.ledger.attachments import drop_attached
 from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
@@ -28,6 +29,11 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     delete_answers(ledger, items)
     for table in ("queue", "revisions", "turns", "bad_items", "item_order"):
         ledger.execute(f"delete from {table} where item in ({items})")
+    drop_attached(ledger, f"item in ({items})")
+    # Nobody else needs these files at a service: they are deleted with the others that held what is forgotten.
+    ledger.execute(
+        "update attachment_uploads set is_forgotten = 1 where digest not in (select digest from attachments)"
+    )
     ledger.execute(f"delete from content_items where job = ? and item in ({items})", (job,))
     ledger.execute(f"delete from item_rows where id in ({items})")
     for state, vanished, n in groups:

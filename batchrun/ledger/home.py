@@ -4,6 +4,7 @@
       batchrun.db         the ledger
       spool/requests/     <id>.jsonl: what was or will be sent, byte for byte; never changed once its name is there
       spool/fields/       <submission>.jsonl: the items' own fields, for joined outputs
+      spool/attachments/  <sha256>.<form>: what requests attach, once each, while a request that names it may be sent
       spool/results/      <batch>-output.jsonl, <batch>-error.jsonl: what came back, byte for byte
       service/            the embedded Batch service, where the local backend is used
       lock                held for one pass
@@ -90,6 +91,15 @@ class Home(NamedTuple):
         """One line an item, `[item row id, {fields}]`, in input order; only where a job's outputs need more than the id."""
         return self.fields / f"{submission_id}.jsonl"
 
+    @property
+    def attachments(self) -> Path:
+        """Attached contents."""
+        return self.path / "spool" / "attachments"
+
+    def attachment_file(self, digest: bytes, form: str) -> Path:
+        """Where the content with this SHA-256 is or will be; `form` is one of `attachments.kinds.MEDIA`."""
+        return self.attachments / f"{digest.hex()}.{form}"
+
     def create(self) -> None:
         """Make the folders (0700), durably, and the .gitignore; harmless where they exist. Raises LedgerError naming the folder."""
         from batchrun.ledger.spool import fsync_folder
@@ -101,6 +111,7 @@ class Home(NamedTuple):
                 self.requests,
                 self.results,
                 self.fields,
+                self.attachments,
             ):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from batchrun.ledger.attachments import record_attached
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.known import KnownItem, KnownItems
 from batchrun.ledger.openfiles import OpenFiles
@@ -319,7 +320,7 @@ class Intake:
 
     def _too_large(self, request: Request) -> str | None:
         """What of this request is more than a whole input file may hold, or None."""
-        size, limits = len(request.tail) + _PREFIX_MOST, self._limits
+        size, limits = len(request.tail) + request.growth + _PREFIX_MOST, self._limits
         if size > limits.input_bytes:
             return (
                 f"the request is {size:,} bytes, and an input file may hold {limits.input_bytes:,}"
@@ -333,6 +334,8 @@ class Intake:
         writer = self.files.writer(request.model, kind, size=len(line), inputs=request.inputs)
         offset = writer.offset + len(line) - len(request.tail) - 1
         writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
+        if request.attached:
+            record_attached(self._ledger, file=writer.id, item=item, contents=request.attached)
         return writer.id, offset
 
     def close_files(self) -> None:

@@ -99,6 +99,33 @@ create table request_files (
 ) strict;
 create index request_files_fresh on request_files (job) where state = {int(FileState.FRESH)};
 
+create table attachments (            -- contents that requests name, each in spool/attachments/<digest>.<form>
+  digest blob primary key,            -- SHA-256
+  bytes integer not null,
+  form text not null                  -- png, pdf, wav, …: what it is by its first bytes
+) strict, without rowid;
+
+create table attached (               -- which request names which content; filled in when a batch is cut
+  file integer not null,              -- of request_files
+  item integer not null,
+  digest blob not null references attachments,
+  primary key (file, item, digest)
+) strict, without rowid;
+create index attached_by_digest on attached (digest);
+
+create table attachment_uploads (     -- contents on a service, referred to by file id while they live
+  file_id text primary key,
+  digest blob not null,
+  profile text not null,
+  base_url text not null,             -- account: an id means nothing anywhere else
+  organization text not null,
+  project text not null,
+  fingerprint text not null,
+  expires_at integer not null,
+  is_forgotten integer not null default 0  -- 1: only forgotten items named it; it is deleted at the service, and then here
+) strict, without rowid;
+create index attachment_uploads_by_digest on attachment_uploads (digest);
+
 create table item_rows (
   id integer primary key autoincrement, -- it stands in custom_ids: the number of a forgotten item is never given again
   job integer not null,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from batchrun.ledger.attachments import drop_attached, sweep_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.intake import Intake, Tally
@@ -148,6 +149,10 @@ class Submission:
             ledger.rows("select id from submissions where job = ? and id <> ?", (job, self.id))
         ):
             _remove(ledger.home.fields_file(row["id"]))
+        if self._settings.attach:
+            sweep_contents(
+                ledger
+            )  # those of unchanged items that need none any more were kept anew
 
     def abandon(self) -> None:
         """Undo everything of this submission: rows, files, and the job if it began with it."""
@@ -188,6 +193,11 @@ def sweep_preparing(ledger: Ledger) -> int:
                     "select id from request_files where submission = ?", (row["id"],)
                 )
             ]
+            drop_attached(
+                ledger,
+                "file in (select id from request_files where submission = ?)",
+                (row["id"],),
+            )
             ledger.execute("delete from request_files where submission = ?", (row["id"],))
             drop_unused(ledger, row["job"])
             ledger.execute("delete from submissions where id = ?", (row["id"],))
@@ -197,6 +207,8 @@ def sweep_preparing(ledger: Ledger) -> int:
             _remove(ledger.home.request_file(file))
         for row in dead:
             _remove(ledger.home.fields_file(row["id"]))
+    if dead:
+        sweep_contents(ledger)
     return len(dead)
 
 

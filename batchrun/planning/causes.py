@@ -106,6 +106,13 @@ CAUSES: Mapping[str, Cause] = _by_code(
             command=_RETRY,
         ),
         Cause(
+            code="attachment_gone",
+            title="an uploaded attachment was gone from the service",
+            fix="Ask again: it is uploaded anew.",
+            is_retryable=True,
+            command=_RETRY,
+        ),
+        Cause(
             code="video_expired",
             title="the video expired before it could be fetched",
             fix="Ask again, knowing that it may have been charged, and fetch it within 24 hours of the batch's end.",

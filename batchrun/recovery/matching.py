@@ -171,17 +171,21 @@ class Matcher:
 
         Without the proof an item of a job is found by an id that no other item of it has.
         """
-        self._read(job)
-        is_proven = False
-        for rule in (_BY_NUMBER, _BY_HASH) if numbers_are_ours else (_BY_HASH,):
-            self._fill(rule, job)
-            if is_proven := self._ask_what_was_asked(requests_hash):
-                break
+        is_proven = self._match_ids(job, requests_hash, numbers_are_ours=numbers_are_ours)
         with self._ledger.transaction():
             self._ledger.execute(
                 f"delete from matched where item in (select id from item_rows where state = {_IN_FLIGHT})"
             )
         return self._matched(is_proven=is_proven)
+
+    def _match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> bool:
+        """Fill `matched` by custom_ids, also with items in flight; whether it is proven."""
+        self._read(job)
+        for rule in (_BY_NUMBER, _BY_HASH) if numbers_are_ours else (_BY_HASH,):
+            self._fill(rule, job)
+            if self._ask_what_was_asked(requests_hash):
+                return True
+        return False
 
     def _ask_what_was_asked(self, requests_hash: str | None) -> bool:
         """Whether the items in `matched` are those that the batch was made of, each by its id, and ask the same to the byte."""
@@ -215,6 +219,26 @@ class Matcher:
                 "select * from batch_rows where remote_id is null and id in (select i.batch from (select distinct h, digest from sent) s "
                 f"cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = s.h and a.digest = s.digest "
                 f"where i.job = ?1 and i.state = {_IN_FLIGHT}) and state in ({marks})",
+                (job,),
+            )
+        )
+
+    def overlapping_ids(
+        self,
+        job: int,
+        requests_hash: str | None,
+        *,
+        numbers_are_ours: bool,
+        states: tuple[BatchState, ...],
+    ) -> list[sqlite3.Row]:
+        """`overlapping` where requests are not sent as they are stored: proven by the hash of all, or none."""
+        if not self._match_ids(job, requests_hash, numbers_are_ours=numbers_are_ours):
+            return []
+        marks = ", ".join(str(int(state)) for state in states)
+        return list(
+            self._ledger.rows(
+                "select * from batch_rows where remote_id is null and id in (select i.batch from matched m join item_rows i on i.id = m.item "
+                f"where i.job = ? and i.state = {_IN_FLIGHT}) and state in ({marks})",
                 (job,),
             )
         )

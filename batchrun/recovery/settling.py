@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
+from batchrun.ledger.attachments import job_attaches
 from batchrun.ledger.home import Home
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
 from batchrun.ledger.spool import publish
@@ -30,7 +31,7 @@ from batchrun.running.results import in_spool, was_free
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _UNPROVEN: Final = (
-    "its input file is gone, and what it asked is not proven to be what the job asks now: `recover --by-id` gives its answers to {0:,} items "
+    "what it asked is not proven to be what the job asks now: `recover --by-id` gives its answers to {0:,} items "
     "by their ids alone"
 )
 _ASKED_ELSEWHERE: Final = "its requests were sent in other batches, which the service has"
@@ -149,15 +150,11 @@ class Recovery:
         with downloaded(self._backend, self._home, remote.input_file_id) as sent:
             if sent is not None:
                 self.matcher.load(read_requests(sent))
-                self.matcher.recall(
-                    job["id"], sent, numbers_are_ours=self._is_of_this_ledger(remote)
-                )
-                self._release_overlapping(job["id"], remote)
-                matched = self.matcher.match(job["id"])
-                if matched.others:
-                    matched = self.matcher.match_follow_ups(job["id"], sent)
+                matched = self._matched(remote, job["id"], sent)
                 if not matched.items:
                     return self._keep_answers(remote, note="its job asks none of its requests now")
+                if not (matched.is_proven or self.takes_unproven):
+                    return self._keep_answers(remote, note=_UNPROVEN.format(matched.items))
                 batch = self._import(remote, job, matched, sent)
             elif not ended:
                 note = "it runs, and its input file is gone: which items it asks is known when it has ended"
@@ -165,6 +162,23 @@ class Recovery:
             else:
                 return self._bring_by_answers(remote, job)
         return self._settle_row(batch, remote, items=matched.items)
+
+    def _matched(self, remote: RemoteBatch, job: int, sent: Path) -> Matched:
+        """Match the loaded requests of a batch, whose input file is `sent`, with the items of a job."""
+        ours = self._is_of_this_ledger(remote)
+        if not job_attaches(self.ctx.ledger, job):
+            self.matcher.recall(job, sent, numbers_are_ours=ours)
+            self._release(self.matcher.overlapping(job, states=self._unsent(remote)))
+            matched = self.matcher.match(job)
+            return self.matcher.match_follow_ups(job, sent) if matched.others else matched
+        # What was sent has data or file ids where the stored requests name contents: the hash of all of them is the proof.
+        proof = remote.metadata.get(REQUESTS_KEY)
+        self._release(
+            self.matcher.overlapping_ids(
+                job, proof, numbers_are_ours=ours, states=self._unsent(remote)
+            )
+        )
+        return self.matcher.match_ids(job, proof, numbers_are_ours=ours)
 
     def _bring_by_answers(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
         """The input file is gone: the answers' own custom_ids tell whose they are."""
@@ -206,13 +220,16 @@ class Recovery:
             at=self.ctx.clock.now(),
         )
 
-    def _release_overlapping(self, job: int, remote: RemoteBatch) -> None:
-        """Batches that an older ledger still means to send, of items that were sent in this one since."""
-        states: tuple[BatchState, ...] = _NOT_CREATED
+    def _unsent(self, remote: RemoteBatch) -> tuple[BatchState, ...]:
+        """States in which an older ledger still means to send a batch that this one may overlap."""
         if self._is_of_this_ledger(remote):
             # It is this ledger's own later life that found the creation dead; another ledger knows nothing of it.
-            states = (*states, BatchState.CREATING)
-        for row in self.matcher.overlapping(job, states=states):
+            return (*_NOT_CREATED, BatchState.CREATING)
+        return _NOT_CREATED
+
+    def _release(self, overlapping: list[sqlite3.Row]) -> None:
+        """Release batches that an older ledger still means to send, of items that were sent in another one since."""
+        for row in overlapping:
             if row["token"] not in self.chosen:
                 reject(self.ctx, row, _ASKED_ELSEWHERE, outcome=Outcome.RELEASED, cause="rejected")
                 remove_cut_file(self.ctx, row)

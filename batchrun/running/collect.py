@@ -29,6 +29,7 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.requests import item_of
 from batchrun.running.following import turn_after
+from batchrun.running.gone import asked_again_if_gone
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -243,6 +244,7 @@ class _Lines:
         place: tuple[int | None, int | None, int | None],
     ) -> None:
         sends = int(custom_id.split("-")[1])
+        reading = asked_again_if_gone(self._ledger, self._batch["profile"], item, reading)
         turn = turn_after(self._ledger, self._repair, item, reading)
         event, attempts = settle(
             reading.outcome,

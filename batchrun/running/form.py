@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Final
 
 import xxhash
 
 from batchrun.errors import LedgerError
+from batchrun.ledger.attachments import has_attached
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
@@ -29,6 +30,7 @@ from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
 from batchrun.requests import custom_id, line_prefix
+from batchrun.running.attaching import Uploaded, fill, nothing_uploaded
 from batchrun.running.following import request_now
 
 # The model that an item's conversation went to, if it left the first one's.
@@ -39,7 +41,10 @@ _REFUSED_AGAIN_S: Final = 60  # between two looks whether a refusal is confirmed
 
 
 def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
-    """A batch of one fresh request file; None where its items must be cut instead (some were cancelled, changed, or are too many)."""
+    """A batch of one fresh request file; None where its items must be cut instead.
+
+    They must where some were cancelled or changed, are too many, or have attachments: these come into the requests of a cut only.
+    """
     file = ledger.row("select * from request_files where id = ?", (file_id,))
     assert file is not None
     job = _job(ledger, file["job"])
@@ -48,7 +53,8 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
     with ledger.transaction():
         waiting = int(ledger.value(f"select count(*) from item_rows where {own}", bounds))
         cap = job["request_cap"] or file["request_count"]
-        if not waiting or waiting != file["request_count"] or waiting > cap:
+        is_whole = waiting == file["request_count"] and not has_attached(ledger, file_id)
+        if not waiting or not is_whole or waiting > cap:
             break_up(ledger, file_id)
             return None
         done = RequestFile(
@@ -70,10 +76,17 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
     return batch
 
 
-def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int]:
+def cut_queued(
+    ledger: Ledger,
+    job_id: int,
+    limits: Limits,
+    at: int,
+    uploaded: Uploaded = nothing_uploaded,
+) -> list[int]:
     """Batches of the queued items of a job that are due: one per model, criteria and chunk; requests are copied, never rendered again.
 
-    The queue is read once, in the order of models, criteria and files, however many batches come of it.
+    The queue is read once, in the order of models, criteria and files, however many batches come of it. `uploaded` may
+    raise BackendError: what was cut before stays.
     """
     job = _job(ledger, job_id)
     cap = min(limits.request_count, job["request_cap"] or limits.request_count)
@@ -86,7 +99,10 @@ def cut_queued(ledger: Ledger, job_id: int, limits: Limits, at: int) -> list[int
         first = source["first"]
         while first <= source["last"]:
             last = min(first + cap - 1, source["last"])
-            batch, taken = _cut_one(ledger, job, source, (first, last), limits=limits, at=at)
+            ids = uploaded(job_id, source["endpoint"], (first, last))
+            batch, taken = _cut_one(
+                ledger, job, source, (first, last), limits=limits, at=at, ids=ids
+            )
             batches.append(batch)
             first += taken
     return batches
@@ -146,6 +162,7 @@ def _cut_one(
     *,
     limits: Limits,
     at: int,
+    ids: Mapping[bytes, str],
 ) -> tuple[int, int]:
     """A batch of the due items numbered `span[0]` to at most `span[1]`, and how many it took: as many as fit."""
     with ledger.transaction():
@@ -160,13 +177,14 @@ def _cut_one(
         )
     try:
         items = ledger.connection.execute(
-            "select i.id, i.key, i.sends, i.file, i.offset, exists (select 1 from turns t where t.item = i.id) "
+            "select i.id, i.key, i.sends, i.file, i.offset, exists (select 1 from turns t where t.item = i.id), "
+            "exists (select 1 from attached a where a.file = i.file and a.item = i.id) "
             "from due d cross join item_rows i on i.id = d.item "
             "where d.n between ? and ? order by d.n",
             span,
         )
         with contextlib.closing(items):
-            taken = _copy(ledger, items, writer, limits)
+            taken = _copy(ledger, items, writer, limits, ids)
         writer.close()
     except BaseException:
         writer.abandon()
@@ -191,15 +209,16 @@ def _cut_one(
 
 def _copy(
     ledger: Ledger,
-    items: Iterable[tuple[int, str | None, int, int, int, int]],
+    items: Iterable[tuple[int, str | None, int, int, int, int, int]],
     writer: RequestFileWriter,
     limits: Limits,
+    ids: Mapping[bytes, str],
 ) -> int:
-    """Copy requests in the order of their files, carried on where there are turns, until one does not fit; returns how many were taken."""
+    """Copy requests in the order of their files, carried on where there are turns and with their attachments, until one does not fit; returns how many were taken."""
     taken = 0
     source_id, descriptor = -1, -1
     try:
-        for item, key, sends, file, offset, goes_on in items:
+        for item, key, sends, file, offset, goes_on, attaches in items:
             if file != source_id:
                 if descriptor >= 0:
                     os.close(descriptor)
@@ -219,6 +238,8 @@ def _copy(
                 )
             if goes_on:
                 tail = request_now(ledger, item, tail)
+            if attaches:
+                tail = fill(ledger, file, item, tail, ids)
             line = line_prefix(custom_id(item, sends + 1, key)) + tail + b"\n"
             inputs = _inputs(tail)
             if taken and not writer.has_room(size=len(line), inputs=inputs, limits=limits):

@@ -42,6 +42,7 @@ from batchrun.planning.plan import (
     WriteOutputs,
     plan,
 )
+from batchrun.running.attaching import uploading
 from batchrun.running.clearance import may_create
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.ended import settle_ended
@@ -208,7 +209,8 @@ def _perform(context: PassContext, action: Action) -> None:
             form_from_file(ledger, file, now)
         case Cut(job):
             profile = ledger.value("select profile from jobs where id = ?", (job,))
-            cut_queued(ledger, job, context.backend(profile).limits, now)
+            limits = context.backend(profile).limits
+            cut_queued(ledger, job, limits, now, uploading(context, profile))
         case Tidy(profile):
             tidy(context, profile)
         case WriteOutputs(job):
@@ -297,5 +299,6 @@ def clear_debris(ledger: Ledger, now: int) -> None:
     set_unrecorded_aside(ledger)
     sweep_preparing(ledger)
     sweep_cuts(ledger)
-    sweep_temps(ledger.home.requests, ledger.home.results, ledger.home.fields)
+    home = ledger.home
+    sweep_temps(home.requests, home.results, home.fields, home.attachments)
     apply_wishes(ledger, now)

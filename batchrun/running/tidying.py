@@ -1,7 +1,7 @@
 """House-keeping on the service: files that nothing needs any more.
 
 Uploads whose id was never recorded, because a process died or an answer was lost, cost nothing and expire after 14 days; they are found by
-their name, which is a token of this ledger, and deleted before. With `delete_remote = true` the files of a batch that is settled go too,
+their name, which bears a token or the id of this ledger, and deleted before. With `delete_remote = true` the files of a batch that is settled go too,
 input and results alike: what is here is then all there is, and `batchrun recover` cannot bring it back.
 """
 
@@ -11,12 +11,20 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from batchrun.backends.base import Backend
+from batchrun.backends.base import Backend, RemoteFile
 from batchrun.backends.reading import read_batch
 from batchrun.errors import BackendError, NotFound, Refused, UsageError
+from batchrun.ledger.attachments import forget_upload, has_uploads
 from batchrun.ledger.batches import update_batch
 from batchrun.ledger.remotefiles import mark_tidy, tidy_later
 from batchrun.ledger.states import BatchState
+from batchrun.running.attaching import (
+    PURPOSES,
+    drop_expired,
+    has_needed_uploads,
+    is_orphaned_upload,
+    unneeded_uploads,
+)
 from batchrun.running.context import PassContext
 from batchrun.running.results import in_spool
 from batchrun.running.send import INPUT_FILE_EXPIRES_S
@@ -38,10 +46,13 @@ def tidy(ctx: PassContext, profile: str) -> None:
         log.info("profile %s: house-keeping put off: %s", profile, exc)
         again_s = _DAY_S
     else:
-        again_s = _kept_off(profile, lambda: _delete_orphans(ctx, backend))
+        waits_s = [_kept_off(profile, lambda: _delete_orphans(ctx, backend))]
+        if has_uploads(ctx.ledger):
+            waits_s.append(_kept_off(profile, lambda: _delete_orphaned_uploads(ctx, backend)))
         if ctx.deletes_remote(profile):
-            settled_s = _kept_off(profile, lambda: _delete_settled(ctx, backend, profile))
-            again_s = min(filter(None, (again_s, settled_s)), default=0)
+            waits_s.append(_kept_off(profile, lambda: _delete_settled(ctx, backend, profile)))
+            waits_s.append(_kept_off(profile, lambda: _delete_unneeded(ctx, backend, profile)))
+        again_s = min(filter(None, waits_s), default=0)
     with ctx.ledger.transaction():
         if again_s:
             tidy_later(ctx.ledger, profile, ctx.clock.now() + again_s)
@@ -62,14 +73,42 @@ def _kept_off(profile: str, clean: Callable[[], int]) -> int:
 
 
 def _delete_orphans(ctx: PassContext, backend: Backend) -> int:
-    """Delete uploads that nothing refers to; returns in how many seconds to look again, 0 where none is left."""
+    """Delete input files that nothing refers to; returns in how many seconds to look again, 0 where none is left."""
+    return _delete_listed(
+        ctx, backend, "batch", lambda file: _is_orphan(ctx, file.filename, file.id)
+    )
+
+
+def _delete_orphaned_uploads(ctx: PassContext, backend: Backend) -> int:
+    """The same for attachments."""
+    drop_expired(ctx)
+    waits_s = [
+        _delete_listed(ctx, backend, purpose, lambda file: is_orphaned_upload(ctx.ledger, file))
+        for purpose in PURPOSES
+    ]
+    return min(filter(None, waits_s), default=0)
+
+
+def _delete_unneeded(ctx: PassContext, backend: Backend, profile: str) -> int:
+    """Delete attachments that no open item needs; returns in how many seconds to look again, 0 where none is left."""
+    for file_id in unneeded_uploads(ctx, profile):
+        if _is_deleted(backend, file_id):
+            forget_upload(ctx.ledger, file_id)
+    if unneeded_uploads(ctx, profile):
+        return _AGAIN_S
+    return _DAY_S if has_needed_uploads(ctx, profile) else 0
+
+
+def _delete_listed(
+    ctx: PassContext, backend: Backend, purpose: str, is_orphan: Callable[[RemoteFile], bool]
+) -> int:
     after: str | None = None
     oldest = ctx.clock.now() - INPUT_FILE_EXPIRES_S - _DAY_S
     again_s = 0
     while True:
-        page = backend.list_files(after=after, limit=_PAGE)
+        page = backend.list_files(after=after, limit=_PAGE, purpose=purpose)
         for file in page.files:
-            if _is_orphan(ctx, file.filename, file.id):
+            if is_orphan(file):
                 log.info("deleting %s (%s), which nothing refers to", file.id, file.filename)
                 again_s = again_s if _is_deleted(backend, file.id) else _AGAIN_S
         if not page.has_more or not page.files or page.files[-1].created_at < oldest:

@@ -46,7 +46,7 @@ class BatchService:
         self._store = Store(data)
         self._files = Files(self._store, clock, self.options)
         self._batches = Batches(self._store, clock, self.options)
-        self._answering = Answering(responder)
+        self._answering = Answering(responder, self._files.get)
         self._executor = Executor(
             store=self._store,
             files=self._files,

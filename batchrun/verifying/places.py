@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from batchrun.ledger.attachments import CONTENT_NAME, is_known
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import TEMP_SUFFIX
 from batchrun.ledger.states import FileState, SubmissionState
@@ -45,6 +46,9 @@ def no_strays(ledger: Ledger) -> Iterator[str]:
             found = pattern.fullmatch(name)
             if found is None or ledger.value(sql, (int(found[1]),)) is None:
                 yield f"{folder / name}: nothing names this file"
+    for name in _names(home.attachments):
+        if not name.endswith(TEMP_SUFFIX) and CONTENT_NAME.fullmatch(name) is None:
+            yield f"{home.attachments / name}: nothing names this file"
     for folder in _outputs(ledger, is_written=True):
         for inner in (folder, *(folder / indexed.name for indexed in INDEXED)):
             for name in _names(inner):
@@ -57,7 +61,7 @@ def leftovers(ledger: Ledger) -> tuple[str, ...]:
     home = ledger.home
     found = [
         str(folder / name)
-        for folder in (home.requests, home.results, home.fields)
+        for folder in (home.requests, home.results, home.fields, home.attachments)
         for name in _names(folder)
         if name.endswith(TEMP_SUFFIX)
     ]
@@ -70,6 +74,12 @@ def leftovers(ledger: Ledger) -> tuple[str, ...]:
         f"{path}: given up, and still on disk"
         for row in ledger.rows("select batch, kind from result_files where removed_at is not null")
         if size_of(path := home.result_file(row["batch"], row["kind"])) is not None
+    ]
+    found += [
+        f"{home.attachments / name}: no request names it, and the next `prune` removes it"
+        for name in _names(home.attachments)
+        if (content := CONTENT_NAME.fullmatch(name))
+        and not is_known(ledger, bytes.fromhex(content[1]))
     ]
     found += [
         f"submission {row['id']}, which never became ready"

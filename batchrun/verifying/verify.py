@@ -5,6 +5,7 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.outputs.rows import snapshot
+from batchrun.verifying.attachments import attachments_unchanged, attachments_whole
 from batchrun.verifying.batches import batches_have_remotes, batches_hold_their_items
 from batchrun.verifying.books import counts_match_items, events_give_batches, events_give_counts
 from batchrun.verifying.invariant import Invariant, Outcome, outcome_of
@@ -43,6 +44,7 @@ _REQUESTS: Final = (
     "Restore the file from a backup. What was answered keeps its answer; what still has to be sent from it "
     "needs `batchrun submit FILE --fresh --yes`."
 )
+_ATTACHMENTS: Final = "Submit the job again while the attached files are where they were: that puts them back. Or restore them from a backup."
 _RESULTS: Final = "Restore the file from a backup. The answers themselves stand in the ledger: only the proof of what came back is gone."
 _OUTPUTS: Final = (
     "Where a backup of the ledger was put back, its outputs may be newer than it and hold answers that it lacks: `batchrun recover` first. "
@@ -157,6 +159,19 @@ INVARIANTS: Final = (
         rule="The requests in the file of a batch are those that are in flight in it, or were settled by it.",
         fix=_REQUESTS,
         check=batches_sent_as_recorded,
+        is_quick=False,
+    ),
+    Invariant(
+        name="attachments-whole",
+        rule="What requests attach is in the spool, with its recorded size.",
+        fix=_ATTACHMENTS,
+        check=attachments_whole,
+    ),
+    Invariant(
+        name="attachments-unchanged",
+        rule="What requests attach has the SHA-256 by which they name it.",
+        fix=_ATTACHMENTS,
+        check=attachments_unchanged,
         is_quick=False,
     ),
     Invariant(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.backends.base import Traits
+from batchrun.backends.base import AttachMode, Traits
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.backends.opening import open_backend
 from batchrun.config import _SERVER_KEYS as SERVER_KEYS
@@ -320,3 +320,21 @@ def test_what_the_environment_puts_into_a_header_is_ascii(load: Load, variable: 
     with pytest.raises(UsageError, match=f"^{variable}: 'é' cannot be sent") as caught:
         load("", **{variable: "é"})
     assert caught.value.exit_code == 2
+
+
+def test_a_profile_says_how_attachments_travel(load: Load) -> None:
+    assert load("").profile("openai").traits.attach is AttachMode.AUTO
+    config = load('[profile.openai]\nattach = "upload"\n[profile.local]\n')
+    assert config.profile("openai").traits.attach is AttachMode.UPLOAD
+    assert config.profile("local").traits.attach is AttachMode.INLINE
+    told = mistakes(load, '[profile.openai]\nattach = "fax"\n')
+    assert "has attach = 'fax'; it takes 'inline', 'upload' or 'auto'" in told
+
+
+def test_folders_to_attach_from_are_relative_to_the_file(load: Load, tmp_path: Path) -> None:
+    assert load("").attach_from == ()
+    found = load('attach_from = ["scans", "/data/manuals"]\n').attach_from
+    assert found == (tmp_path / "scans", Path("/data/manuals"))
+    for wrong in ('"scans"', "[7]", '[""]'):
+        told = mistakes(load, f"attach_from = {wrong}\n")
+        assert "'attach_from' is a list of folders" in told

@@ -321,3 +321,22 @@ def test_a_large_upload_is_read_in_pieces_while_it_is_sent(
     tracemalloc.stop()
     assert received > 20_000_000
     assert peak < 10_000_000
+
+
+def test_an_attachment_says_what_it_is_for_and_of_which_type(
+    backend: OpenAIBackend, server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "0123.png"
+    path.write_bytes(b"PNG!")
+    server.then(answer({"id": "file-1", "bytes": 4, "created_at": 5, "filename": "a.png"}))
+    backend.upload(path, name="a.png", expires_after_s=3_600, purpose="vision")
+    sent = server.seen[0].body
+    assert b'name="purpose"\r\n\r\nvision\r\n' in sent
+    assert b'filename="a.png"\r\nContent-Type: image/png\r\n' in sent
+    assert b'name="expires_after[seconds]"\r\n\r\n3600\r\n' in sent
+
+
+def test_files_of_another_purpose_are_listed_by_it(backend: OpenAIBackend, server: Server) -> None:
+    server.then(answer({"data": []}))
+    backend.list_files(after=None, limit=1000, purpose="user_data")
+    assert server.seen[0].path == "/v1/files?limit=1000&order=desc&purpose=user_data"

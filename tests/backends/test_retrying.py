@@ -30,7 +30,9 @@ class Obliging:
     def account(self, salt: bytes) -> Account:
         return Account(base_url="test:")
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         return FILE
 
     def get_file(self, file_id: str) -> RemoteFile:
@@ -39,7 +41,7 @@ class Obliging:
     def delete_file(self, file_id: str) -> bool:
         return True
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
         return FilePage(files=(FILE,), has_more=False)
 
     def download(self, file_id: str, path: Path) -> int:

@@ -81,6 +81,9 @@ def _given(endpoint: Endpoint) -> Iterator[str]:
             built = endpoint.shape(settings, prompt="p", instructions=None)
         places = [f"`{name}`" for name in built if built[name] != plain.get(name)]
         yield f"`{key}` → {', '.join(places)}"
+    if endpoint.attach_key is not None:
+        kinds = ", ".join(kind.upper() if kind == "pdf" else kind for kind in endpoint.attachable)
+        yield f"`attach` → `{endpoint.attach_key}`: {kinds}"
     yield "`body` → all others"
 
 

@@ -74,7 +74,7 @@ RESPONSES: Final = (
         name="parts-in",
         asked=[
             {"type": "input_text", "text": "Sum up."},
-            {"type": "input_file", "file_id": "file-1"},
+            {"type": "input_file", "file_url": "https://example.org/d.pdf"},
         ],
         answer=responded(said("Short.")),
     ),
@@ -461,8 +461,11 @@ EDITS: Final = (
         name="image",
         asked="Grey.",
         body={
-            "images": [{"image_url": "https://example.org/a.png"}, {"file_id": "file-1"}],
-            "mask": {"file_id": "file-2"},
+            "images": [
+                {"image_url": "https://example.org/a.png"},
+                {"image_url": "https://example.org/b.png"},
+            ],
+            "mask": {"image_url": "https://example.org/mask.png"},
         },
     ),
 )

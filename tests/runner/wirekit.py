@@ -51,9 +51,11 @@ class Wire(Backend):
     def account(self, salt: bytes) -> Account:
         return self.identity
 
-    def upload(self, path: Path, *, name: str, expires_after_s: int | None) -> RemoteFile:
+    def upload(
+        self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
+    ) -> RemoteFile:
         self.deliver()
-        return self.inner.upload(path, name=name, expires_after_s=expires_after_s)
+        return self.inner.upload(path, name=name, expires_after_s=expires_after_s, purpose=purpose)
 
     def get_file(self, file_id: str) -> RemoteFile:
         self.deliver()
@@ -67,9 +69,9 @@ class Wire(Backend):
         self._put("delete", self.delete_lag_s, {"file_id": file_id})
         return True
 
-    def list_files(self, *, after: str | None, limit: int) -> FilePage:
+    def list_files(self, *, after: str | None, limit: int, purpose: str = "batch") -> FilePage:
         self.deliver()
-        return self.inner.list_files(after=after, limit=min(limit, self.page_size))
+        return self.inner.list_files(after=after, limit=min(limit, self.page_size), purpose=purpose)
 
     def download(self, file_id: str, path: Path) -> int:
         self.deliver()
