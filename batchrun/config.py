@@ -23,7 +23,7 @@ from batchrun.model import Json, Limits
 FILE_NAME = "batchrun.toml"
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
-_KEYS: Final = frozenset({"profile", "retention", "attach_from"})
+_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to"})
 _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
@@ -97,7 +97,7 @@ class Retention:
 class Config:
     """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set.
 
-    `attach_from`: folders beside a job's own from which it may attach files.
+    `attach_from`: folders beside a job's own from which it may attach files; `write_to`: such in which it may write a database's table.
     """
 
     profiles: Mapping[str, Profile]
@@ -105,6 +105,7 @@ class Config:
     backend: str | None = None
     retention: Retention = field(default_factory=Retention)
     attach_from: tuple[Path, ...] = ()
+    write_to: tuple[Path, ...] = ()
 
     def profile(self, name: str) -> Profile:
         """The profile of this name. Raises UsageError with the nearest name where there is none."""
@@ -138,7 +139,8 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     tables = _profile_tables(tree, path)
     problems: list[str] = []
     retention = _retention(tree, path, problems)
-    attach_from = _attach_from(tree, path, problems)
+    attach_from = _folders("attach_from", tree, path, problems)
+    write_to = _folders("write_to", tree, path, problems)
     read = {
         name: _profile(name, tables.get(name, {}), path, environ, problems)
         for name in dict.fromkeys((*map(str, BackendKind), *tables))
@@ -151,6 +153,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         backend=environ.get("BATCHRUN_BACKEND") or None,
         retention=retention,
         attach_from=attach_from,
+        write_to=write_to,
     )
 
 
@@ -186,7 +189,7 @@ def _read(path: Path) -> dict[str, Json]:
     for key in tree:
         if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [retention], and attach_from above them."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [retention], and attach_from and write_to above them."
             )
     return tree
 
@@ -214,11 +217,13 @@ def _retention(tree: dict[str, Json], path: Path | None, problems: list[str]) ->
     return found
 
 
-def _attach_from(tree: dict[str, Json], path: Path | None, problems: list[str]) -> tuple[Path, ...]:
-    """The folders that jobs may attach files from; a job's own is always one of them."""
-    folders = tree.get("attach_from", [])
+def _folders(
+    name: str, tree: dict[str, Json], path: Path | None, problems: list[str]
+) -> tuple[Path, ...]:
+    """The folders of a list at the top of the file; a job's own folder is always one of them besides."""
+    folders = tree.get(name, [])
     if not isinstance(folders, list) or not all(isinstance(f, str) and f for f in folders):
-        problems.append(f"{path}: 'attach_from' is a list of folders, such as [\"scans\"].")
+        problems.append(f'{path}: {name!r} is a list of folders, such as ["scans"].')
         return ()
     return tuple(_path(folder, path.parent) for folder in folders) if path is not None else ()
 

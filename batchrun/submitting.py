@@ -105,7 +105,8 @@ class Submitter:
             return
         from batchrun.outputs.database import table_problem
 
-        what = table_problem(target, home=self.home.path)
+        allowed = (Path(settings.path).parent, self.home.path.parent, *self.config.write_to)
+        what = table_problem(target, home=self.home.path, allowed=allowed)
         if what is not None:
             what = f"'output.sqlite': {target.path}: {what}"
             raise JobFileError((Problem(path=settings.path, line=settings.line, what=what),))

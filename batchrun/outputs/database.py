@@ -45,11 +45,19 @@ _JOINS: Final = (
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def table_problem(target: SqliteTable, *, home: Path) -> str | None:
-    """Why answers could not be written there, as far as that can be seen by reading: asked before anything is sent and paid."""
+def table_problem(target: SqliteTable, *, home: Path, allowed: Sequence[Path]) -> str | None:
+    """Why answers could not be written there, as far as that can be seen by reading: asked before anything is sent and paid.
+
+    `allowed`: the folders in which the job may write. Job files come from anywhere, and answers are foreign text.
+    """
     path = Path(target.path)
     try:
         _check_path(path, home)
+        if not any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed):
+            raise _Unfit(
+                "that is neither in the job file's folder nor in the one that holds the home. "
+                "Keep it in one of them, or name its folder in 'write_to' of batchrun.toml."
+            )
         if not path.exists():
             return None
         with contextlib.closing(_connected(path, "ro", _LOOK_TIMEOUT_S)) as connection:

@@ -331,10 +331,11 @@ def test_a_profile_says_how_attachments_travel(load: Load) -> None:
     assert "has attach = 'fax'; it takes 'inline', 'upload' or 'auto'" in told
 
 
-def test_folders_to_attach_from_are_relative_to_the_file(load: Load, tmp_path: Path) -> None:
-    assert load("").attach_from == ()
-    found = load('attach_from = ["scans", "/data/manuals"]\n').attach_from
+@pytest.mark.parametrize("name", ["attach_from", "write_to"])
+def test_folders_of_jobs_are_relative_to_the_file(load: Load, tmp_path: Path, name: str) -> None:
+    assert getattr(load(""), name) == ()
+    found = getattr(load(f'{name} = ["scans", "/data/manuals"]\n'), name)
     assert found == (tmp_path / "scans", Path("/data/manuals"))
     for wrong in ('"scans"', "[7]", '[""]'):
-        told = mistakes(load, f"attach_from = {wrong}\n")
-        assert "'attach_from' is a list of folders" in told
+        told = mistakes(load, f"{name} = {wrong}\n")
+        assert f"'{name}' is a list of folders" in told

@@ -19,6 +19,8 @@ from batchrun.outputs.writing import write_outputs
 
 MOOD: Mapping[str, str] = {"mood": "output"}
 
+ANYWHERE = (Path("/"),)
+
 
 def _target(folder: Path, **more: Any) -> SqliteTable:
     given: dict[str, Any] = {
@@ -304,15 +306,30 @@ def test_what_does_not_fit_is_seen_before_anything_is_paid_and_told_when_it_is_w
     job = _job(world, **more)
     world.answered(job, "a", "good")
     home = world.ledger.home.path
-    assert table_problem(_target(world.folder, **more), home=home) == what
+    assert table_problem(_target(world.folder, **more), home=home, allowed=ANYWHERE) == what
     if what is not None:
         assert what.rstrip(".") in _tell(world, job)
+
+
+def test_a_job_file_writes_nowhere_else(world: World) -> None:
+    """It may come from a stranger, and its answers are foreign text."""
+    home, jobs, elsewhere = world.ledger.home.path, world.folder / "jobs", world.folder / "else"
+    for folder in (jobs, elsewhere):
+        folder.mkdir()
+    (jobs / "link.db").symlink_to(elsewhere / "a.db")
+    for path in (elsewhere / "a.db", jobs / "link.db", jobs / ".." / "else" / "a.db"):
+        told = table_problem(_target(world.folder, path=str(path)), home=home, allowed=[jobs])
+        assert "neither in the job file's folder" in (told or "")
+        assert "'write_to' of batchrun.toml" in (told or "")
+    for path, allowed in ((jobs / "a.db", [jobs]), (elsewhere / "a.db", [jobs, elsewhere])):
+        target = _target(world.folder, path=str(path))
+        assert table_problem(target, home=home, allowed=allowed) is None
 
 
 def test_batchruns_own_home_is_nobody_elses_database(world: World) -> None:
     own = str(world.ledger.home.database)
     home = world.ledger.home.path
-    assert "in batchrun's own home" in (table_problem(_target(world.folder, path=own), home=home) or "")  # fmt: skip
+    assert "in batchrun's own home" in (table_problem(_target(world.folder, path=own), home=home, allowed=ANYWHERE) or "")  # fmt: skip
     job = _job(world, path=own)
     world.answered(job, "a", "good")
     assert "in batchrun's own home" in _tell(world, job)
@@ -323,13 +340,13 @@ def test_a_database_that_is_not_there_yet_or_held_by_somebody_now_is_no_problem_
 ) -> None:
     home = world.ledger.home.path
     target = _target(world.folder)
-    assert table_problem(target, home=home) is None
+    assert table_problem(target, home=home, allowed=ANYWHERE) is None
     assert not (world.folder / "shop #1.db").exists()
 
     monkeypatch.setattr(database, "_LOOK_TIMEOUT_S", 0)
     with closing(sqlite3.connect(world.folder / "shop #1.db")) as other:
         other.execute("begin exclusive")
-        assert table_problem(target, home=home) is None
+        assert table_problem(target, home=home, allowed=ANYWHERE) is None
 
     (world.folder / "shop #1.db").write_bytes(b"this is no database at all " * 50)
-    assert table_problem(target, home=home) == "file is not a database"
+    assert table_problem(target, home=home, allowed=ANYWHERE) == "file is not a database"
