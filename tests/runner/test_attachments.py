@@ -92,6 +92,27 @@ def test_by_default_what_would_fill_input_files_is_uploaded(new_world: NewWorld)
     assert len(uploads(world)) == 2
 
 
+def test_data_counts_towards_the_size_of_an_input_file(new_world: NewWorld) -> None:
+    world = new_world(traits=INLINE, limits=Limits(input_bytes=3_000))
+    (world.folder / "a.png").write_bytes(PNG + bytes(600))
+    submitted(world)
+    assert [batch["request_count"] for batch in world.batches()] == [2, 1]
+    assert all(batch["input_bytes"] <= 3_000 for batch in world.batches())
+    world.run()
+    assert world.tally() == {"succeeded": 3}
+
+
+def test_data_that_no_input_file_has_room_for_is_refused_before_anything_is_sent(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(traits=INLINE, limits=Limits(input_bytes=3_000))
+    (world.folder / "batchrun.toml").write_text('[profile.openai]\nattach = "inline"\n')
+    (world.folder / "a.png").write_bytes(PNG + bytes(2_500))
+    world.write(ITEMS[:1], attach="a.png")
+    assert "an input file may hold 3,000" in str(world.submit().error)
+    assert world.batches() == []
+
+
 def test_images_for_chat_are_always_data(new_world: NewWorld) -> None:
     world = submitted(new_world(traits=UPLOADING), endpoint="/v1/chat/completions")
     parts = [body["messages"][0]["content"][1] for body in sent(world)]
