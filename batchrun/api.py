@@ -35,11 +35,14 @@ from batchrun.ledger.wishes import (
     count_retry,
 )
 from batchrun.looking import JobStatus, worst_exit_code
+from batchrun.model import JsonObject
 from batchrun.prepare import SubmitOptions
 from batchrun.running.context import Observer, silent
 from batchrun.running.resolving import Resolved, number_of, resolve, settle_as_is
 from batchrun.running.runner import PassResult, Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
+from batchrun.tools.offer import ToolsFile
+from batchrun.tools.worker import Worker
 
 if TYPE_CHECKING:
     from batchrun.keeping.forgetting import Forgotten
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     from batchrun.recovery.found import Recovered
     from batchrun.recovery.recovering import RecoverOptions
 
-__all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "worst_exit_code"]
+__all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "ToolsFile", "worst_exit_code"]
 
 TICK_WORK_S: Final = 300.0
 PATIENCE_S: Final = 900  # how long `wait` goes on while every pass fails
@@ -58,10 +61,11 @@ _WAIT_SLICE_S: Final = 30.0  # of in-process work between two looks at the clock
 class Batchrun(HomeView):
     """One home and the settings to work with: what changes something, beside all that can be asked of it.
 
-    `open_backend` is a seam for tests.
+    `tools`: the functions that models may call; without them their calls wait. `open_backend` is a seam for tests.
     """
 
     observer: Observer = silent
+    tools: ToolsFile | None = None
     open_backend: Callable[[str], Backend] | None = None
 
     # -- submitting -----------------------------------------------------------------------------------------------------------
@@ -103,6 +107,7 @@ class Batchrun(HomeView):
                 stdin=stdin,
                 replace=replace,
                 fresh=fresh,
+                offered=self._offered,
             )
             prepared = tuple(submitter.prepare_files(files))
             if options.is_dry_run or not send or not any(p.tally for p in prepared):
@@ -131,6 +136,7 @@ class Batchrun(HomeView):
                     backend=self.backend,
                     stdin=stdin,
                     is_check=True,
+                    offered=self._offered,
                 )
                 return tuple(submitter.prepare_files(files))
 
@@ -142,7 +148,7 @@ class Batchrun(HomeView):
         When nothing is due it reads the ledger and returns, without the lock and without opening a backend.
         """
         with open_for_reading(self.home) as ledger:
-            result = self._idle_until(ledger, self.clock.now())
+            result = self._idle_until(ledger, self.clock.now(), has_tools=self.tools is not None)
         if result is None:
             try:
                 result = self._runner().run_pass(lock_wait_s=0, work_s=work_s)
@@ -302,6 +308,7 @@ class Batchrun(HomeView):
             observer=self.observer,
             backend=self.backend,
             lock_wait_s=self.lock_wait_s,
+            offered=self._offered,
         ).recover(files, options or RecoverOptions())
 
     def resolve(
@@ -340,7 +347,22 @@ class Batchrun(HomeView):
             is_in_process=self._is_in_process,
             deletes_remote=self._deletes_remote,
             observer=self.observer,
+            open_tools=None if self.tools is None else self._open_tools,
         )
+
+    @property
+    def _offered(self) -> Callable[[], tuple[JsonObject, ...]] | None:
+        """Asks the file of functions what it has."""
+        return None if self.tools is None else self._read_tools
+
+    def _read_tools(self) -> tuple[JsonObject, ...]:
+        with contextlib.closing(self._open_tools()) as worker:
+            return worker.tools()
+
+    def _open_tools(self) -> Worker:
+        assert self.tools is not None
+        hidden = {"OPENAI_API_KEY", *(p.key.variable for p in self.config.profiles.values())}
+        return self.tools.open(hidden=hidden)
 
     def _open(self, profile: str) -> Backend:
         if self.open_backend is not None:
@@ -361,10 +383,11 @@ def _is_failing(result: PassResult) -> bool:
 
 
 def _is_hopeless(result: PassResult) -> bool:
-    """A wrong key or account, or a local model that is not installed, does not mend itself: `wait` would wait for nothing."""
-    from batchrun.errors import AuthError, BackendError, WrongAccount
+    """A wrong key or account, a local model that is not installed, a file of functions that is broken: none mends itself while `wait` waits."""
+    from batchrun.errors import AuthError, BackendError, JobFileError, WrongAccount
 
     return any(
-        isinstance(problem, AuthError | WrongAccount | UsageError) or type(problem) is BackendError
+        isinstance(problem, AuthError | WrongAccount | UsageError | JobFileError)
+        or type(problem) is BackendError
         for problem in result.problems
     )

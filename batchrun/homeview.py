@@ -164,7 +164,9 @@ class HomeView:
         """Of jobs that several backends answered, the one that is meant."""
         return self.backend or self.config.backend
 
-    def _idle_until(self, ledger: Ledger, now: int) -> PassResult | None:
+    def _idle_until(
+        self, ledger: Ledger, now: int, *, has_tools: bool = False
+    ) -> PassResult | None:
         """The result of a pass at `now` that would find nothing to do; None where it would find something."""
         if has_wishes(ledger):
             return None
@@ -173,7 +175,7 @@ class HomeView:
             for row in ledger.rows(f"select distinct profile from batch_rows where {IS_OPEN_BATCH}")
         }
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
-        actions = plan(take_snapshot(ledger, now, in_process=in_process), now)
+        actions = plan(take_snapshot(ledger, now, in_process=in_process, has_tools=has_tools), now)
         if not actions:
             return PassResult(next_at=None, ended=(), problems=stops(ledger))
         first = actions[0]

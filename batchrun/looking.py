@@ -10,6 +10,7 @@ from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
 from batchrun.planning.policy import FOREVER
 
@@ -52,6 +53,7 @@ class JobStatus(NamedTuple):
 
     `paused` is one of `waiting`: a person has to act. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
+    `open_calls`: calls in answers that wait for functions, which only a person can name.
     """
 
     id: int
@@ -65,6 +67,7 @@ class JobStatus(NamedTuple):
     waiting: tuple[str, ...]
     paused: str | None
     is_held: bool
+    open_calls: int
     submitted_at: int
     videos_until: int | None
 
@@ -137,6 +140,10 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     batches = _batches(ledger, job.id)
     waiting = [batch.reason for batch in batches if batch.reason]
     waiting += [job.paused] if job.paused else []
+    open_calls = waiting_calls(ledger, job.id) if by_state[ItemState.PENDING] else 0
+    if open_calls:
+        wait = "1 call waits" if open_calls == 1 else f"{open_calls:,} calls wait"
+        waiting.append(f"{wait} for tools: batchrun tick --tools FILE")
     holds = list(
         ledger.rows(
             "select until, reason from holds where profile = ? and until > 0", (job.profile,)
@@ -156,6 +163,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         waiting=tuple(dict.fromkeys(waiting)),
         paused=job.paused,
         is_held=any(row["until"] >= FOREVER for row in holds),
+        open_calls=open_calls,
         submitted_at=job.submitted_at,
         videos_until=_videos_until(ledger, job),
     )

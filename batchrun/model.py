@@ -96,6 +96,8 @@ class JobSettings:
     `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
     `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
     `profile` is the backend or profile that the job line asks for. `attach` are templates of the files and links that go with each item.
+    `rounds`: how often calls of functions are run for one item, None where no function is offered; `tools` are those that are (name,
+    description, parameters), from the command line and never from a job file.
     """
 
     name: str
@@ -120,6 +122,8 @@ class JobSettings:
     window: str = "24h"
     attempts: int = 3
     repair: RepairSettings | None = None
+    rounds: int | None = None
+    tools: tuple[JsonObject, ...] = ()
     profile: str = "openai"
     output: OutputSettings = field(default_factory=OutputSettings)
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """From job files to prepared jobs: one after the other, each by itself. A job with an error leaves no trace and stops no other."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
 from batchrun.ledger.submissions import Tally
-from batchrun.model import JobSettings
+from batchrun.model import JobSettings, JsonObject
 from batchrun.prepare import Attaching, SubmitOptions, prepare
 
 
@@ -36,6 +36,7 @@ class Submitter:
 
     `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
     becomes visible, and must not wait for a person, since nothing else can use the home meanwhile; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
+    `offered` gives the tools for jobs with `rounds`, and raises JobFileError for a file that has none; None where no file was named.
     """
 
     ledger: Ledger
@@ -50,6 +51,7 @@ class Submitter:
     replace: bool = False
     fresh: bool = False
     is_check: bool = False
+    offered: Callable[[], tuple[JsonObject, ...]] | None = None
 
     def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
         """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""
@@ -72,6 +74,7 @@ class Submitter:
             if settings is None or entry.problems:
                 raise JobFileError(entry.problems)
             profile = self.backend or self.config.backend or settings.profile
+            settings = self._with_tools(settings)
             self._check_table(settings)
             if not self.is_check:
                 self._check_owner(settings, profile)
@@ -97,6 +100,20 @@ class Submitter:
                 backend.account(bytes.fromhex(self.ledger.meta("salt") or ""))
             finally:
                 backend.close()
+
+    def _with_tools(self, settings: JobSettings) -> JobSettings:
+        """The settings with the functions that the job is offered. Raises JobFileError where it wants some and there are none."""
+        if settings.rounds is None:
+            return settings
+        if self.offered is None:
+            problem = Problem(
+                path=settings.path,
+                line=settings.line,
+                what="'rounds' offers functions to the model, and no file of functions was named",
+                fix="Add --tools FILE.py, or leave 'rounds' out.",
+            )
+            raise JobFileError((problem,))
+        return replace(settings, tools=self.offered())
 
     def _check_table(self, settings: JobSettings) -> None:
         """Raises JobFileError where the answers could not be written into the database that the job line names."""

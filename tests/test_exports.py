@@ -40,7 +40,7 @@ def test_the_library_does_what_the_command_line_does() -> None:
     """A name that goes from here breaks somebody's program: say so in CHANGELOG.md."""
     fields = {field.name for field in dataclasses.fields(Batchrun)}
     assert fields == {
-        *("home", "config", "clock", "observer", "backend", "lock_wait_s", "open_backend"),
+        *("home", "config", "clock", "observer", "backend", "lock_wait_s", "tools", "open_backend"),
     }
     assert public(Batchrun) - fields >= {
         *("submit", "check", "tick", "wait", "cancel", "retry"),

@@ -32,7 +32,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("batchrun.attachments",),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
-    ("batchrun.backends", "batchrun.requests", "batchrun.followups"),
+    ("batchrun.backends", "batchrun.requests", "batchrun.followups", "batchrun.tools"),
     ("batchrun.ledger",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
@@ -74,7 +74,10 @@ MAY_ROLL_DICE: Final = (
     "batchrun.ledger.spool batchrun.outputs.indexed "  # names of temporary files
     "batchrun.service.*"  # ids, shuffled output
 )
-MAY_READ_ENVIRONMENT: Final = "batchrun.cli.* batchrun.service.llama.child"
+MAY_READ_ENVIRONMENT: Final = (
+    "batchrun.cli.* batchrun.service.llama.child "
+    "batchrun.tools.worker"  # hands it on, but for the keys
+)
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
@@ -84,6 +87,7 @@ MAY_TOUCH_FILES: Final = (
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "
     "batchrun.attachments.confined batchrun.attachments.attacher "
     "batchrun.endpoints.tables "  # its own data
+    "batchrun.tools.host "  # /dev/null
     "batchrun.endpoints.generate"  # a script for developers
 )
 NEVER_TOUCH_FILES: Final = ("batchrun.ledger.states",)

@@ -78,6 +78,7 @@ def test_the_articles_are_of_one_to_two_hundred_words() -> None:
         ("nightly", {"nightly-reviews": 36, "nightly-digest": 8}),
         ("raw", {"raw": 5}),
         ("letters", {"letters": 3}),
+        ("orders", {"orders": 3}),
     ],
 )
 def test_each_job_file_is_read_without_an_error_or_a_warning(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import job_files, shared
+from batchrun.cli.options import job_files, shared, tools
 from batchrun.cli.printing import counted, put, put_json
 from batchrun.cli.signals import LongRunning
 
@@ -17,6 +17,7 @@ from batchrun.cli.signals import LongRunning
     metavar="PATH|-",
     help="Take the items from this file or glob, or from stdin (-), whatever the job line says.",
 )
+@tools
 @shared("home", "backend", "json")
 @click.pass_obj
 def command(
@@ -24,6 +25,7 @@ def command(
     *,
     files: tuple[str, ...],
     items: str | None,
+    tools: str | None,
     home: str | None,
     backend: str | None,
 ) -> int:
@@ -32,7 +34,7 @@ def command(
     Every error is told with its file and line, in one go. Nothing is sent and nothing is kept. Exit code 0 means that `submit`
     would take it (the guards on asking again apart: `submit --dry-run` looks at those).
     """
-    from batchrun.cli.opening import open_for_files
+    from batchrun.cli.opening import open_for_files, with_tools
     from batchrun.cli.submitting import (
         Wishes,
         job_json,
@@ -44,7 +46,7 @@ def command(
     paths = [Path(file) for file in files]
     batchrun, _ = open_for_files(invocation, paths, home, backend=backend)
     options = submit_options(Wishes(items=items))
-    checked = batchrun.check(paths, options, stdin=stdin_for(items))
+    checked = with_tools(batchrun, tools).check(paths, options, stdin=stdin_for(items))
     code = show_errors(checked, invocation)
     if invocation.is_json:
         put_json({"jobs": [job_json(job) for job in checked]})

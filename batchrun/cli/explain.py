@@ -12,7 +12,7 @@ from batchrun.clock import rfc3339
 from batchrun.ledger.states import ItemEvent
 
 if TYPE_CHECKING:
-    from batchrun.outputs.explain import Attempt, Explanation, Step
+    from batchrun.outputs.explain import Attempt, Call, Explanation, Step
 
 _SHOWN_CHARACTERS: Final = 4_000  # of a request, an answer or a raw line, where people read
 
@@ -60,6 +60,7 @@ def _lines(found: "Explanation") -> Iterator[str]:
         yield f"changed meanwhile; goes next: {_compact(found.waiting_request)}"
     for number, attempt in enumerate(found.attempts, 1):
         yield from _attempt_lines(number, attempt)
+        yield from (_call_text(call) for call in found.calls if call.send == attempt.send)
     if found.steps:
         yield "batches:"
         yield from (f"  {_step_text(step)}" for step in found.steps)
@@ -83,6 +84,11 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
         yield f"  raw: {_clipped(attempt.raw)}"
     elif attempt.raw_pruned:
         yield "  raw: pruned from the spool (batchrun prune)"
+
+
+def _call_text(call: "Call") -> str:
+    end = "waits for its function" if call.output is None else call.output
+    return f"  call {call.call_id}: {call.name}({call.arguments}) -> {end}"
 
 
 def _step_text(step: "Step") -> str:

@@ -46,7 +46,8 @@ def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> s
 def goes_on(job: "JobStatus", option: str) -> str:
     """The command that goes on with an open job: waiting helps nothing where a recovery must come first."""
     if not job.is_held:
-        return f"batchrun wait {job.label}{option}"
+        tools = " --tools FILE" if job.open_calls else ""
+        return f"batchrun wait {job.label}{tools}{option}"
     import shlex
 
     return f"batchrun recover {shlex.quote(job.source)} --backend {job.profile}{option}"

@@ -56,6 +56,22 @@ def open_batchrun(
     )
 
 
+def with_tools(
+    batchrun: "Batchrun", tools: str | None, timeout_s: float | None = None
+) -> "Batchrun":
+    """The same with the functions of the file that --tools names, if it names one."""
+    if tools is None:
+        return batchrun
+    import dataclasses
+
+    from batchrun.api import ToolsFile
+
+    named = ToolsFile(path=Path(tools))
+    if timeout_s is not None:
+        named = dataclasses.replace(named, timeout_s=timeout_s)
+    return dataclasses.replace(batchrun, tools=named)
+
+
 def open_for_files(
     invocation: Invocation,
     files: Sequence[Path],

@@ -82,6 +82,32 @@ def shared(*names: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
+_TOOLS: Final = click.option(
+    "--tools",
+    metavar="FILE.py",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Offer the functions of this Python file to jobs with 'rounds'. The file is run, and so is what a model calls.",
+)
+_TOOL_TIMEOUT: Final = click.option(
+    "--tool-timeout",
+    "tool_timeout_s",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="Stop a function that takes longer; the model is told so.",
+)
+
+
+def tools(command: _Command) -> _Command:
+    """--tools, for commands that read job files; see `opening.with_tools`."""
+    return _TOOLS(command)
+
+
+def running_tools(command: _Command) -> _Command:
+    """--tools and --tool-timeout, for commands that run what was called."""
+    return _TOOLS(_TOOL_TIMEOUT(command))
+
+
 job_files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 job_names = click.argument("jobs", nargs=-1, metavar="[JOB]...")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import shared
+from batchrun.cli.options import shared, tools
 from batchrun.cli.printing import counted, put, put_json, tell
 from batchrun.cli.signals import LongRunning
 
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="The original home is gone for good: this one sends from now on. Without FILE nothing else is done.",
 )
+@tools
 @shared("home", "backend", "json", "lock_wait")
 @click.pass_obj
 def command(
@@ -76,6 +77,7 @@ def command(
     is_dry_run: bool,
     is_hasty: bool,
     take_over: bool,
+    tools: str | None,
     home: str | None,
     backend: str | None,
     lock_wait_s: float,
@@ -85,7 +87,7 @@ def command(
     The answers of its batches are mapped to the items of the job FILEs (none: of the jobs that the ledger knows). Nothing is created or
     cancelled, and nothing is sent before a second look at the service, which comes some time after the first. Repeating it is safe.
     """
-    from batchrun.cli.opening import open_batchrun, open_for_files
+    from batchrun.cli.opening import open_batchrun, open_for_files, with_tools
     from batchrun.recovery.recovering import RecoverOptions
 
     paths = [Path(file) for file in files]
@@ -95,6 +97,7 @@ def command(
         )
     else:
         batchrun = open_batchrun(invocation, home, backend=backend, lock_wait_s=lock_wait_s)
+    batchrun = with_tools(batchrun, tools)
     options = RecoverOptions(
         ledgers=ledgers,
         items=None if items is None else str(Path(items).absolute()),

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import Duration, job_files, shared, submitting
+from batchrun.cli.options import Duration, job_files, running_tools, shared, submitting
 from batchrun.cli.printing import put_json, tell
 from batchrun.cli.signals import LongRunning
 
@@ -25,6 +25,7 @@ from batchrun.cli.signals import LongRunning
     type=Duration(),
     help="Stop waiting after this long, with exit code 4; the same command goes on.",
 )
+@running_tools
 @submitting
 @shared("home", "backend", "json", "yes", "lock_wait")
 @click.pass_obj
@@ -35,6 +36,8 @@ def command(
     files: tuple[str, ...],
     limit: int | None,
     timeout_s: float | None,
+    tools: str | None,
+    tool_timeout_s: float,
     home: str | None,
     backend: str | None,
     yes: bool,
@@ -48,7 +51,7 @@ def command(
     """
     from batchrun.api import worst_exit_code
     from batchrun.cli.finishing import pass_json
-    from batchrun.cli.opening import open_for_files
+    from batchrun.cli.opening import open_for_files, with_tools
     from batchrun.cli.submitting import Wishes, job_line, show_errors, submit_files
     from batchrun.cli.waiting import wait_for
 
@@ -56,6 +59,7 @@ def command(
     batchrun, is_there = open_for_files(
         invocation, paths, home, backend=backend, lock_wait_s=lock_wait_s
     )
+    batchrun = with_tools(batchrun, tools, tool_timeout_s)
     prepared, _ = submit_files(batchrun, paths, Wishes(**wishes), yes=yes, limit=limit, send=False)
     code = show_errors(prepared, invocation)
     queued = [job for job in prepared if job.tally is not None]

@@ -34,6 +34,7 @@ def status_json(job: JobStatus) -> dict[str, object]:
         "counts": {"items": job.item_count, **job.counts},
         "open": job.is_open,
         "paused": job.paused,
+        "open_calls": job.open_calls,
         "waiting": list(job.waiting),
         "next_at": _time(job.next_at),
         "batches": [_batch_json(batch) for batch in job.batches],
@@ -75,6 +76,8 @@ def _state(job: JobStatus) -> str:
         return "paused"
     if job.is_open:
         sent = sum(batch.remote_id is not None for batch in job.batches)
+        if job.open_calls and not sent:
+            return "waiting for tools"
         return (
             f"{sent} batch{'' if sent == 1 else 'es'} in flight" if sent else "waiting to be sent"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import job_files, shared, submitting
+from batchrun.cli.options import job_files, shared, submitting, tools
 from batchrun.cli.printing import put, put_json, tell
 from batchrun.cli.signals import LongRunning
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Say what would be queued; change nothing, send nothing.",
 )
+@tools
 @submitting
 @shared("home", "backend", "json", "yes", "lock_wait")
 @click.pass_obj
@@ -34,6 +35,7 @@ def command(
     *,
     files: tuple[str, ...],
     is_dry_run: bool,
+    tools: str | None,
     home: str | None,
     backend: str | None,
     yes: bool,
@@ -45,13 +47,14 @@ def command(
     Submitting a job again is how a nightly run works: answered items that did not change are not asked again. `tick` or `wait`
     does the rest. At a terminal it asks before it sends over 1,000 items.
     """
-    from batchrun.cli.opening import open_for_files
+    from batchrun.cli.opening import open_for_files, with_tools
     from batchrun.cli.submitting import Wishes
 
     paths = [Path(file) for file in files]
     batchrun, is_there = open_for_files(
         invocation, paths, home, backend=backend, lock_wait_s=lock_wait_s
     )
+    batchrun = with_tools(batchrun, tools)
     if is_dry_run:
         return _dry_run(invocation, batchrun, paths, Wishes(**wishes), is_there=is_there)
     return _submit(invocation, batchrun, paths, Wishes(**wishes), yes=yes)

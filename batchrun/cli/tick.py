@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import Duration, shared
+from batchrun.cli.options import Duration, running_tools, shared
 from batchrun.cli.printing import put_json, tell
 from batchrun.cli.signals import LongRunning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batchrun.looking import JobStatus
 
 
@@ -20,11 +22,20 @@ if TYPE_CHECKING:
     type=Duration(),
     default="5m",
     show_default=True,
-    help="Let the local model work for at most this long; the next tick goes on.",
+    help="Let the local model and the functions of --tools work for at most this long; the next tick goes on.",
 )
+@running_tools
 @shared("home", "backend", "json")
 @click.pass_obj
-def command(invocation: Invocation, *, work_s: float, home: str | None, backend: str | None) -> int:
+def command(
+    invocation: Invocation,
+    *,
+    work_s: float,
+    tools: str | None,
+    tool_timeout_s: float,
+    home: str | None,
+    backend: str | None,
+) -> int:
     """One pass over everything in the home: find, poll, collect, retry, send.
 
     Prints only when a job has ended or a person is needed, so a mail from cron is news. Where another batchrun is at work in the
@@ -33,11 +44,12 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import show_warning
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
-    from batchrun.cli.opening import open_batchrun
-    from batchrun.errors import BackendError
+    from batchrun.cli.opening import open_batchrun, with_tools
+    from batchrun.errors import BackendError, NotFinished
 
     batchrun = open_batchrun(invocation, home, backend=backend)
-    paused_before = _paused(batchrun.status())
+    batchrun = with_tools(batchrun, tools, tool_timeout_s)
+    before = batchrun.status()
     result = batchrun.tick(work_s=work_s)
     if result is None:
         return 0
@@ -51,14 +63,35 @@ def command(invocation: Invocation, *, work_s: float, home: str | None, backend:
     else:
         show_jobs(batchrun, ended)
     codes = [job.exit_code for job in ended] + show_problems(result.problems, invocation)
-    paused = _paused(jobs)
-    for label in paused.keys() - paused_before.keys():
-        codes.append(BackendError.exit_code)
-        if not invocation.is_json:
-            tell(f"batchrun: job {label} is paused: {paused[label]}")
+    news = _news(before, jobs, _paused, "is paused: {}")
+    codes += [BackendError.exit_code] * len(news)
+    if tools is None and (calling := _news(before, jobs, _calling, "{}")):
+        codes.append(NotFinished.exit_code)
+        news += calling
+    if not invocation.is_json:
+        for line in news:
+            tell(line)
     return worst_exit_code(codes)
 
 
-def _paused(jobs: "tuple[JobStatus, ...]") -> dict[str, str]:
-    """Jobs that wait for a person, and why. Told once, in the pass that paused them; `status` goes on saying it."""
-    return {job.label: job.paused for job in jobs if job.paused is not None}
+def _news(
+    before: "tuple[JobStatus, ...]",
+    after: "tuple[JobStatus, ...]",
+    why: "Callable[[JobStatus], str | None]",
+    words: str,
+) -> list[str]:
+    """Jobs that wait for a person now and did not before this pass: told once. `status` goes on saying it."""
+    known = {job.label for job in before if why(job) is not None}
+    return [
+        f"batchrun: job {job.label} {words.format(reason)}"
+        for job in after
+        if job.label not in known and (reason := why(job)) is not None
+    ]
+
+
+def _paused(job: "JobStatus") -> str | None:
+    return job.paused
+
+
+def _calling(job: "JobStatus") -> str | None:
+    return next((why for why in job.waiting if "for tools:" in why), None)

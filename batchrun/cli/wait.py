@@ -3,7 +3,7 @@
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import Duration, job_names, shared
+from batchrun.cli.options import Duration, job_names, running_tools, shared
 from batchrun.cli.signals import LongRunning
 
 
@@ -16,6 +16,7 @@ from batchrun.cli.signals import LongRunning
     type=Duration(),
     help="Stop waiting after this long, with exit code 4.",
 )
+@running_tools
 @shared("home", "backend", "json", "lock_wait")
 @click.pass_obj
 def command(
@@ -23,6 +24,8 @@ def command(
     *,
     jobs: tuple[str, ...],
     timeout_s: float | None,
+    tools: str | None,
+    tool_timeout_s: float,
     home: str | None,
     backend: str | None,
     lock_wait_s: float,
@@ -31,8 +34,9 @@ def command(
 
     Every pass serves all jobs of the home. The home is free for other commands while this one sleeps.
     """
-    from batchrun.cli.opening import open_batchrun
+    from batchrun.cli.opening import open_batchrun, with_tools
     from batchrun.cli.waiting import wait_for
 
     batchrun = open_batchrun(invocation, home, backend=backend, lock_wait_s=lock_wait_s)
+    batchrun = with_tools(batchrun, tools, tool_timeout_s)
     return wait_for(invocation, batchrun, jobs, timeout_s=timeout_s)

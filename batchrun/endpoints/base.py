@@ -11,6 +11,7 @@ from typing import ClassVar, TypeAlias
 
 from batchrun.attachments.kinds import Attachment, Kind
 from batchrun.endpoints.answer import Answer, Interpret, Reading
+from batchrun.endpoints.calling import Calling
 from batchrun.endpoints.parameters import BodyRules
 from batchrun.endpoints.schemas import format_in, judged_schema, written_format
 from batchrun.endpoints.tables import parameters_of
@@ -27,7 +28,7 @@ class Endpoint(ABC):
 
     `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `conversation_key` is the
     one that holds what was said so far, None where a request is no conversation; `cap_keys` are those that bound the answer, the one
-    that wins first. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead. `required` are the
+    that wins first. `calling` says how functions are offered and called, None where they are not. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead. `required` are the
     parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
 
     `attach_key` is the parameter that carries attachments, None where there can be none; `attachable` are the kinds that it takes, each with
@@ -39,6 +40,7 @@ class Endpoint(ABC):
     structured_key: ClassVar[str | None] = None
     conversation_key: ClassVar[str | None] = None
     cap_keys: ClassVar[tuple[str, ...]] = ()
+    calling: ClassVar[Calling | None] = None
     unused_keys: ClassVar[Mapping[str, str]] = {}
     required: ClassVar[tuple[str, ...]]
     attach_key: ClassVar[str | None] = None
@@ -95,6 +97,11 @@ class Endpoint(ABC):
                     built[key] = {**ours, **value}
                 else:
                     built[key] = value
+        if settings.tools and self.calling is not None:
+            # Behind all layers: whatever a body says of tools, those of the file are offered with them.
+            theirs = built.get("tools") or []
+            if isinstance(theirs, list):
+                built["tools"] = [*map(self.calling.offered, settings.tools), *theirs]
         return built
 
     def continued(self, body: JsonObject, additions: Sequence[Json]) -> JsonObject:
@@ -145,6 +152,7 @@ class Endpoint(ABC):
         return (
             *problems,
             *self._idle_repair(settings),
+            *self._idle_rounds(settings),
             *self.conflicts(settings, settings.body),
         )
 
@@ -162,10 +170,28 @@ class Endpoint(ABC):
         if repair.max_output_tokens is not None and not self.cap_keys:
             yield f"'repair.max_output_tokens' means nothing to {self.url}. Leave it out."
 
+    def _idle_rounds(self, settings: JobSettings) -> Iterator[str]:
+        """What `rounds` could never do here."""
+        if settings.rounds is None:
+            return
+        if self.calling is None:
+            yield f"'rounds' means nothing to {self.url}: its answers call no functions. Leave it out."
+        elif settings.body.get("n") not in (None, 1):
+            yield "'rounds' and 'body.n': several answers cannot go on as one conversation. Keep one."
+
     def conflicts(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
-        """Problems of a `body`, the job's or an item's, that would undo the job's own schema: all its answers are read alike."""
+        """Problems of a `body`, the job's or an item's, that would undo what the job line says: all its answers are read alike."""
         if settings.attach and self.attach_key in body:
             return (f"'body.{self.attach_key}' would undo 'attach'. Give one of the two.",)
+        return (*self._same_names(settings, body), *self._other_format(settings, body))
+
+    def _same_names(self, settings: JobSettings, body: JsonObject) -> Iterator[str]:
+        ours = {tool["name"] for tool in settings.tools}
+        if ours and self.calling is not None:
+            for name in sorted(ours.intersection(self.calling.declared(body))):
+                yield f"'body.tools' declares {name!r}, and so does the file of tools. Rename one of the two."
+
+    def _other_format(self, settings: JobSettings, body: JsonObject) -> tuple[str, ...]:
         key = self.structured_key
         if key is None or key not in body:
             return ()

@@ -8,6 +8,7 @@ import msgspec
 from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
+from batchrun.endpoints.calling import ChatCalling
 from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
 from batchrun.endpoints.doubts import tier_doubts, undocumented
 from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES, kept, tokens_told, url_citation
@@ -34,6 +35,7 @@ class ChatCompletions(Endpoint):
     structured_key: ClassVar = "response_format"
     conversation_key: ClassVar = "messages"
     cap_keys: ClassVar = ("max_completion_tokens", "max_tokens")
+    calling: ClassVar = ChatCalling()
     required: ClassVar = ("model", "messages")
     synonyms: ClassVar = {
         "input": "messages",

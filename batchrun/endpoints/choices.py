@@ -19,8 +19,7 @@ FINISH_OF_REASON = {
 
 def answer_of(body: JsonObject, read_choice: Callable[[JsonObject], Answer]) -> Answer:
     """The first choice, as `read_choice` reads it; where there are several, all of them are in `choices`."""
-    given = sorted(objects(body.get("choices")), key=_index)
-    choices = tuple(map(read_choice, given)) or (read_choice({}),)
+    choices = tuple(map(read_choice, in_order(body))) or (read_choice({}),)
     return dataclasses.replace(
         choices[0],
         error=error_of(body.get("error")) or choices[0].error,
@@ -28,6 +27,11 @@ def answer_of(body: JsonObject, read_choice: Callable[[JsonObject], Answer]) -> 
         model=as_text(body.get("model")),
         choices=choices if len(choices) > 1 else (),
     )
+
+
+def in_order(body: JsonObject) -> list[JsonObject]:
+    """The choices of a body; the first is the answer."""
+    return sorted(objects(body.get("choices")), key=_index)
 
 
 def _index(choice: JsonObject) -> int:

@@ -8,6 +8,7 @@ import msgspec
 from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
 from batchrun.endpoints.base import Endpoint, FastReader
+from batchrun.endpoints.calling import ResponsesCalling
 from batchrun.endpoints.doubts import tier_doubts, tool_doubts, undocumented
 from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES
 from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
@@ -38,6 +39,7 @@ class Responses(Endpoint):
     structured_key: ClassVar = "text"
     conversation_key: ClassVar = "input"
     cap_keys: ClassVar = ("max_output_tokens",)
+    calling: ClassVar = ResponsesCalling()
     required: ClassVar = ("model",)
     synonyms: ClassVar = {
         "messages": "input",

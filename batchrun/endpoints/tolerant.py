@@ -130,6 +130,13 @@ def spelled(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def kept_text(value: Json) -> str:
+    """`value` as the text that a string is meant to be: itself, JSON of anything else, and nothing of null."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else spelled(value)
+
+
 def arguments(value: Json) -> Json:
     """A tool call's arguments: the JSON that they spell, or the text itself where they spell none."""
     if not isinstance(value, str):

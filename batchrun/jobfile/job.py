@@ -30,7 +30,7 @@ ENDPOINTS: Final = (
     "/v1/images/edits",
     "/v1/videos",
 )
-LATER_KEYS: Final = frozenset({"tools", "canary", "deadline", "budget", "tags", "cache"})
+LATER_KEYS: Final = frozenset({"canary", "deadline", "budget", "tags", "cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -45,6 +45,7 @@ FOREIGN_KEYS: Final = frozenset(
 ATTEMPTS_LIMIT: Final = 100
 REPAIRS_LIMIT: Final = 10
 ATTACHMENTS_LIMIT: Final = 100  # templates of one job line
+ROUNDS_LIMIT: Final = 50
 SHOWN_CHARACTERS: Final = 100
 
 EXPECTED: Final = {
@@ -68,6 +69,7 @@ EXPECTED: Final = {
     "window": "a time such as '24h'",
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
+    "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
     "backend": "'openai', 'local' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
     "metadata": "an object of strings",
@@ -105,6 +107,12 @@ def validate_job_line(line: JsonObject) -> Iterator[tuple[str, Fault]]:
 
 
 def _unknown(key: str) -> Fault:
+    if key == "tools":
+        return Fault(
+            "key 'tools': code never comes from a job file",
+            "Name the file of functions on the command line, --tools FILE.py, and give 'rounds' here. "
+            "Tools that the service runs go into 'body'.",
+        )
     if key in LATER_KEYS:
         return Fault(f"key {key!r} is not in this version", "Remove it.")
     if key in FOREIGN_KEYS:
@@ -388,6 +396,14 @@ def _model() -> "type[BaseModel]":
             Repair | None,
             Field(
                 description="Answers that cannot be used go back with the reason. Default: they are failures."
+            ),
+        ] = None
+        rounds: Annotated[
+            int | None,
+            Field(
+                ge=1,
+                le=ROUNDS_LIMIT,
+                description="Offer the functions of `--tools`, and run what is called, up to this often an item.",
             ),
         ] = None
         backend: Annotated[

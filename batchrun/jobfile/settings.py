@@ -85,6 +85,7 @@ class SettingsReader:
             window=good.get("window", "24h"),
             attempts=good.get("attempts", 3),
             repair=self._repair(good),
+            rounds=good.get("rounds"),
             profile=good.get("backend", "openai"),
             output=output,
             metadata=metadata,

@@ -27,7 +27,7 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     ).fetchall()
     _keep_usage(ledger, items)
     delete_answers(ledger, items)
-    for table in ("queue", "revisions", "turns", "bad_items", "item_order"):
+    for table in ("queue", "revisions", "turns", "tool_calls", "bad_items", "item_order"):
         ledger.execute(f"delete from {table} where item in ({items})")
     drop_attached(ledger, f"item in ({items})")
     # Nobody else needs these files at a service: they are deleted with the others that held what is forgotten.

@@ -4,9 +4,7 @@ from typing import Final
 
 from batchrun.ledger.connection import Ledger
 
-STILL_TRIED: Final = (
-    "(2, 3, 6)"  # outcomes (retry, released, repair) after which the item was sent again by itself
-)
+STILL_TRIED: Final = "(2, 3, 6, 7)"  # outcomes (retry, released, repair, called) after which the item was sent again by itself
 
 _COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "

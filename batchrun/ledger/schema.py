@@ -28,7 +28,7 @@ SCHEMA_VERSION: Final = 1  # PRAGMA user_version: the number of migrations below
 _ATTEMPT: Final = """\
   attempts integer not null,          -- spent so far
   at integer not null,
-  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded, 6 repair
+  outcome integer not null,           -- 0 succeeded, 1 failed, 2 retry, 3 released, 4 cancelled, 5 superseded, 6 repair, 7 called
   cause text,
   message text,
   output text,                        -- a JSON value; of a failure, the text of a cut or unusable answer
@@ -178,14 +178,29 @@ create table revisions (              -- an item changed by a submission that is
   primary key (item, submission)
 ) strict, without rowid;
 
-create table turns (                  -- how a request goes on after an answer of no use; with the first request they make the next one
+create table turns (                  -- how a request goes on after an answer that is not the last; with the first request they make the next one
   item integer not null references item_rows,
   send integer not null,              -- the attempt whose answer it follows
-  kind text not null,                 -- repair: shown what is wrong; grow: more room
+  kind text not null,                 -- repair: shown what is wrong; grow: more room; calls: told what its calls returned
   additions text not null,            -- JSON array: said at the end of the conversation
   changes text not null,              -- JSON object: parameters in place of the request's own
   primary key (item, send)
 ) strict, without rowid;
+
+create table tool_calls (             -- calls in answers; an item whose calls are not all answered is pending and not in the queue
+  item integer not null references item_rows,
+  send integer not null,              -- the attempt whose answer they stand in
+  n integer not null,                 -- from 0
+  job integer not null references jobs,
+  call_id text not null,
+  name text not null,
+  arguments text not null,            -- as the model wrote them
+  output text,                        -- what the model is told; null: not answered yet
+  is_error integer not null default 0,
+  at integer,                         -- when it was answered
+  primary key (item, send, n)
+) strict, without rowid;
+create index tool_calls_open on tool_calls (job, item) where output is null;
 
 create table batch_rows (
   id integer primary key,

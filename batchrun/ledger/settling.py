@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import STILL_TRIED, keep_history
 from batchrun.ledger.items import move_items
+from batchrun.ledger.opencalls import NO_OPEN_CALL
 from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns, turn_counts
@@ -26,9 +27,13 @@ RESULT_OUTCOMES: Final = {
     ItemEvent.CANCELLED: 4,
     ItemEvent.SUPERSEDED: 5,
     ItemEvent.REPAIR: 6,
+    ItemEvent.CALLED: 7,
 }
 # Events after which the item is sent again.
-_AGAIN: Final = (ItemEvent.RETRY, ItemEvent.REPAIR, ItemEvent.RELEASED, ItemEvent.SUPERSEDED)
+_AGAIN: Final = (
+    *(ItemEvent.RETRY, ItemEvent.REPAIR, ItemEvent.CALLED),
+    *(ItemEvent.RELEASED, ItemEvent.SUPERSEDED),
+)
 _INSERT: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, cause, message, output, finish, input_tokens, "
     "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) "
@@ -209,7 +214,7 @@ class Settling:
             )
         ledger.execute(
             "insert or replace into queue (item, job, not_before) select item, ?, not_before from settled "
-            f"where event in ({', '.join(repr(str(event)) for event in _AGAIN)})",
+            f"where event in ({', '.join(repr(str(event)) for event in _AGAIN)}) and {NO_OPEN_CALL.format('item')}",
             (job,),
         )
         moved[ItemEvent.SUCCEEDED] = move_items(

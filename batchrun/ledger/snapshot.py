@@ -6,6 +6,7 @@ Costs rows of jobs and open batches, never of items: the queue is counted no fur
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.opencalls import has_waiting_calls
 from batchrun.ledger.remotefiles import untidy
 from batchrun.ledger.states import (
     IS_OPEN_BATCH,
@@ -30,8 +31,10 @@ def take_snapshot(
     in_process: frozenset[str] = frozenset(),
     exhausted: frozenset[str] = frozenset(),
     unreachable: frozenset[str] = frozenset(),
+    has_tools: bool = False,
+    is_tired: bool = False,
 ) -> Snapshot:
-    """The facts as of `now`; the sets are what the current pass knows (see Snapshot)."""
+    """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot)."""
     return Snapshot(
         jobs=_jobs(ledger, now),
         batches=_batches(ledger, now),
@@ -45,6 +48,8 @@ def take_snapshot(
         exhausted=exhausted,
         unreachable=unreachable,
         untidy=untidy(ledger),
+        has_tools=has_tools,
+        is_tired=is_tired,
     )
 
 
@@ -109,6 +114,7 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 queued_due=due,
                 queued_next_at=next_at,
                 queued_since=since,
+                has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )
         )
     return tuple(facts)

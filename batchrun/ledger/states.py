@@ -31,6 +31,7 @@ class ItemEvent(StrEnum):
     SUCCEEDED = "succeeded"  # answered
     RETRY = "retry"  # not answered, worth another attempt; one is spent
     REPAIR = "repair"  # answered, but of no use: the conversation goes on with what was wrong; one attempt is spent
+    CALLED = "called"  # answered by calls of functions: the conversation goes on with what they return; one attempt is spent
     RELEASED = "released"  # never ran: goes again, free of charge
     SUPERSEDED = (
         "superseded"  # settled, but the item had changed meanwhile: the new revision goes out
@@ -111,6 +112,7 @@ ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = Map
             IE.SUCCEEDED: IS.SUCCEEDED,
             IE.RETRY: IS.PENDING,
             IE.REPAIR: IS.PENDING,
+            IE.CALLED: IS.PENDING,
             IE.RELEASED: IS.PENDING,
             IE.SUPERSEDED: IS.PENDING,
             IE.GAVE_UP: IS.FAILED,

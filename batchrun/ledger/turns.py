@@ -6,10 +6,15 @@ import msgspec
 
 from batchrun.followups import Turn
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.toolcalls import add_calls
 
 
-def add_turn(ledger: Ledger, *, item: int, send: int, turn: Turn) -> None:
-    """Record what follows the answer to attempt `send`; inside the transaction that settles it."""
+def add_turn(ledger: Ledger, *, item: int, turn: Turn) -> None:
+    """Record what follows the answer to an item in flight; inside the transaction that settles it.
+
+    The attempt is the item's last: the custom_id of a recovered one may count otherwise.
+    """
+    send = int(ledger.value("select sends from item_rows where id = ?", (item,)))
     ledger.execute(
         "insert into turns (item, send, kind, additions, changes) values (?, ?, ?, ?, ?)",
         (
@@ -20,10 +25,11 @@ def add_turn(ledger: Ledger, *, item: int, send: int, turn: Turn) -> None:
             msgspec.json.encode(turn.changes).decode(),
         ),
     )
+    add_calls(ledger, item=item, send=send, calls=turn.calls)
 
 
 def turns_of(ledger: Ledger, item: int) -> tuple[Turn, ...]:
-    """The turns of an item, oldest first."""
+    """The turns of an item, oldest first; without their calls, which the additions hold as they were said."""
     return tuple(
         Turn(
             kind=row["kind"],
@@ -47,4 +53,5 @@ def turn_counts(ledger: Ledger, items: str, parameters: Sequence[object]) -> dic
 
 def drop_turns(ledger: Ledger, items: str, parameters: Sequence[object] = ()) -> None:
     """These items are asked anew: what was said before is no longer part of their requests."""
-    ledger.execute(f"delete from turns where item in ({items})", parameters)
+    for table in ("turns", "tool_calls"):
+        ledger.execute(f"delete from {table} where item in ({items})", parameters)

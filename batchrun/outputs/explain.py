@@ -11,6 +11,7 @@ from batchrun.clock import rfc3339
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState, ItemState
+from batchrun.ledger.toolcalls import calls_of
 from batchrun.ledger.turns import turns_of
 from batchrun.model import Json, JsonObject, Usage
 from batchrun.outputs.evidence import (
@@ -23,7 +24,16 @@ from batchrun.outputs.evidence import (
 )
 from batchrun.outputs.rows import JobView, job_view, snapshot
 
-OUTCOMES: Final = ("succeeded", "failed", "retry", "released", "cancelled", "superseded", "repair")
+OUTCOMES: Final = (
+    "succeeded",
+    "failed",
+    "retry",
+    "released",
+    "cancelled",
+    "superseded",
+    "repair",
+    "called",
+)
 _NEIGHBOURS: Final = 50  # ids looked at on either side of one that does not exist
 _NEAR: Final = 3
 _BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
@@ -53,6 +63,19 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a function, in the answer to attempt `send`. `output` is what the model was told; None while it waits."""
+
+    send: int
+    call_id: str
+    name: str
+    arguments: str
+    output: str | None
+    is_error: bool
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One event of a batch that carried the item; `before` and `after` are states of the batch, or of `count` items moved together."""
 
@@ -72,6 +95,7 @@ class Explanation:
 
     `waiting_request`: what the item became while it was in flight; it goes out when the open attempt is settled. `not_before`: when a
     pending item may go again, unix seconds. `output` is there when `state` is succeeded; `extras`: what came beside the last answer, by name.
+    `request` is what is asked now, with the conversation so far; `calls` are the functions that were called in it.
     """
 
     job: str
@@ -89,12 +113,16 @@ class Explanation:
     message: str | None
     attempts: tuple[Attempt, ...]
     steps: tuple[Step, ...]
+    calls: tuple[Call, ...] = ()
 
     def to_json(self) -> JsonObject:
         """As `batchrun explain --json` prints it: keys as the fields, times RFC 3339."""
-        shown: JsonObject = msgspec.to_builtins(dataclasses.replace(self, attempts=(), steps=()))
+        shown: JsonObject = msgspec.to_builtins(
+            dataclasses.replace(self, attempts=(), steps=(), calls=())
+        )
         shown["not_before"] = _time(self.not_before)
         shown["attempts"] = [msgspec.to_builtins(a) | {"at": _time(a.at)} for a in self.attempts]
+        shown["calls"] = [msgspec.to_builtins(c) | {"at": _time(c.at)} for c in self.calls]
         shown["steps"] = [msgspec.to_builtins(s) | {"at": _time(s.at)} for s in self.steps]
         return shown
 
@@ -154,7 +182,23 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             message=None if why is None or state is ItemState.SUCCEEDED else why["message"],
             attempts=tuple(attempts),
             steps=_steps(ledger, batches),
+            calls=_calls(ledger, item),
         )
+
+
+def _calls(ledger: Ledger, item: int) -> tuple[Call, ...]:
+    return tuple(
+        Call(
+            send=row["send"],
+            call_id=row["call_id"],
+            name=row["name"],
+            arguments=row["arguments"],
+            output=row["output"],
+            is_error=bool(row["is_error"]),
+            at=row["at"],
+        )
+        for row in calls_of(ledger, item)
+    )
 
 
 def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:

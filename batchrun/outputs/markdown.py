@@ -20,6 +20,7 @@ def report_markdown(report: JsonObject) -> str:
         _head(report),
         _failures(report["failures"]),
         _tokens(report),
+        _tools(report.get("tools")),
         _batches(report["batches"]),
         _incidents(report),
     ]
@@ -95,6 +96,18 @@ def _tokens(report: JsonObject) -> list[str]:
         f"Over {report['attempts']:,} attempts.",
         "",
     ]
+
+
+def _tools(tools: JsonObject | None) -> list[str]:
+    if tools is None:
+        return []
+    line = f"tools: {tools['calls']:,} calls, {tools['errors']:,} errors"
+    line += f", {tools['waiting']:,} waiting" if tools["waiting"] else ""
+    errors = [
+        f"- {_code(_clipped(error['id']))} {_code(error['name'])}: {_text(_clipped(error['message']))}"
+        for error in tools["first_errors"]
+    ]
+    return ["## Tools", "", f"{line}.", "", *errors, *[""] * bool(errors)]
 
 
 def _batches(batches: Sequence[JsonObject]) -> list[str]:

@@ -5,7 +5,9 @@ from typing import Final
 from batchrun.clock import rfc3339
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts
+from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
+from batchrun.ledger.toolcalls import call_errors
 from batchrun.model import JsonObject
 from batchrun.outputs.failures import failure_groups
 from batchrun.outputs.markdown import report_markdown
@@ -13,6 +15,7 @@ from batchrun.outputs.rows import JobView, job_view, snapshot
 
 __all__ = ["job_report", "report_markdown"]
 
+TOOL_ERROR_COUNT: Final = 10  # errors of functions shown, the first
 INCIDENT_COUNT: Final = 100  # incidents listed, the latest; all of them are counted
 _USAGE: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _SUMS: Final = ", ".join(f"coalesce(sum(r.{name}), 0)" for name in _USAGE)
@@ -60,6 +63,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
             ],
             "attempts": attempts,
             "tokens": tokens,
+            **_tools(ledger, job),
             "batches": [
                 {
                     **batch,
@@ -99,6 +103,23 @@ def _forgotten(ledger: Ledger, job: JobView) -> list[int]:
     )
     assert row is not None
     return [int(value) for value in row]
+
+
+def _tools(ledger: Ledger, job: JobView) -> JsonObject:
+    """The calls of functions that were run in the conversations as they stand; nothing where the job has none."""
+    if job.settings.rounds is None:
+        return {}
+    calls, errors, first = call_errors(ledger, job.id, most=TOOL_ERROR_COUNT)
+    return {
+        "tools": {
+            "calls": calls,
+            "errors": errors,
+            "waiting": waiting_calls(ledger, job.id),
+            "first_errors": [
+                {"id": row["id"], "name": row["name"], "message": row["output"]} for row in first
+            ],
+        }
+    }
 
 
 def _batches(ledger: Ledger, job_id: int) -> list[JsonObject]:

@@ -244,6 +244,20 @@ CAUSES: Mapping[str, Cause] = _by_code(
             is_retryable=True,
             command=_RETRY,
         ),
+        Cause(
+            code="tool_rounds",
+            title="the model still called functions after the last round",
+            fix='Raise "rounds" in {path} and submit it, then ask again: the conversation begins anew. `batchrun explain` shows its calls.',
+            is_retryable=True,
+            command=_RETRY,
+        ),
+        Cause(
+            code="lost_calls",
+            title="the model called functions, and what it was told before is lost with an older ledger",
+            fix="Ask again: the conversation begins anew, and its functions may run once more.",
+            is_retryable=True,
+            command=_RETRY,
+        ),
     )
 )
 

@@ -31,6 +31,7 @@ class JobFacts:
 
     `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
     `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
+    `has_calls`: items wait for functions that their answers call.
     """
 
     id: int
@@ -42,6 +43,7 @@ class JobFacts:
     queued_due: int = 0
     queued_next_at: int | None = None
     queued_since: int | None = None
+    has_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ class Snapshot:
 
     `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
     `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next. `untidy`: profiles on whose service
-    there may be files to delete, with the moment from which on that is looked after.
+    there may be files to delete, with the moment from which on that is looked after. `has_tools`: the current pass can run functions, and
+    `is_tired`: it has done so for as long as it may.
     """
 
     jobs: tuple[JobFacts, ...] = ()
@@ -61,3 +64,5 @@ class Snapshot:
     exhausted: frozenset[str] = frozenset()
     unreachable: frozenset[str] = frozenset()
     untidy: tuple[tuple[str, int], ...] = ()
+    has_tools: bool = False
+    is_tired: bool = False

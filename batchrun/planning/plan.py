@@ -70,6 +70,13 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCalls:
+    """Run functions that answers of a job call, for a while."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tidy:
     """Delete files on the service that nothing needs."""
 
@@ -127,6 +134,7 @@ Action: TypeAlias = (
     | Cancel
     | Drop
     | Collect
+    | RunCalls
     | Tidy
     | Form
     | Cut
@@ -148,12 +156,18 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
         *_sends(snapshot, reachable, now),
         *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
+        *(RunCalls(j.id) for j in _calling(snapshot) if not snapshot.is_tired),
         *(Tidy(profile) for profile, at in _tidy_moments(snapshot, now) if at <= now),
     ]
     if due:
         return tuple(due)
     moments = [at for at in _next_moments(snapshot, now) if at < FOREVER]
     return (Wait(min(moments)),) if moments else ()
+
+
+def _calling(snapshot: Snapshot) -> Iterable[JobFacts]:
+    """Jobs whose calls this pass could run. Without functions they wait for a person, and no time brings anything."""
+    return (j for j in snapshot.jobs if snapshot.has_tools and j.has_calls and not j.is_paused)
 
 
 def _is_sought(b: BatchFacts, now: int) -> bool:
@@ -193,7 +207,7 @@ def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
 
 def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
     actions: list[Action] = []
-    live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    live = _live(snapshot)
     for job in snapshot.jobs:
         if job.is_paused or job.profile in snapshot.unreachable:
             continue
@@ -216,6 +230,12 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
             elif b.state == BatchState.UPLOADED:
                 actions.append(Create(b.id))
     return actions
+
+
+def _live(snapshot: Snapshot) -> set[int]:
+    """Jobs of which more items may soon be to send: a batch of theirs runs, or functions that their answers call."""
+    running = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    return running | {job.id for job in _calling(snapshot)}
 
 
 def _blocked(snapshot: Snapshot, paused: set[int]) -> set[int]:
@@ -271,7 +291,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     unreachable profile may be tried again.
     """
     paused = {j.id for j in snapshot.jobs if j.is_paused}
-    live = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
+    live = _live(snapshot)
     blocked = _blocked(snapshot, paused)
     for b in snapshot.batches:
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
@@ -285,6 +305,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
             held = _held_until(snapshot, b.profile, b.model)
         yield max(b.next_at, held, later)
     yield from (max(at, now + 1) for _, at in _tidy_moments(snapshot, now))
+    yield from (now + 1 for _ in _calling(snapshot))
     for job in snapshot.jobs:
         if job.is_paused or not job.has_open_items:
             continue

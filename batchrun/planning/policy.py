@@ -42,21 +42,23 @@ def settle(
     runs: int,
     is_cancelled: bool,
     is_superseded: bool,
-    goes_on: bool = False,
+    goes_on: ItemEvent | None = None,
 ) -> Settlement:
     """The event that an outcome is for an item which has spent `attempts` before, in a batch that is its `runs`-th that may have run.
 
     Batches that were refused do not count as runs: however often the service had no room, the item keeps its attempts.
-    `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data). `goes_on`: an answer that
-    failed is followed by another request of the same conversation.
+    `is_cancelled`: nobody wants it sent again (its job was cancelled, or the item vanished from the data). `goes_on`: by REPAIR or
+    CALLED, the answer is followed by another request of the same conversation; a call that nobody waits for is not run.
     """
     spent = attempts if outcome == Outcome.RELEASED else attempts + 1
     if is_superseded:
         return Settlement(ItemEvent.SUPERSEDED, 0)
+    if goes_on is not None and not is_cancelled:
+        return Settlement(goes_on, spent)
+    if goes_on == ItemEvent.CALLED:
+        return Settlement(ItemEvent.CANCELLED, spent)
     if outcome == Outcome.SUCCEEDED:
         return Settlement(ItemEvent.SUCCEEDED, spent)
-    if outcome == Outcome.FAILED and goes_on and not is_cancelled:
-        return Settlement(ItemEvent.REPAIR, spent)
     if outcome == Outcome.FAILED:
         return Settlement(ItemEvent.GAVE_UP, spent)
     if is_cancelled:

@@ -25,6 +25,7 @@ from batchrun.ledger.requestfiles import FileKind, read_tail
 from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import BatchState, FileState, ItemState
 from batchrun.requests import custom_id, parts_of
+from batchrun.running.calling import take_told
 from batchrun.running.form import hash_together
 from batchrun.verifying.files import OpenSpool
 
@@ -142,10 +143,10 @@ class Matcher:
         self._fill(_BY_BYTES, job)
         return self._matched(is_proven=True)
 
-    def match_follow_ups(self, job: int, sent: Path) -> Matched:
+    def match_follow_ups(self, job: int, sent: Path, *, at: int) -> Matched:
         """After `match`: of the lines that no item asks as they stand, those that carry on what an item asks (see `followups`).
 
-        Each of them costs reading the item's first request; few batches have any.
+        Each of them costs reading the item's first request; few batches have any. What they tell of calls that are open here, answers those.
         """
         asking = (
             f"select a.item, a.file, a.offset from {_ITEMS_ASKING} and a.job = ?1 and a.h = ?2 and a.digest <> x'' "
@@ -163,6 +164,7 @@ class Matcher:
                             "insert or ignore into matched values (?, ?, ?, ?)",
                             (item, name, number, send),
                         )
+                        take_told(self._ledger, item, later, at)
                         break
         return self._matched(is_proven=True)
 

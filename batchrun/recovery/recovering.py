@@ -28,6 +28,7 @@ from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.origins import adopt_ledger, own_ledgers
 from batchrun.ledger.states import BatchState, ItemState
+from batchrun.model import JsonObject
 from batchrun.prepare import SubmitOptions
 from batchrun.recovery.foreseeing import foresee
 from batchrun.recovery.found import Became, FoundBatch, Recovered, RecoveredJob
@@ -68,6 +69,7 @@ class Recoverer:
     observer: Observer
     backend: str | None
     lock_wait_s: float
+    offered: Callable[[], tuple[JsonObject, ...]] | None = None
 
     def recover(self, files: Sequence[Path], options: RecoverOptions) -> Recovered:
         """Rebuild what these job files ask (none: the jobs that the ledger knows) from the service, and wait for the second look.
@@ -224,6 +226,7 @@ class Recoverer:
                 items=options.items, allow_missing=options.allow_missing, reask=options.reask
             ),
             backend=self.backend,
+            offered=self.offered,
         )
         prepared = tuple(submitter.prepare_files(files))
         with ledger.transaction():

@@ -170,7 +170,9 @@ class Recovery:
             self.matcher.recall(job, sent, numbers_are_ours=ours)
             self._release(self.matcher.overlapping(job, states=self._unsent(remote)))
             matched = self.matcher.match(job)
-            return self.matcher.match_follow_ups(job, sent) if matched.others else matched
+            if not matched.others:
+                return matched
+            return self.matcher.match_follow_ups(job, sent, at=self.ctx.clock.now())
         # What was sent has data or file ids where the stored requests name contents: the hash of all of them is the proof.
         proof = remote.metadata.get(REQUESTS_KEY)
         self._release(

@@ -28,7 +28,7 @@ from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.requests import item_of
-from batchrun.running.following import turn_after
+from batchrun.running.following import follow, uncalled
 from batchrun.running.gone import asked_again_if_gone
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
 
@@ -141,12 +141,12 @@ class _Lines:
         # The job may have other labels, another schema or another endpoint since these requests were made.
         asked = judging(ledger, settings, batch["request_file"])
         self._read = make_reader(replace(asked, endpoint=batch["endpoint"]))
-        self._attempts_limit = settings.attempts
-        self._repair = settings.repair
+        self._settings = replace(settings, endpoint=batch["endpoint"])
         self._is_cancelled = bool(batch["cancel_requested"])
         self._expected = settling.open_attempts()
         self._prior: Prior = settling.prior(runs_from=RUNS_PER_ATTEMPT * settings.attempts)
-        self._is_plain = not any(self._prior) and not self._is_cancelled
+        # Answers that call functions are none of the plain ones.
+        self._is_plain = not any(self._prior) and not self._is_cancelled and settings.rounds is None
         self._rows: list[tuple[object, ...]] = []
         self._answers: list[Answer] = []
         self._held = 0
@@ -187,7 +187,8 @@ class _Lines:
                     )  # fmt: skip
                     self._held += len(output) + len(reading.extras or b"") + _ROW_BYTES
                 else:
-                    self._settle(item, custom_id, reading, last_model_id, (kind, offset, length))
+                    place = (kind, offset, length)
+                    self._settle(item, custom_id, reading, last_model_id, place, line=line)
                 if self._held > _HELD_BYTES:
                     self._store(kind)
         lines, unreadable = (now - then for now, then in zip(self._seen(), before, strict=True))
@@ -242,23 +243,27 @@ class _Lines:
         reading: Reading,
         model: int | None,
         place: tuple[int | None, int | None, int | None],
+        *,
+        line: bytes = b"",
     ) -> None:
         sends = int(custom_id.split("-")[1])
         reading = asked_again_if_gone(self._ledger, self._batch["profile"], item, reading)
-        turn = turn_after(self._ledger, self._repair, item, reading)
+        reading, turn, goes_on = follow(self._ledger, self._settings, item, reading, line)
         event, attempts = settle(
             reading.outcome,
             attempts=self._prior.attempts.get(item, 0),
             # The limit is for what goes wrong on the way; answers that were repaired have a limit of their own.
-            attempts_limit=self._attempts_limit + self._prior.turns.get(item, 0),
+            attempts_limit=self._settings.attempts + self._prior.turns.get(item, 0),
             runs=self._prior.runs.get(item, 0) + self._has_run,
             is_cancelled=item in self._prior.vanished
             or (self._is_cancelled and item not in self._prior.wanted),
             is_superseded=item in self._prior.superseded,
-            goes_on=turn is not None,
+            goes_on=goes_on,
         )
-        if turn is not None and event == ItemEvent.REPAIR:
-            add_turn(self._ledger, item=item, send=sends, turn=turn)
+        if turn is not None and event == goes_on:
+            add_turn(self._ledger, item=item, turn=turn)
+        elif goes_on == ItemEvent.CALLED and event == ItemEvent.CANCELLED:
+            reading = uncalled(reading)
         output = reading.output
         if output is None and reading.partial is not None:
             text: str | None = _encode(reading.partial).decode()

@@ -13,6 +13,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
+from batchrun.tools.worker import Worker
 
 OpenBackend = Callable[[str], Backend]
 _WORK_SLICE_S: Final = 5.0
@@ -39,7 +40,7 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
-    what the look before the first create with a profile came to.
+    what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`.
     """
 
     ledger: Ledger
@@ -57,6 +58,8 @@ class PassContext:
     ended: list[int] = field(default_factory=list)
     unwritable: set[int] = field(default_factory=set)
     looked: dict[str, Looked] = field(default_factory=dict)
+    tools: Worker | None = None
+    tired_at: int = 0
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.
@@ -94,7 +97,9 @@ class PassContext:
             self.exhausted.add(profile)
 
     def close(self) -> None:
-        """Close every backend."""
+        """Close every backend, and end what runs functions."""
+        if self.tools is not None:
+            self.tools.close()
         for backend in self.backends.values():
             backend.close()
         self.backends.clear()

@@ -34,6 +34,7 @@ from batchrun.planning.plan import (
     Form,
     Look,
     Poll,
+    RunCalls,
     Sweep,
     Tidy,
     Upload,
@@ -43,6 +44,7 @@ from batchrun.planning.plan import (
     plan,
 )
 from batchrun.running.attaching import uploading
+from batchrun.running.calling import run_calls
 from batchrun.running.clearance import may_create
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.ended import settle_ended
@@ -55,6 +57,7 @@ from batchrun.running.send import create, upload
 from batchrun.running.stopped import stops
 from batchrun.running.sweep import sweep
 from batchrun.running.tidying import tidy
+from batchrun.tools.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class PassResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
-    whether files on the service are deleted once their batch is settled.
+    whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
     """
 
     home: Home
@@ -84,6 +87,7 @@ class Runner:
     is_in_process: Callable[[str], bool]
     observer: Observer = silent
     deletes_remote: Callable[[str], bool] = never
+    open_tools: Callable[[], Worker] | None = None
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -125,6 +129,8 @@ class Runner:
             deletes_remote=self.deletes_remote,
             observer=self.observer,
             work_s=work_s,
+            tools=None if self.open_tools is None else self.open_tools(),
+            tired_at=self.clock.now() + int(work_s),
         )
         try:
             yield context
@@ -163,6 +169,8 @@ class Runner:
             in_process=(in_process := frozenset(p for p in profiles if self.is_in_process(p))),
             exhausted=in_process if context.work_s <= 0 else frozenset(context.exhausted),
             unreachable=frozenset(context.unreachable),
+            has_tools=context.tools is not None,
+            is_tired=self.clock.now() >= context.tired_at,
         )
         if not context.unwritable:
             return found
@@ -211,6 +219,8 @@ def _perform(context: PassContext, action: Action) -> None:
             profile = ledger.value("select profile from jobs where id = ?", (job,))
             limits = context.backend(profile).limits
             cut_queued(ledger, job, limits, now, uploading(context, profile))
+        case RunCalls(job):
+            run_calls(context, job)
         case Tidy(profile):
             tidy(context, profile)
         case WriteOutputs(job):

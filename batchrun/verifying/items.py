@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.opencalls import NO_OPEN_CALL
 from batchrun.ledger.states import (
     IS_OPEN_BATCH,
     IS_OPEN_ITEM,
@@ -17,6 +18,7 @@ from batchrun.ledger.states import (
 )
 from batchrun.verifying.visible import end_item
 
+_OUTCOME: Final = "case t.kind when 'calls' then 7 else 6 end"  # of the answer that a turn follows
 _WAITING, _IN_FLIGHT = int(ItemState.PENDING), int(ItemState.IN_FLIGHT)
 # (what breaks, SQL for its id and more), in the order in which they are told; `?1` is the first item that does not count.
 _Rules = tuple[tuple[str, str], ...]
@@ -110,14 +112,28 @@ _TURNS: Final[_Rules] = (
         "item {0} goes on after its attempt {1}, which was not answered so",
         (
             "select t.item, t.send from turns t where not exists (select 1 from result_rows r where r.item = t.item and r.send = t.send "
-            "and r.outcome = 6) and not exists (select 1 from history h where h.item = t.item and h.send = t.send and h.outcome = 6)"
+            f"and r.outcome = {_OUTCOME}) and not exists (select 1 from history h where h.item = t.item and h.send = t.send and h.outcome = {_OUTCOME})"
         ),
     ),
     (
         "item {0} would ask the same again, after an answer that was of no use",
         (
-            f"select i.id from result_rows r join item_rows i on i.id = r.item where r.outcome = 6 and i.{IS_OPEN_ITEM} "
+            f"select i.id from result_rows r join item_rows i on i.id = r.item where r.outcome in (6, 7) and i.{IS_OPEN_ITEM} "
             "and not exists (select 1 from turns t where t.item = r.item and t.send = r.send)"
+        ),
+    ),
+    (
+        "item {0}: a call in the answer to its attempt {1} is part of no conversation",
+        (
+            "select distinct c.item, c.send from tool_calls c "
+            "where not exists (select 1 from turns t where t.item = c.item and t.send = c.send and t.kind = 'calls')"
+        ),
+    ),
+    (
+        "item {0} goes on after its attempt {1}, without the calls of that answer",
+        (
+            "select t.item, t.send from turns t "
+            "where t.kind = 'calls' and not exists (select 1 from tool_calls c where c.item = t.item and c.send = t.send)"
         ),
     ),
 )
@@ -131,8 +147,12 @@ _PENDING: Final[_Rules] = (
         "item {0} is pending, but nothing will send it",
         (
             f"select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = {int(FileState.FRESH)} "
-            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null"
+            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null and {NO_OPEN_CALL.format('i.id')}"
         ),
+    ),
+    (
+        "item {0} is queued, and its calls are not all answered",
+        f"select q.item from queue q where not {NO_OPEN_CALL.format('q.item')}",
     ),
     (
         "item {0} has a change waiting, but is not in flight",
@@ -160,12 +180,12 @@ def final_with_reason(ledger: Ledger) -> Iterator[str]:
 
 
 def turns_follow_answers(ledger: Ledger) -> Iterator[str]:
-    """A conversation goes on exactly where an answer was of no use."""
+    """A conversation goes on exactly where an answer was not the last."""
     return _told(ledger, _TURNS)
 
 
 def pending_will_be_sent(ledger: Ledger) -> Iterator[str]:
-    """Pending items wait in the queue or in a fresh request file; nothing else does."""
+    """Pending items wait in the queue, in a fresh request file, or for their calls; nothing else does."""
     return _told(ledger, _PENDING)
 
 

@@ -112,13 +112,13 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="turns-follow-answers",
-        rule="A conversation goes on exactly where an answer was of no use.",
+        rule="A conversation goes on exactly where an answer was not the last.",
         fix=_REPORT,
         check=turns_follow_answers,
     ),
     Invariant(
         name="pending-will-be-sent",
-        rule="Pending items, and no others, wait in the queue or in a fresh request file.",
+        rule="Pending items, and no others, wait in the queue, in a fresh request file, or for the functions that their answers call.",
         fix=_REPORT,
         check=pending_will_be_sent,
     ),

@@ -189,6 +189,7 @@ def test_the_json_form_has_the_documented_keys_and_rfc_3339_times(world: World) 
         "message",
         "attempts",
         "steps",
+        "calls",
     ]
     assert shown["attempts"][0]["at"] == "2026-09-21T15:13:20Z"
     assert shown["attempts"][0]["usage"]["input_tokens"] == 100

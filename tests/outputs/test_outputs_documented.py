@@ -8,7 +8,7 @@ import pytest
 from factory import AT, World
 
 from batchrun.model import OutputSettings
-from batchrun.outputs.explain import Attempt, Explanation, Step
+from batchrun.outputs.explain import Attempt, Call, Explanation, Step
 from batchrun.outputs.names import safe_name
 from batchrun.outputs.writing import write_outputs
 
@@ -71,7 +71,9 @@ def test_every_key_of_the_manifest_and_every_file_is_documented(folder: Path) ->
 
 
 def test_every_key_of_an_explanation_is_documented() -> None:
-    fields = [f.name for kind in (Explanation, Attempt, Step) for f in dataclasses.fields(kind)]
+    fields = [
+        f.name for kind in (Explanation, Attempt, Step, Call) for f in dataclasses.fields(kind)
+    ]
 
     assert not _undocumented("The life of one item", fields)
 

@@ -22,6 +22,7 @@ from batchrun.planning.plan import (
     Form,
     Look,
     Poll,
+    RunCalls,
     Sweep,
     Tidy,
     Upload,
@@ -58,6 +59,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 if has_open
                 else None,
                 queued_since=draw(st.integers(0, NOW)) if due else None,
+                has_calls=has_open and draw(st.booleans()),
             )
         )
     # A batch that is not final has items in flight, so its job has open items.
@@ -96,6 +98,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             draw(st.lists(st.tuples(profiles, times), max_size=2, unique_by=lambda u: u[0]))
         ),
         unreachable=draw(st.sampled_from([frozenset(), frozenset({"openai"})])),
+        has_tools=draw(st.booleans()),
+        is_tired=draw(st.booleans()),
     )
 
 
@@ -126,7 +130,7 @@ def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
 
 
 def is_all_final(snapshot: Snapshot) -> bool:
-    """Nothing is open (or it is paused), no outputs are old, nothing is under audit or untidy, nothing lost is looked for."""
+    """Nothing is open (or it is paused, or waits for functions that nobody named), no outputs are old, nothing is under audit or untidy, nothing lost is looked for."""
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     on_the_way = {BatchState.PLANNED, BatchState.UPLOADED, BatchState.CREATING}
     for profile, _ in snapshot.untidy:
@@ -138,6 +142,7 @@ def is_all_final(snapshot: Snapshot) -> bool:
         if job.is_stale and not job.has_open_items:
             return False
         waits = job.fresh_files or job.queued_due or job.queued_next_at is not None
+        waits = waits or (job.has_calls and snapshot.has_tools)
         if waits and not job.is_paused:
             return False
     for batch in snapshot.batches:
@@ -187,7 +192,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
 @given(snapshots())
 def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
     rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, Form: 4, Cut: 4}
-    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, Tidy: 6, Wait: 7}
+    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, RunCalls: 6, Tidy: 7, Wait: 8}
     ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
     assert ranks == sorted(ranks)
 
@@ -226,6 +231,8 @@ def test_nothing_is_sent_while_it_is_held_or_its_job_is_paused(snapshot: Snapsho
             case Cut(job):
                 assert (jobs[job].profile, "") not in held
                 assert not jobs[job].is_paused
+            case RunCalls(job):
+                assert not jobs[job].is_paused
             case _:
                 pass
 
@@ -242,6 +249,8 @@ def test_the_order_in_which_facts_are_given_does_not_matter_but_for_order(
         exhausted=snapshot.exhausted,
         unreachable=snapshot.unreachable,
         untidy=snapshot.untidy,
+        has_tools=snapshot.has_tools,
+        is_tired=snapshot.is_tired,
     )
 
     def normal(actions: tuple[Action, ...]) -> set[str]:
@@ -277,6 +286,24 @@ def test_retries_wait_for_each_other_while_a_batch_of_their_job_runs() -> None:
     assert plan(Snapshot(jobs=(long,), batches=(running,)), NOW) == (Cut(1),)
     many = job(queued_due=RETRY_GATHER_COUNT, queued_since=NOW)
     assert plan(Snapshot(jobs=(many,), batches=(running,)), NOW) == (Cut(1),)
+
+
+def test_calls_are_run_before_what_they_have_made_ready_is_sent_together() -> None:
+    waiting = job(is_stale=False, queued_due=3, queued_since=NOW - 50, has_calls=True)
+    assert plan(Snapshot(jobs=(waiting,), has_tools=True), NOW) == (RunCalls(1),)
+    tired = Snapshot(jobs=(waiting,), has_tools=True, is_tired=True)
+    assert plan(tired, NOW) == (Wait(NOW + 1),)
+    assert plan(Snapshot(jobs=(waiting,)), NOW) == (Cut(1),)
+    for enough in (
+        replace(waiting, queued_since=NOW - RETRY_GATHER_S),
+        replace(waiting, queued_due=RETRY_GATHER_COUNT),
+    ):
+        both = (Cut(1), RunCalls(1))
+        assert plan(Snapshot(jobs=(enough,), has_tools=True), NOW) == both
+
+
+def test_without_functions_no_time_ends_the_wait_for_a_call() -> None:
+    assert plan(Snapshot(jobs=(job(is_stale=False, has_calls=True),)), NOW) == ()
 
 
 def test_a_hold_on_a_profile_is_waited_out_not_polled_each_second() -> None:

@@ -65,6 +65,7 @@ class World:
         self.home = Home(self.folder / ".batchrun")
         self.job_file = self.folder / "reviews.jsonl"
         self.events: list[tuple[str, Mapping[str, object]]] = []
+        self.lent: dict[str, Any] = {}  # further settings of `Batchrun`, for every pass
         self.embedded = EmbeddedBackend(
             self.folder / "far",
             lambda: ScriptedResponder(self.script, clock=self.clock, seen=self.folder / "far-seen"),
@@ -92,7 +93,7 @@ class World:
             clock=self.clock,
             observer=self._note,
             open_backend=lambda _: self.backend,
-            **settings,
+            **{**self.lent, **settings},
         )
 
     def _note(self, event: str, **facts: object) -> None:
