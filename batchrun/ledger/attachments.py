@@ -17,7 +17,7 @@ from batchrun.attachments.kinds import Content
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
-from batchrun.ledger.spool import TEMP_SUFFIX, fsync_folder, written
+from batchrun.ledger.spool import TEMP_SUFFIX, disk_error, fsync_folder, written
 
 CONTENT_NAME: Final = re.compile(r"([0-9a-f]{64})\.[a-z0-9]{1,8}")
 _RESTORE: Final = (
@@ -26,13 +26,21 @@ _RESTORE: Final = (
 
 
 def keep_content(home: Home, content: Content, data: bytes) -> None:
-    """Make the bytes durable under their digest; one that is there already is written again only where it is damaged. Raises LedgerError."""
+    """Keep the bytes under their digest, where they are not there already, unharmed; durable after `sync_contents`. Raises LedgerError."""
     path = home.attachment_file(content.digest, content.form)
     with contextlib.suppress(OSError):
         if _bytes_at(path) == data:
             return
-    with written(path) as file:
+    with written(path, syncs_name=False) as file:
         file.write(data)
+
+
+def sync_contents(home: Home) -> None:
+    """Make the names of all contents durable, before a row that names one is seen. Raises LedgerError."""
+    try:
+        fsync_folder(home.attachments)
+    except OSError as exc:
+        raise disk_error(home.attachments, exc) from exc
 
 
 def content_at(home: Home, digest: bytes, form: str) -> bytes:

@@ -24,8 +24,10 @@ def temp_beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def written(path: Path, *, buffering: int = 1 << 20) -> Iterator[BinaryIO]:
+def written(path: Path, *, buffering: int = 1 << 20, syncs_name: bool = True) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` whole when the block ends well, and not at all when it does not.
+
+    Without `syncs_name` the caller makes the names of many files durable at once (`fsync_folder`).
 
     Raises LedgerError naming path and reason where the disk refuses.
     """
@@ -42,7 +44,8 @@ def written(path: Path, *, buffering: int = 1 << 20) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 temp.unlink()
             raise
-        fsync_folder(path.parent)
+        if syncs_name:
+            fsync_folder(path.parent)
     except OSError as exc:
         raise disk_error(path, exc) from exc
 

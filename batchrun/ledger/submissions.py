@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from batchrun.ledger.attachments import drop_attached, sweep_contents
+from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.intake import Intake, Tally
@@ -116,6 +116,8 @@ class Submission:
     def ready(self, *, keep_missing: bool) -> None:
         """Make the submission visible, in one transaction."""
         self.intake.close_files()
+        if self._settings.attach:
+            sync_contents(self._ledger.home)
         ledger, at, job = self._ledger, self._at, self.job
         with ledger.transaction():
             if self._is_fresh:
