@@ -6,6 +6,7 @@ from typing import Final
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
 from batchrun.ledger.jobs import find_jobs
+from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.planning.plan import Wait, plan
@@ -37,6 +38,7 @@ def examine_ledger(ledger: Ledger, now: int, *, in_process: frozenset[str]) -> I
     yield from _held(ledger)
     yield from _needing_person(ledger)
     yield _paused(ledger)
+    yield from _calling(ledger)
 
 
 def used_profiles(ledger: Ledger) -> tuple[str, ...]:
@@ -153,6 +155,18 @@ def _paused(ledger: Ledger) -> Diagnosis:
         f"paused jobs send nothing: {', '.join(paused)}",
         "batchrun status says why.",
     )
+
+
+def _calling(ledger: Ledger) -> Iterator[Diagnosis]:
+    """Calls of functions, which nobody runs who does not name them."""
+    for job in find_jobs(ledger):
+        if waiting := waiting_calls(ledger, job.id):
+            yield _home(
+                "calls",
+                Level.WARN,
+                f"job {job.label}: {waiting:,} calls of functions wait for their file",
+                f"batchrun tick --tools FILE --home {ledger.home.path}",
+            )
 
 
 def _age(seconds: int) -> str:

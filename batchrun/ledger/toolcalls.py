@@ -72,8 +72,9 @@ def answer_call(
         "update tool_calls set output = ?, is_error = ?, at = ? where item = ? and send = ? and n = ?",
         (output, is_error, at, found.item, found.send, found.n),
     )
+    # The array is never empty: it holds the call. Its end is written, and nothing of it read, whatever the service put into it.
     ledger.execute(
-        "update turns set additions = json_insert(additions, '$[#]', json(?)) where item = ? and send = ?",
+        "update turns set additions = substr(additions, 1, length(additions) - 1) || ',' || ? || ']' where item = ? and send = ?",
         (msgspec.json.encode(told).decode(), found.item, found.send),
     )
     ledger.execute(

@@ -17,6 +17,7 @@ from batchrun.ledger.turns import turns_of
 from batchrun.model import JobSettings, RepairSettings
 from batchrun.planning.classify import Outcome
 
+_NAMED_CHARACTERS: Final = 200  # of the names that a model gave, in a message
 _GOES_ON: Final = REPAIRABLE | {CUT}
 
 
@@ -63,7 +64,7 @@ def _called(
     )
     if turn is None:
         return Following(reading)
-    named = ", ".join(dict.fromkeys(call.name for call in turn.calls))
+    named = ", ".join(dict.fromkeys(call.name for call in turn.calls))[:_NAMED_CHARACTERS]
     if ledger.value(f"select not {NO_OPEN_CALL.format('?')}", (item,)):
         # Only a recovery brings an answer to a request that goes on from calls which this ledger has not answered.
         return _failed(reading, "lost_calls", f"it calls {named}")

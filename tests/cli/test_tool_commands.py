@@ -64,6 +64,9 @@ def test_calls_wait_visibly_for_a_file_and_the_waiting_ends(shop: Desk) -> None:
     shown = shop.call("status").out
     assert f"waits: {words}" in shown
     assert "waiting for tools" in shown
+    told = {one["name"]: one for one in shop.call("doctor", "--json").json["checks"]}
+    assert "3 calls of functions wait" in told["calls"]["what"]
+    assert told["calls"]["fix"].startswith("batchrun tick --tools FILE")
     assert (silent := shop.call("tick")).code == 0
     assert silent.out + silent.err == ""
     assert shop.call("tick", "--tools", "nowhere.py").code == 2
