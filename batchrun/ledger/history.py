@@ -6,6 +6,8 @@ from batchrun.ledger.connection import Ledger
 
 STILL_TRIED: Final = "(2, 3, 6, 7)"  # outcomes (retry, released, repair, called) after which the item was sent again by itself
 
+_GOES_ON: Final = "(6, 7)"  # of these, those with a turn
+
 _COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
     "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras"
@@ -22,9 +24,19 @@ def keep_history(ledger: Ledger, items: str, parameters: tuple[object, ...]) -> 
 
 
 def restore_history(ledger: Ledger, items: str) -> None:
-    """Move the last earlier attempt of these items back, where it is one that was still being tried: the reverse of `keep_history`."""
-    last = f"select max(id) from history where item in ({items}) group by item"
+    """Move the last earlier attempt of these items back, where it is one that was still being tried: the reverse of `keep_history`.
+
+    One that a conversation went on from stays where it is when the item was asked anew since: its turn is gone.
+    """
+    ledger.execute("create temp table if not exists restored (id integer primary key) strict")
+    ledger.execute("delete from restored")
     ledger.execute(
-        f"insert into result_rows ({_COLUMNS}) select {_COLUMNS} from history where id in ({last}) and outcome in {STILL_TRIED}"
+        f"insert into restored select id from history h where id in (select max(id) from history where item in ({items}) group by item) "
+        f"and outcome in {STILL_TRIED} and (outcome not in {_GOES_ON} "
+        "or exists (select 1 from turns t where t.item = h.item and t.send = h.send))"
     )
-    ledger.execute(f"delete from history where id in ({last}) and outcome in {STILL_TRIED}")
+    restored = "select id from restored"
+    ledger.execute(
+        f"insert into result_rows ({_COLUMNS}) select {_COLUMNS} from history where id in ({restored})"
+    )
+    ledger.execute(f"delete from history where id in ({restored})")

@@ -10,7 +10,7 @@ from batchrun.ledger.origins import own_ledgers
 from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY
 from batchrun.recovery.found import Became
 from batchrun.running.listing import Listing, read_listing
-from batchrun.running.results import was_free
+from batchrun.running.results import never_ran
 
 
 def chosen_ledgers(
@@ -73,7 +73,7 @@ def chosen_batches(batches: Sequence[RemoteBatch]) -> dict[str, RemoteBatch]:
     found: dict[str, RemoteBatch] = {}
     for remote in sorted(batches, key=lambda r: (r.created_at, r.id)):
         token = remote.metadata.get(TOKEN_KEY)
-        if token is not None and not (remote.status == "failed" and was_free(remote)):
+        if token is not None and not (never_ran(remote)):
             found.setdefault(token, remote)
     return found
 
@@ -84,7 +84,7 @@ def destiny(remote: RemoteBatch, *, is_ours: bool, is_settled: bool, has_job: bo
         return Became.FOREIGN
     if is_settled:
         return Became.KNOWN
-    if remote.status == "failed" and was_free(remote):
+    if never_ran(remote):
         return Became.NEVER_RAN
     if not has_job:
         return Became.UNCLAIMED

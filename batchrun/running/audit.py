@@ -14,6 +14,7 @@ from batchrun.running.finding import cancel_duplicates, is_known_dead
 from batchrun.running.listing import Listing
 from batchrun.running.refused import readmit
 from batchrun.running.refusing import hold
+from batchrun.running.results import never_ran
 
 # Where the recorded batch is not known yet, one that bears the token is not a second one: it is this one, and gets found.
 _TO_BE_FOUND: Final = frozenset(
@@ -37,6 +38,8 @@ def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) ->
             continue
         if row["remote_id"] == remote.id or is_known_dead(ctx, remote, row):
             continue
+        if row["state"] == BatchState.REJECTED and never_ran(remote):
+            continue  # it says the same as the refusal
         if row["remote_id"] is not None or row["state"] not in _TO_BE_FOUND:
             cancel_duplicates(ctx, backend, row, [remote])
 

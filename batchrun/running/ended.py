@@ -25,7 +25,7 @@ from batchrun.running.context import PassContext
 from batchrun.running.damaged import set_aside
 from batchrun.running.lost import give_up
 from batchrun.running.refusing import cut_smaller, hold, put_off, reject, remove_cut_file
-from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, was_free
+from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, never_ran
 
 _LINE_DIGITS: Final = 10
 _LOOK_MOST_S: Final = 120  # between two looks for late files
@@ -39,6 +39,9 @@ _MISSING: Final = {
     "cancelled": (Outcome.RELEASED, "cancelled", "the batch was cancelled before this item ran"),
     "failed": (Outcome.FAILED, "lost_result", "the batch failed after it had begun to run"),
 }
+_PASSING: Final = frozenset(
+    {"token_limit_exceeded"}
+)  # reasons that say nothing about what is asked
 _GONE: Final = "the service no longer has the result files of this batch"
 
 
@@ -50,7 +53,7 @@ def settle_ended(ctx: PassContext, row: sqlite3.Row) -> None:
         if looked is None:
             return
         remote = looked
-    if remote.status == "failed" and was_free(remote):
+    if never_ran(remote):
         _failed(ctx, row, remote)
         return
     try:
@@ -152,16 +155,20 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     codes = {str(error.get("code") or "") for error in remote.errors}
     text = "; ".join(_told(error) for error in remote.errors[:5]) or "no reason given"
     message = f"the service refused the input file: {text}"
+    is_about_file = any(
+        "file" in code.split("_") or "cannot find file" in text.lower() for code in codes
+    )
     if row["lost_at"] is not None:
         # Some of its items may have been asked again since: its request file is never sent once more.
-        reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
+        is_final = _was_refused(ctx, row) and not is_about_file and codes - _PASSING
+        # Refused in its creation and now for what it asks: sent again by themselves, its items would go round for ever.
+        outcome = Outcome.FAILED if is_final else Outcome.RELEASED
+        reject(ctx, row, message, outcome=outcome, cause="rejected")
     elif "token_limit_exceeded" in codes:
         _too_many_tokens(ctx, row, message)
     elif row["fenced_at"] is not None:
         reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
-    elif any(
-        "file" in code.split("_") or "cannot find file" in text.lower() for code in codes
-    ) and not _named(ctx, row, remote):
+    elif is_about_file and not _named(ctx, row, remote):
         _upload_again(ctx, row, message, most=FILE_RETRIES)
     elif codes == {"model_not_found"}:
         reject(ctx, row, message)  # true of every line, however many the validator names
@@ -173,6 +180,12 @@ def _failed(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
         reject(ctx, row, message)
     else:
         _upload_again(ctx, row, message, most=2)
+
+
+def _was_refused(ctx: PassContext, row: sqlite3.Row) -> bool:
+    """Whether the batch was rejected already, and readmitted since (see refused.py)."""
+    rejected = "select 1 from events where batch = ? and event = ? limit 1"
+    return bool(ctx.ledger.value(rejected, (row["id"], BatchEvent.REJECTED)))
 
 
 def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:

@@ -15,6 +15,7 @@ from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.running.context import PassContext
 from batchrun.running.finding import own_batches
 from batchrun.running.listing import Listing
+from batchrun.running.results import never_ran
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ def readmit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) 
             (profile, BatchState.REJECTED, ctx.clock.now()),
         )
     ):
-        if found := own_batches(ctx, row, listing):
+        found = own_batches(ctx, row, listing)
+        # One that failed before anything ran says the same as the refusal.
+        if found and not never_ran(found[0]):
             _take_back(ctx, backend, row, found[0])
 
 

@@ -62,6 +62,11 @@ def was_free(remote: RemoteBatch) -> bool:
     )
 
 
+def never_ran(remote: RemoteBatch) -> bool:
+    """Whether the service refused the batch after it was created, before anything of it was paid."""
+    return remote.status == "failed" and was_free(remote)
+
+
 def lacks_answers(remote: RemoteBatch) -> bool:
     """Whether there must be answers that no output file is shown for: they were paid, so their items are never released."""
     if remote.output_file_id:
@@ -76,6 +81,6 @@ def lacks_answers(remote: RemoteBatch) -> bool:
 
 def lacks_files(remote: RemoteBatch) -> bool:
     """Whether a file must exist that is not shown; some services show the ids a little after the end, whatever the end was."""
-    if remote.status == "failed" and was_free(remote):
+    if never_ran(remote):
         return False
     return lacks_answers(remote) or bool(remote.failed_count and not remote.error_file_id)

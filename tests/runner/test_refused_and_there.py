@@ -6,7 +6,10 @@ from typing import Literal
 import pytest
 from runnerkit import DAY_S, OPENAI, NewWorld, World, items
 
+from batchrun.backends.base import RemoteBatch
+from batchrun.backends.reading import read_batch
 from batchrun.errors import Refused, Transient
+from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
 
 REFUSED = Refused("bad gateway", status=400)
@@ -111,6 +114,69 @@ def test_a_listing_that_is_down_confirms_no_refusal(new_world: NewWorld) -> None
     assert len(world.remotes()) == 1
     world.run()
     assert answered_once(world)
+
+
+def go_on(world: World, done: Callable[[], bool]) -> None:
+    """Passes until it is done, while the far service does nothing."""
+    while not done():
+        next_at = world.tick().next_at
+        assert next_at is not None
+        world.clock.sleep_until(next_at)
+
+
+def shown_as_failed(world: World) -> None:
+    """What is on the service never runs, and failed in validation."""
+    for remote in world.remotes():
+        world.service.cancel_batch(remote["id"])
+
+    def edit(batch: RemoteBatch) -> RemoteBatch:
+        error = {"code": "invalid_model", "message": "no such model"}
+        return read_batch({**batch.raw, "status": "failed", "errors": {"data": [error]}})
+
+    world.wire.edit = edit
+
+
+def test_a_batch_that_failed_before_it_ran_confirms_the_refusal(new_world: NewWorld) -> None:
+    world = refused(new_world, "after", "after")
+    shown_as_failed(world)
+    world.run()
+    assert world.tally() == {"failed": 3}
+    assert world.backend.calls.count("create") == 2
+    assert world.incidents() == []
+
+
+def test_what_is_taken_back_and_fails_before_it_ran_is_refused_for_good(
+    new_world: NewWorld,
+) -> None:
+    world = refused(new_world, "before", "after")
+    go_on(world, lambda: world.batches()[0]["name"] == "created")
+    shown_as_failed(world)
+    world.run()
+    assert world.tally() == {"failed": 3}
+    assert world.backend.calls.count("create") == 2
+    assert "no such model" in world.rows("select message from failures")[0]["message"]
+
+
+def test_a_repair_that_is_taken_back_after_a_retry_is_in_order_while_it_runs(
+    new_world: NewWorld,
+) -> None:
+    """The retry began the conversation anew; what is taken back belongs to the one before."""
+    world = new_world(
+        script=[Rule(prompt="cannot be used", reply="good"), Rule(reply="perhaps")],
+        faults=[
+            Fault(call="create", error=REFUSED, number=2),
+            Fault(call="create", error=REFUSED, number=3, when="after"),
+        ],
+    )
+    world.write(items(1), labels=["good", "bad"], repair={"attempts": 1})
+    world.submit()
+    world.run_until(lambda: [b["name"] for b in world.batches()] == ["collected", "rejected"])
+    world.api().retry("reviews")
+    go_on(world, lambda: world.batches()[1]["name"] == "created")
+    assert not world.api().verify().broken
+    world.run()
+    assert world.answers() == {"i0": "good"}
+    assert world.executions() == {1: 2}
 
 
 def test_another_question_does_not_wait(new_world: NewWorld) -> None:
