@@ -6,13 +6,15 @@ answer. So nothing is rendered again, and the same turns give the same bytes who
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+import xxhash
 
-from batchrun.endpoints import endpoint_of
+from batchrun.endpoints import ENDPOINTS
 from batchrun.endpoints.base import Endpoint
 from batchrun.endpoints.calling import ToolCall
+from batchrun.endpoints.tolerant import as_object
 from batchrun.model import Json, JsonObject, RepairSettings
 
 REPAIRABLE: Final = frozenset({"invalid_json", "schema_mismatch", "label_mismatch"})
@@ -20,8 +22,11 @@ CUT: Final = "length"
 CALLS: Final = "calls"  # the kind of a turn that waits until its calls are answered
 _GROWTH: Final = 2  # a cut answer gets twice the room, and then twice that
 _COMPLAINT: Final = "This answer cannot be used: {message}\n\nAnswer again: the whole corrected answer and nothing else."
+_COMPLAINS: Final = _COMPLAINT.partition("{")[0]
+_USERS: Final = frozenset({"user", "system", "developer"})  # who says what no turn adds
 
 _encode: Final = msgspec.json.Encoder().encode
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -106,8 +111,7 @@ def calling_turn(names: Collection[str], *, answer: JsonObject, request: bytes) 
     if any(call.name in others for call in said.calls):
         return None
     changes: JsonObject = {}
-    choice = body.get("tool_choice")
-    if choice == "required" or (isinstance(choice, dict) and choice.get("type") == "function"):
+    if must_call(body.get("tool_choice")):
         changes["tool_choice"] = "auto"  # a model that must call could never come to an end
     return Turn(kind=CALLS, additions=said.additions, changes=changes, calls=said.calls)
 
@@ -129,7 +133,7 @@ def composed(tail: bytes, turns: Sequence[Turn]) -> bytes:
     if not turns:
         return tail
     request = _decode(b"{" + tail)
-    endpoint, body = endpoint_of(request["url"]), request["body"]
+    endpoint, body = ENDPOINTS[request["url"]], request["body"]
     for turn in turns:
         if turn.additions:
             body = endpoint.continued(body, turn.additions)
@@ -137,29 +141,88 @@ def composed(tail: bytes, turns: Sequence[Turn]) -> bytes:
     return bytes(_encode({**request, "body": body})[1:])
 
 
-def goes_on_from(first: bytes, later: bytes) -> bool:
-    """Whether `later` is what turns made of the request `first`: the same, with more said at the end, another model or another cap.
+class Said(NamedTuple):
+    """A request as a conversation.
 
-    A model that had to call a function need not do so again.
+    `stages` are digests of it without what turns may have added at its end, from all of that away to nothing away: the last one is of
+    the whole. None of them tells of the parameters that turns may change: `model`, `caps` (which bound an answer, None where there is
+    none) and `choice` (whether a function must be called).
     """
-    if first == later:
-        return False
+
+    stages: tuple[bytes, ...]
+    model: Json
+    caps: tuple[Json, ...]
+    choice: Json
+
+
+def said_in(tail: bytes) -> Said | None:
+    """What a request says, given as in `composed`; None where it is no conversation, or no request of ours."""
     try:
-        (endpoint, asked), (other, body) = _parts(first), _parts(later)
+        endpoint, body = _parts(tail)
     except (msgspec.DecodeError, KeyError):
-        return False
+        return None
     key = endpoint.conversation_key
-    if endpoint is not other or key is None:
-        return False
-    begun, said = endpoint.continued(asked, ())[key], endpoint.continued(body, ())[key]
-    may_differ = {key, "model", "tool_choice", *endpoint.cap_keys}
-    return bool(
-        said[: len(begun)] == begun
-        and {k: v for k, v in asked.items() if k not in may_differ}
-        == {k: v for k, v in body.items() if k not in may_differ}
+    if key is None:
+        return None
+    said = endpoint.continued(body, ())[key]
+    first = len(said)
+    if said and (_is_complaint(said[-1]) or _is_returned(said[-1])):
+        while first and (_is_complaint(said[first - 1]) or not _is_users(said[first - 1])):
+            first -= 1
+    may_change = {key, "model", "tool_choice", *endpoint.cap_keys}
+    rest = {name: value for name, value in body.items() if name not in may_change}
+    hasher = xxhash.xxh3_128(_encode_sorted([endpoint.url, rest]))
+    stages = []
+    for number, entry in enumerate((None, *said)):
+        hasher.update(_encode_sorted(entry))
+        if number >= first:
+            stages.append(hasher.digest())
+    caps = tuple(body.get(name) for name in endpoint.cap_keys)
+    return Said(tuple(stages), body.get("model"), caps, body.get("tool_choice"))
+
+
+def _is_complaint(entry: Json) -> bool:
+    is_users = isinstance(entry, dict) and entry.get("role") == "user"
+    return is_users and str(as_object(entry).get("content")).startswith(_COMPLAINS)
+
+
+def _is_returned(entry: Json) -> bool:
+    found = as_object(entry)
+    return found.get("role") == "tool" or found.get("type") == "function_call_output"
+
+
+def _is_users(entry: Json) -> bool:
+    return not isinstance(entry, dict) or entry.get("role") in _USERS
+
+
+def may_go_on(wanted: RepairSettings | None, first: Said, later: Said) -> bool:
+    """Whether turns, of which repairs are as `wanted`, may have made `later` of `first`, with whose last stage one of its own agrees.
+
+    Only parameters are compared; of `first`, the stages are not needed but to tell whether `later` says more.
+    """
+    wanted = wanted or RepairSettings()
+    is_longer = first.stages[-1] != later.stages[-1]
+    models = {first.model, wanted.model} if is_longer and wanted.model else {first.model}
+    choices = (first.choice, "auto") if is_longer and must_call(first.choice) else (first.choice,)
+    return (
+        later.model in models
+        and later.choice in choices
+        and all(
+            now == then or _has_grown(then, now, wanted.max_output_tokens)
+            for then, now in zip(first.caps, later.caps, strict=True)
+        )
     )
+
+
+def _has_grown(then: Json, now: Json, limit: int | None) -> bool:
+    return type(then) is int and type(now) is int and limit is not None and then < now <= limit
+
+
+def must_call(choice: Json) -> bool:
+    """Whether a `tool_choice` leaves a model nothing but to call a function."""
+    return choice == "required" or (isinstance(choice, dict) and choice.get("type") == "function")
 
 
 def _parts(tail: bytes) -> tuple[Endpoint, JsonObject]:
     request = _decode(b"{" + tail)
-    return endpoint_of(request["url"]), request["body"]
+    return ENDPOINTS[request["url"]], request["body"]

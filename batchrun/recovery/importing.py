@@ -20,8 +20,9 @@ from batchrun.ledger.items import move_items
 from batchrun.ledger.origins import record_custom_ids
 from batchrun.ledger.requestfiles import FileKind, RequestFileWriter
 from batchrun.ledger.states import BatchEvent, BatchState, FileState, ItemEvent, ItemState
+from batchrun.ledger.turns import drop_turns
 from batchrun.model import Account
-from batchrun.recovery.matching import read_requests
+from batchrun.recovery.sentlines import read_requests
 from batchrun.requests import line_prefix
 from batchrun.running.form import break_up
 
@@ -177,7 +178,10 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
         "select m.item from matched m join item_rows i on i.id = m.item "
         f"where i.state not in ({int(ItemState.PENDING)}, {int(ItemState.IN_FLIGHT)})"
     )
-    keep_history(ledger, settled, ())
+    # Who is asked the first request again is asked anew, whatever was said before.
+    anew = "select m.item from matched m where m.is_first and m.item in (select item from turns)"
+    keep_history(ledger, f"{settled} union {anew}", ())
+    drop_turns(ledger, anew)
     move_items(
         ledger,
         job=job,

@@ -11,26 +11,23 @@ All of it is in temporary tables, on disk where they are large: memory does not 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import xxhash
 
-from batchrun.followups import goes_on_from
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.requestfiles import FileKind, read_tail
 from batchrun.ledger.skeletons import Skeletons
-from batchrun.ledger.states import BatchState, FileState, ItemState
+from batchrun.ledger.states import BatchState, ItemState
+from batchrun.model import RepairSettings
+from batchrun.recovery.conversations import Conversations
+from batchrun.recovery.sentlines import SentRequest, files_asking, read_requests, request_lines
 from batchrun.requests import custom_id, parts_of
-from batchrun.running.calling import take_told
 from batchrun.running.form import hash_together
-from batchrun.verifying.files import OpenSpool
 
-_START: Final = b'{"custom_id":"'
-_BUFFER_BYTES: Final = 1 << 18
 _GROUP: Final = 10_000  # rows handed over at a time
 _TABLES: Final = """
 create temp table if not exists asking (
@@ -39,7 +36,9 @@ create temp table if not exists asking (
 create temp table if not exists asked_for (job integer primary key);
 create temp table if not exists unread (job integer primary key);
 create temp table if not exists sent (n integer primary key, custom_id text unique, number integer, send integer, h integer, digest blob);
-create temp table if not exists matched (item integer primary key, custom_id text unique, number integer, send integer);
+create temp table if not exists matched (
+  item integer primary key, custom_id text unique, number integer, send integer, is_first integer not null default 0
+);
 """
 # An item may have changed its request since: what counts is the one that it points to now.
 _ITEMS_ASKING: Final = (
@@ -47,17 +46,6 @@ _ITEMS_ASKING: Final = (
 )
 _IN_FLIGHT: Final = int(ItemState.IN_FLIGHT)
 _UNKNOWN: Final = b""  # in place of the digest of a request whose file is not here
-
-
-class SentRequest(NamedTuple):
-    """One line of an input file. `number`, `send` and `h` are the parts of its custom_id; `digest` is of everything after it."""
-
-    custom_id: str
-    number: int
-    send: int
-    h: int
-    digest: bytes | None
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,32 +60,13 @@ class Matched:
     is_proven: bool
 
 
-def read_requests(path: Path) -> Iterator[SentRequest]:
-    """The requests of a file as batchrun writes them; lines of any other form are left out. `offset` is where the digested part begins."""
-    for name, parts, tail, offset in _lines(path):
-        yield SentRequest(name, *parts, xxhash.xxh3_128_digest(tail), offset)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, tuple[int, int, int], bytes, int]]:
-    """(custom_id, its parts, what follows it, where that begins) of each request."""
-    end = 0
-    with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        for line in file:
-            end += len(line)
-            identifier, quote, tail = line.removeprefix(_START).partition(b'",')
-            if not quote or not line.startswith(_START) or not identifier.isascii():
-                continue
-            name = identifier.decode("ascii")
-            if (parts := parts_of(name)) is not None:
-                yield name, parts, tail.removesuffix(b"\n"), end - len(tail)
-
-
 class Matcher:
     """Finds the items of jobs by their requests. One for a whole recovery: what a job asks is read once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._skeletons = Skeletons()
+        self._conversations = Conversations(ledger)
         ledger.connection.executescript(_TABLES)
 
     def load(self, requests: Iterable[SentRequest]) -> int:
@@ -122,7 +91,7 @@ class Matcher:
         if not self._ledger.value("select 1 from unread where job = ?", (job,)):
             return
         with self._ledger.transaction():
-            for _, (number, _, h), tail, _ in _lines(sent):
+            for _, (number, _, h), tail, _ in request_lines(sent):
                 found = self._ledger.execute(
                     f"select a.item, a.file, a.offset, i.hash from {_ITEMS_ASKING} and {unknown} "
                     "where (a.item = ?3 or not ?4) limit 2",
@@ -143,29 +112,14 @@ class Matcher:
         self._fill(_BY_BYTES, job)
         return self._matched(is_proven=True)
 
-    def match_follow_ups(self, job: int, sent: Path, *, at: int) -> Matched:
-        """After `match`: of the lines that no item asks as they stand, those that carry on what an item asks (see `followups`).
+    def match_follow_ups(
+        self, job: int, sent: Path, wanted: RepairSettings | None, *, at: int
+    ) -> Matched:
+        """After `match`: of the lines that no item asks as they stand, those that carry on what an item asks (see conversations.py).
 
-        Each of them costs reading the item's first request; few batches have any. What they tell of calls that are open here, answers those.
+        `wanted`: the repairs that the job wants. What they tell of calls that are open here, answers those.
         """
-        asking = (
-            f"select a.item, a.file, a.offset from {_ITEMS_ASKING} and a.job = ?1 and a.h = ?2 and a.digest <> x'' "
-            f"where i.state <> {_IN_FLIGHT} and i.id not in (select item from matched)"
-        )
-        with OpenSpool() as spool, self._ledger.transaction():
-            for name, (number, send, h), later, _ in _lines(sent):
-                if self._ledger.value("select 1 from matched where custom_id = ?", (name,)):
-                    continue
-                for item, file, offset in self._ledger.execute(asking, (job, h)).fetchall():
-                    descriptor = spool.descriptor(self._ledger.home.request_file(file))
-                    first = None if descriptor is None else read_tail(descriptor, offset)
-                    if first is not None and goes_on_from(first, later):
-                        self._ledger.execute(
-                            "insert or ignore into matched values (?, ?, ?, ?)",
-                            (item, name, number, send),
-                        )
-                        take_told(self._ledger, item, later, at)
-                        break
+        self._conversations.match(job, sent, wanted, at=at)
         return self._matched(is_proven=True)
 
     def match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> Matched:
@@ -212,18 +166,28 @@ class Matcher:
         others = int(self._ledger.value("select count(*) from sent")) - items
         return Matched(items=items, others=others, is_proven=is_proven)
 
-    def overlapping(self, job: int, *, states: tuple[BatchState, ...]) -> list[sqlite3.Row]:
-        """Batches of ours in these states, unknown to the service, that hold items which the loaded requests ask for."""
+    def overlapping(
+        self,
+        job: int,
+        sent: Path,
+        wanted: RepairSettings | None,
+        *,
+        states: tuple[BatchState, ...],
+    ) -> list[sqlite3.Row]:
+        """Batches of ours in these states, unknown to the service, that hold items which the loaded requests of the file `sent` ask for."""
+        unsent = self._unsent(job, states)
+        if not unsent:
+            return []  # as a rule
         self._read(job)
-        marks = ", ".join(str(int(state)) for state in states)
-        return list(
-            self._ledger.rows(
-                "select * from batch_rows where remote_id is null and id in (select i.batch from (select distinct h, digest from sent) s "
-                f"cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = s.h and a.digest = s.digest "
-                f"where i.job = ?1 and i.state = {_IN_FLIGHT}) and state in ({marks})",
+        held = {
+            row["batch"]
+            for row in self._ledger.rows(
+                "select distinct i.batch from (select distinct h, digest from sent) s "
+                f"cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = s.h and a.digest = s.digest where i.job = ?1 and i.state = {_IN_FLIGHT}",
                 (job,),
             )
-        )
+        } | self._conversations.holding(job, sent, wanted)
+        return [row for row in unsent if row["id"] in held]
 
     def overlapping_ids(
         self,
@@ -234,13 +198,25 @@ class Matcher:
         states: tuple[BatchState, ...],
     ) -> list[sqlite3.Row]:
         """`overlapping` where requests are not sent as they are stored: proven by the hash of all, or none."""
-        if not self._match_ids(job, requests_hash, numbers_are_ours=numbers_are_ours):
+        unsent = self._unsent(job, states)
+        if not unsent or not self._match_ids(job, requests_hash, numbers_are_ours=numbers_are_ours):
             return []
+        held = {
+            row["batch"]
+            for row in self._ledger.rows(
+                "select distinct i.batch from matched m join item_rows i on i.id = m.item "
+                f"where i.job = ? and i.state = {_IN_FLIGHT}",
+                (job,),
+            )
+        }
+        return [row for row in unsent if row["id"] in held]
+
+    def _unsent(self, job: int, states: tuple[BatchState, ...]) -> list[sqlite3.Row]:
+        """Batches of a job in these states that are unknown to the service."""
         marks = ", ".join(str(int(state)) for state in states)
         return list(
             self._ledger.rows(
-                "select * from batch_rows where remote_id is null and id in (select i.batch from matched m join item_rows i on i.id = m.item "
-                f"where i.job = ? and i.state = {_IN_FLIGHT}) and state in ({marks})",
+                f"select * from batch_rows where job = ? and remote_id is null and state in ({marks})",
                 (job,),
             )
         )
@@ -250,15 +226,7 @@ class Matcher:
         ledger = self._ledger
         if ledger.value("select 1 from asked_for where job = ?", (job,)):
             return
-        kinds = (FileKind.RENDERED, FileKind.DEFERRED, FileState.FRESH, FileState.USED)
-        files = [
-            int(row["id"])
-            for row in ledger.rows(
-                "select id from request_files where job = ? and kind in (?, ?) and state in (?, ?)",
-                (job, *kinds),
-            )
-        ]
-        for file in files:
+        for file in files_asking(ledger, job):
             path = ledger.home.request_file(file)
             if not path.exists():
                 self._note_unread(job, file)
@@ -296,7 +264,7 @@ class Matcher:
 
 # The k-th of several requests with the same bytes goes to the k-th item that asks them, those still without an answer first.
 _BY_BYTES: Final = f"""
-insert into matched select c.item, s.custom_id, s.number, s.send from (
+insert into matched select c.item, s.custom_id, s.number, s.send, 1 from (
   select *, row_number() over (partition by h, digest order by number, send) as k from sent
 ) s join (
   select a.h, a.digest, i.id as item, row_number() over (partition by a.h, a.digest order by i.state <> {int(ItemState.PENDING)}, i.id) as k
@@ -305,13 +273,13 @@ insert into matched select c.item, s.custom_id, s.number, s.send from (
 ) c on c.h = s.h and c.digest = s.digest and c.k = s.k
 """
 _BY_HASH: Final = f"""
-insert into matched select c.item, s.custom_id, s.number, s.send
+insert into matched select c.item, s.custom_id, s.number, s.send, 0
 from (select * from sent group by h having count(*) = 1) s join (
   select a.h, min(i.id) as item from (select distinct h from sent) d cross join {_ITEMS_ASKING} and a.job = ?1 and a.h = d.h
   where i.job = ?1 group by a.h having count(distinct i.id) = 1
 ) c on c.h = s.h
 """
 _BY_NUMBER: Final = """
-insert into matched select i.id, s.custom_id, s.number, s.send from sent s join item_rows i on i.id = s.number and i.job = ?1
+insert into matched select i.id, s.custom_id, s.number, s.send, 0 from sent s join item_rows i on i.id = s.number and i.job = ?1
 where true on conflict do nothing
 """

@@ -16,18 +16,20 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
 from batchrun.ledger.spool import publish
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY
 from batchrun.planning.classify import Outcome
 from batchrun.recovery.downloading import downloaded, result_files
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
-from batchrun.recovery.matching import Matched, Matcher, SentRequest, read_requests
+from batchrun.recovery.matching import Matched, Matcher
+from batchrun.recovery.sentlines import SentRequest, read_requests
 from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
 from batchrun.requests import custom_id, parts_of
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
 from batchrun.running.refusing import reject, remove_cut_file
-from batchrun.running.results import in_spool, was_free
+from batchrun.running.results import in_spool, never_ran
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _UNPROVEN: Final = (
@@ -58,7 +60,7 @@ class Recovery:
             return self._advance(row, remote)
         if row is None and remote.metadata.get(LEDGER_KEY) not in self.ours:
             return self._found(remote, Became.FOREIGN)
-        if remote.status == "failed" and was_free(remote):
+        if never_ran(remote):
             self._note_stray(remote, None)
             return self._found(remote, Became.NEVER_RAN)
         token = remote.metadata.get(TOKEN_KEY, "")
@@ -86,7 +88,7 @@ class Recovery:
             return self._file_unplaced(row, remote, Became.KNOWN)
         has_ended = remote.status in TERMINAL_STATUSES
         if state in {*_NOT_CREATED, BatchState.CREATING}:
-            if remote.status == "failed" and was_free(remote):
+            if never_ran(remote):
                 return self._found(remote, Became.NEVER_RAN, row["id"])
             with self.ctx.ledger.transaction():
                 bring_to_service(
@@ -150,7 +152,7 @@ class Recovery:
         with downloaded(self._backend, self._home, remote.input_file_id) as sent:
             if sent is not None:
                 self.matcher.load(read_requests(sent))
-                matched = self._matched(remote, job["id"], sent)
+                matched = self._matched(remote, job, sent)
                 if not matched.items:
                     return self._keep_answers(remote, note="its job asks none of its requests now")
                 if not (matched.is_proven or self.takes_unproven):
@@ -163,22 +165,22 @@ class Recovery:
                 return self._bring_by_answers(remote, job)
         return self._settle_row(batch, remote, items=matched.items)
 
-    def _matched(self, remote: RemoteBatch, job: int, sent: Path) -> Matched:
-        """Match the loaded requests of a batch, whose input file is `sent`, with the items of a job."""
-        ours = self._is_of_this_ledger(remote)
+    def _matched(self, remote: RemoteBatch, row: sqlite3.Row, sent: Path) -> Matched:
+        """Match the loaded requests of a batch, whose input file is `sent`, with the items of a job, by its row."""
+        job, ours = row["id"], self._is_of_this_ledger(remote)
+        states = self._unsent(remote)
         if not job_attaches(self.ctx.ledger, job):
+            wanted = settings_from_json(row["settings"]).repair
             self.matcher.recall(job, sent, numbers_are_ours=ours)
-            self._release(self.matcher.overlapping(job, states=self._unsent(remote)))
+            self._release(self.matcher.overlapping(job, sent, wanted, states=states))
             matched = self.matcher.match(job)
             if not matched.others:
                 return matched
-            return self.matcher.match_follow_ups(job, sent, at=self.ctx.clock.now())
+            return self.matcher.match_follow_ups(job, sent, wanted, at=self.ctx.clock.now())
         # What was sent has data or file ids where the stored requests name contents: the hash of all of them is the proof.
         proof = remote.metadata.get(REQUESTS_KEY)
         self._release(
-            self.matcher.overlapping_ids(
-                job, proof, numbers_are_ours=ours, states=self._unsent(remote)
-            )
+            self.matcher.overlapping_ids(job, proof, numbers_are_ours=ours, states=states)
         )
         return self.matcher.match_ids(job, proof, numbers_are_ours=ours)
 

@@ -1,6 +1,7 @@
 """Conversations that go on, between the ledger and `followups`: the turn that an answer calls for, and the request that turns make."""
 
 import os
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -54,13 +55,13 @@ def _called(
     ledger: Ledger, settings: JobSettings, item: int, reading: Reading, line: bytes
 ) -> Following:
     # Where the spool does not have the request, the next batch says so; what the answer calls is known all the same.
-    first = _first_request(ledger, item) or _bare(settings.endpoint)
     turns = turns_of(ledger, item)
+    request = _answered(ledger, item, turns) or _bare(settings.endpoint)
     result = as_object(parse(line.decode("utf-8", "replace").removeprefix("\ufeff")))
     turn = calling_turn(
         [tool["name"] for tool in settings.tools],
         answer=as_object(as_object(result.get("response")).get("body")),
-        request=composed(first, turns),
+        request=request,
     )
     if turn is None:
         return Following(reading)
@@ -88,16 +89,16 @@ def _bare(endpoint: str) -> bytes:
 def _repair(ledger: Ledger, wanted: RepairSettings, item: int, reading: Reading) -> Turn | None:
     if reading.outcome != Outcome.FAILED or reading.cause not in _GOES_ON:
         return None
-    first = _first_request(ledger, item)
-    if first is None:
-        return None
     turns = turns_of(ledger, item)
+    request = _answered(ledger, item, turns)
+    if request is None:
+        return None
     return next_turn(
         wanted,
         cause=reading.cause,
         message=reading.message or "",
         answer=reading.partial,
-        request=composed(first, turns),
+        request=request,
         repairs=sum(turn.kind == "repair" for turn in turns),
     )
 
@@ -111,6 +112,15 @@ def request_now(ledger: Ledger, item: int, first: bytes) -> bytes:
             f"item {item}: its request in the spool is damaged ({exc}). Restore the home from a backup; "
             "`batchrun verify` names the file."
         ) from exc
+
+
+def _answered(ledger: Ledger, item: int, turns: Sequence[Turn]) -> bytes | None:
+    """The request that the item's answer answers; None where the spool does not have it, or it was damaged since it was sent."""
+    first = _first_request(ledger, item)
+    try:
+        return None if first is None else composed(first, turns)
+    except (msgspec.DecodeError, KeyError):
+        return None
 
 
 def _first_request(ledger: Ledger, item: int) -> bytes | None:

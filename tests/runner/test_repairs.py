@@ -190,6 +190,22 @@ def test_verify_misses_a_turn_that_is_gone(new_world: NewWorld) -> None:
         ledger.execute(show)
 
 
+def test_a_first_request_that_is_damaged_meanwhile_ends_the_conversation(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(script=Model(BAD))
+    world.write(items(1), schema=SCHEMA, repair={"attempts": 2})
+    world.submit()
+    world.run_until(lambda: len(world.remotes()) == 2)
+    path = world.home.request_file(1)
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b'"url"', b'"url '))
+    world.run()
+    path.write_bytes(written)
+    assert world.failures() == {"i0": "schema_mismatch"}
+    assert world.executions() == {1: 2}
+
+
 def two_repairs(folder: Path) -> World:
     """Of three items, one needs a repair, and one a larger cap twice."""
     folder.mkdir()
