@@ -154,7 +154,11 @@ class Matcher:
             for hashed, key, name, number, send in rows
             if custom_id(number, send, key) == name
         )
-        return hash_together(hashes) == requests_hash
+        # Batches are brought in the order of their creation: what earlier answers added is known by now.
+        said = self._ledger.connection.execute(
+            "select t.additions, t.changes from matched m cross join turns t on t.item = m.item order by m.number, t.send"
+        )
+        return hash_together(hashes, said) == requests_hash
 
     def _fill(self, rule: str, job: int) -> None:
         with self._ledger.transaction():

@@ -8,7 +8,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Final
 
 import xxhash
@@ -327,22 +326,25 @@ def _mark_requests(ledger: Ledger, batch: int) -> None:
         (batch,),
     )
     said = ledger.connection.execute(
-        "select t.send, t.additions, t.changes from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item "
+        "select t.additions, t.changes from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item "
         "and i.batch = b.id cross join turns t on t.item = i.id where b.id = ? order by i.id, t.send",
         (batch,),
     )
-    asked = chain((hashed for (hashed,) in hashes), (repr(turn).encode() for turn in said))
     ledger.execute(
         "update batch_rows set metadata = json_set(metadata, ?, ?) where id = ?",
-        (f"$.{REQUESTS_KEY}", hash_together(asked), batch),
+        (f"$.{REQUESTS_KEY}", hash_together((hashed for (hashed,) in hashes), said), batch),
     )
 
 
-def hash_together(hashes: Iterable[bytes]) -> str:
-    """One hash of the hashes of a batch's requests, in the order of the numbers in their custom_ids."""
+def hash_together(hashes: Iterable[bytes], turns: Iterable[tuple[str, str]]) -> str:
+    """One hash of the hashes of a batch's first requests and of (additions, changes) of their turns, both in the order of the numbers in
+    their custom_ids.
+    """
     hasher = xxhash.xxh3_128()
     for hashed in hashes:
         hasher.update(hashed)
+    for turn in turns:
+        hasher.update(repr(tuple(turn)).encode())
     return hasher.hexdigest()
 
 

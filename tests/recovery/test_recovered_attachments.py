@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from recoverykit import back_up, became, finish, lose_database, lose_home, recover, restore
@@ -9,16 +10,18 @@ from runnerkit import OPENAI, NewWorld, World
 
 from batchrun.backends.base import AttachMode
 from batchrun.errors import Transient
+from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MODES = (AttachMode.INLINE, AttachMode.UPLOAD)
 
 
-def asked(world: World) -> World:
+def asked(world: World, **changes: Any) -> World:
     for n in range(3):
         (world.folder / f"{n}.png").write_bytes(PNG + bytes([n]))
-    world.write([{"id": f"i{n}", "text": f"text {n}"} for n in range(3)], attach="{{ id[1:] }}.png")
+    rows = [{"id": f"i{n}", "text": f"text {n}"} for n in range(3)]
+    world.write(rows, attach="{{ id[1:] }}.png", **changes)
     return world
 
 
@@ -66,3 +69,25 @@ def test_another_content_than_was_sent_is_no_proof(world: World) -> None:
     (batch,) = recover(world).batches
     assert batch.became == "unclaimed"
     assert "not proven" in (batch.note or "")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lose", [lose_home, lose_database])
+def test_a_repair_of_an_item_with_a_file_is_not_bought_again(
+    new_world: NewWorld, mode: AttachMode, lose: Callable[[World], None]
+) -> None:
+    script = [
+        Rule(prompt="cannot be used", reply='{"label": "a"}'),
+        Rule(prompt="text 1", reply='{"label": "c"}'),
+        Rule(reply='{"label": "b"}'),
+    ]
+    world = new_world(script=script, traits=replace(OPENAI, attach=mode))
+    asked(world, labels=["a", "b"], repair={"attempts": 1})
+    world.submit()
+    world.run()
+    assert world.executions() == {1: 1, 2: 2, 3: 1}
+    lose(world)
+    assert became(recover(world)) == ["collected", "collected"]
+    finish(world)
+    assert world.answers() == {"i0": "b", "i1": "a", "i2": "b"}
+    assert world.executions() == {1: 1, 2: 2, 3: 1}
