@@ -10,9 +10,7 @@ from batchrun.endpoints.schemas import schema_of
 from batchrun.errors import JobFileError, Problem
 from batchrun.model import JobSettings, Json, JsonObject
 
-SHOWN_ERRORS = (
-    3  # of a schema: the first ones tell the story, and the answer itself is kept beside them
-)
+SHOWN_ERRORS = 20  # of one answer; a repair shows them to the model, and people read the first
 SHOWN_CHARACTERS = 200
 
 _encode = msgspec.json.Encoder().encode
@@ -96,8 +94,10 @@ def _structured(schema: JsonObject) -> Interpret:
                 return _encode(value)
             errors = [
                 f"{_path(error.instance_path)}: {clipped(error.message)}"
-                for error in islice(validator.iter_errors(value), SHOWN_ERRORS)
+                for error in islice(validator.iter_errors(value), SHOWN_ERRORS + 1)
             ]
+            if len(errors) > SHOWN_ERRORS:
+                errors[SHOWN_ERRORS:] = ["and more"]
         except (
             ValueError
         ) as error:  # nested deeper than the validator goes, or a pattern that gave up

@@ -146,6 +146,15 @@ def test_what_does_not_fit_the_schema_fails_with_path_and_reason() -> None:
     assert reading.partial == text
 
 
+@pytest.mark.parametrize(("wrong", "has_more"), [(20, False), (21, True)])
+def test_every_error_of_an_answer_is_told_up_to_a_bound(wrong: int, *, has_more: bool) -> None:
+    schema = {"items": {"enum": [0]}}
+    reading = read(line(response(message(json.dumps([1] * wrong)))), schema=schema)
+    told = (reading.message or "").split("; ")
+    assert len(told) == 20 + has_more
+    assert (told[-1] == "and more") is has_more
+
+
 @pytest.mark.parametrize("text", ["no", '{"n":1', '{"n":NaN}', '{"n":1}{"n":2}', "[" * 100_000])
 def test_what_is_not_json_fails_as_invalid_json(text: str) -> None:
     reading = read(line(response(message(text))), schema=SCHEMA)
