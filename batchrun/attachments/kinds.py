@@ -53,7 +53,8 @@ _STARTS: Final = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     (b"%PDF-", "pdf"),
-    (b"ID3", "mp3"),
+    # The version of the tags follows; a text may begin with the letters.
+    *((b"ID3" + bytes((version,)), "mp3") for version in (2, 3, 4)),
 )
 _RIFF_FORMS: Final = {b"WEBP": "webp", b"WAVE": "wav"}
 # An MPEG frame of layer III, without or with a check sum: version 1, 2 and 2.5.

@@ -33,6 +33,7 @@ CONTENT = Content(bytes(range(32)), 4, "png")
         (b"\xff\xfe<\x00", None),  # UTF-16
         (b"PK\x03\x04", None),
         (b"see %PDF-1.7", None),
+        (b"ID3 is how decision trees are learned.", None),
         (b"", None),
     ],
 )
