@@ -111,8 +111,9 @@ def calling_turn(names: Collection[str], *, answer: JsonObject, request: bytes) 
     if any(call.name in others for call in said.calls):
         return None
     changes: JsonObject = {}
-    if must_call(body.get("tool_choice")):
-        changes["tool_choice"] = "auto"  # a model that must call could never come to an end
+    choice = body.get("tool_choice")
+    if (free := freed(choice)) != choice:
+        changes["tool_choice"] = free
     return Turn(kind=CALLS, additions=said.additions, changes=changes, calls=said.calls)
 
 
@@ -203,7 +204,7 @@ def may_go_on(wanted: RepairSettings | None, first: Said, later: Said) -> bool:
     wanted = wanted or RepairSettings()
     is_longer = first.stages[-1] != later.stages[-1]
     models = {first.model, wanted.model} if is_longer and wanted.model else {first.model}
-    choices = (first.choice, "auto") if is_longer and must_call(first.choice) else (first.choice,)
+    choices = (first.choice, freed(first.choice)) if is_longer else (first.choice,)
     return (
         later.model in models
         and later.choice in choices
@@ -218,9 +219,22 @@ def _has_grown(then: Json, now: Json, limit: int | None) -> bool:
     return type(then) is int and type(now) is int and limit is not None and then < now <= limit
 
 
-def must_call(choice: Json) -> bool:
-    """Whether a `tool_choice` leaves a model nothing but to call a function."""
-    return choice == "required" or (isinstance(choice, dict) and choice.get("type") == "function")
+def freed(choice: Json) -> Json:
+    """A `tool_choice` that demands no call, else as it was: a model that must call could never come to an end.
+
+    Where it allows some functions only, it goes on to do so; the two endpoints say that at different depths.
+    """
+    if not isinstance(choice, dict):
+        return "auto" if choice == "required" else choice
+    if choice.get("type") == "allowed_tools":
+        if isinstance(inner := choice.get("allowed_tools"), dict):
+            return {**choice, "allowed_tools": _optional(inner)}
+        return _optional(choice)
+    return "auto" if choice.get("type") == "function" else choice
+
+
+def _optional(allowed: JsonObject) -> JsonObject:
+    return {**allowed, "mode": "auto"} if allowed.get("mode") == "required" else allowed
 
 
 def _parts(tail: bytes) -> tuple[Endpoint, JsonObject]:

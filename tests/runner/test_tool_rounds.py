@@ -181,11 +181,41 @@ def test_a_function_that_the_body_declares_is_the_users_own_and_its_call_the_ans
     assert json.loads(world.output("results.jsonl"))["output"]["tool_calls"][0]["name"] == "done"
 
 
-def test_a_model_that_had_to_call_may_answer_in_the_next_round(new_world: NewWorld) -> None:
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("required", "auto"),
+        ({"type": "function", "name": "stock"}, "auto"),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "function", "name": "stock"}],
+            },
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "stock"}],
+            },
+        ),
+    ],
+)
+def test_a_model_that_had_to_call_may_answer_in_the_next_round(
+    new_world: NewWorld, first: Any, then: Any
+) -> None:
     model = Model(calling(STOCK), "4")
-    world = lived(new_world, model, body={"tool_choice": "required"})
-    assert [body["tool_choice"] for body in model.asked] == ["required", "auto"]
+    world = lived(new_world, model, body={"tool_choice": first})
+    assert [body["tool_choice"] for body in model.asked] == [first, then]
     assert world.answers() == {"i0": "4"}
+
+
+def test_chat_has_what_a_choice_allows_one_level_deeper(new_world: NewWorld) -> None:
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "stock"}}]}
+    first = {"type": "allowed_tools", "allowed_tools": allowed}
+    model = Model(chat_calling(STOCK), "4")
+    lived(new_world, model, endpoint="/v1/chat/completions", body={"tool_choice": first})
+    then = {"type": "allowed_tools", "allowed_tools": {**allowed, "mode": "auto"}}
+    assert [body["tool_choice"] for body in model.asked] == [first, then]
 
 
 def test_calls_without_ids_of_their_own_are_told_apart(new_world: NewWorld) -> None:
