@@ -41,7 +41,7 @@ def content_of(output: Json) -> Content:
     items = list(objects(output))
     content = Content()
     _read_messages([item for item in items if item.get("type") == "message"], content)
-    kinds = {item.get("type") for item in items if isinstance(item.get("type"), str)}
+    done = {(as_text(item.get("type")), _call_id(item)) for item in items}
     summaries: list[str] = []
     for item in items:
         kind = item.get("type")
@@ -50,14 +50,14 @@ def content_of(output: Json) -> Content:
         if not isinstance(kind, str):
             _add(content, "other", item)
         elif kind == "reasoning":
-            summaries.extend(_summary(item))
+            summaries.extend(_reasoning(item))
         elif (read_call := CALLS.get(kind)) is not None:
             content.tool_calls.append(read_call(item))
         elif (found := ITEMS.get(kind)) is not None:
             group, read = found
             entry = read(item)
             _add(content, group, entry)
-            if kind in _PENDING and f"{kind}_output" not in kinds:
+            if kind in _PENDING and (f"{kind}_output", _call_id(item)) not in done:
                 content.pending.setdefault(group, []).append(entry)
             content.pictures += [
                 image for image in entry.get("images", ()) if "broken" not in image
@@ -67,6 +67,11 @@ def content_of(output: Json) -> Content:
     if summaries:
         content.extras["reasoning"] = PARAGRAPH.join(summaries)
     return content
+
+
+def _call_id(item: JsonObject) -> str | None:
+    """What a call and its output share; the output of a local shell has it as its `id`."""
+    return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
 def _add(content: Content, group: str, entry: JsonObject) -> None:
@@ -123,10 +128,13 @@ CITATIONS: Final[Mapping[str, Callable[[JsonObject, int], JsonObject]]] = {
 }
 
 
-def _summary(item: JsonObject) -> Iterator[str]:
-    for part in objects(item.get("summary")):
-        if text := as_text(part.get("text")):
-            yield text
+def _reasoning(item: JsonObject) -> list[str]:
+    """The summary; of servers of open models, which give none, the reasoning itself."""
+    return _texts(item.get("summary")) or _texts(item.get("content"))
+
+
+def _texts(parts: Json) -> list[str]:
+    return [text for part in objects(parts) if (text := as_text(part.get("text")))]
 
 
 # Calls of functions and tools of the caller's own.
@@ -208,7 +216,8 @@ def _code_output(output: JsonObject) -> JsonObject:
     """Logs, or the address of a picture; a picture that is in its address is told of like any other."""
     address = as_text(output.get("url"))
     if address is None or not address.startswith("data:"):
-        return output
+        # `images` is our word for what was decoded here: a service's own must not pass for that.
+        return {name: value for name, value in output.items() if name != "images"}
     return {**kept(output, "type"), "images": [picture_of(address)]}
 
 

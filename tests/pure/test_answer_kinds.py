@@ -147,6 +147,15 @@ def test_a_call_that_the_service_carried_out_is_no_answer_but_stands_beside_it()
     assert [entry["kind"] for entry in extras(reading)["code_calls"]] == ["shell", "shell_output"]
 
 
+@pytest.mark.parametrize("kind", ["shell", "local_shell"])
+def test_a_call_waits_for_the_caller_beside_another_that_was_carried_out(kind: str) -> None:
+    shared = "id" if kind == "local_shell" else "call_id"
+    calls = [{"type": f"{kind}_call", "call_id": name} for name in ("done", "open")]
+    ran = {"type": f"{kind}_call_output", shared: "done", "output": "a"}
+    reading = read(line(response(*calls, ran)))
+    assert output(reading) == {"code_calls": [{"kind": kind, "call_id": "open"}]}
+
+
 # Citations.
 
 
@@ -338,6 +347,14 @@ def test_a_reasoning_summary_is_its_paragraphs() -> None:
     for name in ("reasoning_content", "reasoning"):
         reading = read(line(completion("x", **{name: "Hm."})), CHAT)
         assert extras(reading) == {"reasoning": "Hm."}
+
+
+def test_the_reasoning_itself_stands_where_a_response_has_no_summary_of_it() -> None:
+    parts = [{"type": "reasoning_text", "text": text} for text in ("Hm.", "Aha.")]
+    item = {"type": "reasoning", "summary": [], "content": parts}
+    assert extras_of(item, message("x")) == {"reasoning": "Hm.\n\nAha."}
+    summed = {**item, "summary": [{"type": "summary_text", "text": "In short."}]}
+    assert extras_of(summed, message("x")) == {"reasoning": "In short."}
 
 
 def test_logprobs_are_kept_and_bytes_only_where_they_say_more_than_the_token() -> None:

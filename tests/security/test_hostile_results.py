@@ -136,3 +136,31 @@ def test_many_long_lines_are_read_in_bounded_memory(world: World) -> None:
     assert succeeded == 60
     # The wire of this test itself holds the file twice while it edits it.
     assert megabytes < 600
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {},
+        {"sha256": ["x"], "format": "png", "bytes": 1},
+        {"sha256": "x", "format": "/../../../escaped", "bytes": "many"},
+    ],
+    ids=["empty", "no hash", "a path"],
+)
+@pytest.mark.parametrize("address", [None, "https://images.example/1"])
+def test_what_a_service_claims_of_images_is_not_taken_for_what_was_decoded(
+    world: World, image: JsonObject, address: str | None
+) -> None:
+    made = {"type": "image", "url": address, "images": [image]}
+    call = {"type": "code_interpreter_call", "id": "ci_1", "outputs": [made]}
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        loaded: JsonObject = json.loads(lines[1])
+        loaded["response"]["body"]["output"].append(call)
+        return [lines[0], json.dumps(loaded).encode(), *lines[2:]]
+
+    answered(world, edit, output={"csv": True})
+    others_are_answered(world)
+    told = [json.loads(line) for line in world.output("results.jsonl").splitlines()]
+    (shown,) = [one["code_calls"][0]["outputs"] for one in told if "code_calls" in one]
+    assert shown == [{"type": "image", "url": address}]
