@@ -13,6 +13,7 @@ from typing import Any, Self
 from batchrun.errors import LedgerError
 from batchrun.ledger.home import Home, machine_identity
 from batchrun.ledger.lock import schema_lock
+from batchrun.ledger.moved import follow_move, has_moved
 from batchrun.ledger.schema import SCHEMA_VERSION
 
 BUSY_TIMEOUT_S = 30
@@ -125,6 +126,8 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
             # Two that find a new or an older ledger at once: the second finds it ready when the first has ended.
             with schema_lock(home, wait_s=BUSY_TIMEOUT_S):
                 _make_ready(ledger)
+        if has_moved(ledger):
+            follow_move(ledger, is_copy=is_copied(ledger) is not None)
     except sqlite3.Error as exc:
         ledger.close()
         raise _ledger_error(exc, home.database) from exc
@@ -145,7 +148,8 @@ def open_for_reading(home: Home) -> Ledger:
     except sqlite3.Error as exc:
         ledger.close()
         raise _ledger_error(exc, home.database) from exc
-    if version != SCHEMA_VERSION or ledger.meta("ledger") is None:
+    is_whole = version == SCHEMA_VERSION and ledger.meta("ledger") is not None
+    if not is_whole or (has_moved(ledger) and os.access(home.database, os.W_OK)):
         ledger.close()
         if version > SCHEMA_VERSION:
             raise _too_new(home.database, version)

@@ -122,6 +122,55 @@ def test_a_home_whose_folder_was_renamed_goes_on(world: World) -> None:
     assert world.tally() == {"succeeded": 3}
 
 
+def test_a_folder_that_was_moved_with_all_that_is_in_it_goes_on_there(tmp_path: Path) -> None:
+    world = World(tmp_path / "old")
+    world.folder.mkdir()
+    world.write(items(3))
+    world.submit()
+    world.run()
+    world.close()
+    world.folder.rename(tmp_path / "new")
+    moved = World(tmp_path / "new")
+    moved.write(items(4))
+    prepared = moved.submit()
+    assert prepared.error is None
+    assert prepared.tally is not None
+    assert (prepared.tally.new, prepared.tally.unchanged) == (1, 3)
+    moved.run()
+    assert len(moved.output("results.jsonl").splitlines()) == 4
+    assert not (tmp_path / "old").exists()
+    moved.close()
+
+
+def test_what_stayed_behind_a_moved_home_is_found_where_it_is(world: World) -> None:
+    world.write(items(3))
+    world.submit()
+    world.run()
+    (world.folder / "elsewhere").mkdir()
+    world.home.path.rename(world.folder / "elsewhere" / ".batchrun")
+    world.home = Home(world.folder / "elsewhere" / ".batchrun")
+    assert world.submit().error is None
+    (job,) = world.rows("select source, outputs from jobs")
+    assert job["source"] == str(world.job_file)
+    world.run()
+
+
+def test_a_copy_writes_and_removes_its_own_outputs_and_never_the_originals(tmp_path: Path) -> None:
+    world = World(tmp_path / "original")
+    world.folder.mkdir()
+    world.write(items(3))
+    world.submit()
+    world.run()
+    shutil.copytree(world.folder, tmp_path / "copy")
+    mine = world.output("results.jsonl")
+    copied = World(tmp_path / "copy")
+    copied.api().forget("reviews")
+    assert not (copied.home.outputs / "reviews").exists()
+    assert world.output("results.jsonl") == mine
+    copied.close()
+    world.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [
