@@ -33,7 +33,7 @@ from batchrun.requests import BadItem, Request, RequestBuilder
 _encode: Final = msgspec.json.Encoder().encode
 _PROBLEMS_KEPT: Final = 1_000
 _SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
-_REASK_FLOOR: Final = 100  # fewer answered items than this may always be asked again
+_REASK_FLOOR: Final = 100  # so many answers, given or on their way, may always be asked for again
 _REASK_SHARE: Final = 0.2
 _VANISH_SHARE: Final = 0.5
 _PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
@@ -381,13 +381,14 @@ def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
             f"{settings.name}: {queued:,} items would be queued, and 'max_new' allows {settings.max_new:,}. "
             "Nothing was sent. Check the data, or raise max_new in the job line."
         )
+    twice = tally.reasked + tally.superseded
     if (
         not options.reask
-        and tally.reasked > _REASK_FLOOR
-        and tally.reasked > _REASK_SHARE * tally.answered
+        and twice > _REASK_FLOOR
+        and twice > _REASK_SHARE * (tally.answered + tally.awaited)
     ):
         raise GuardError(
-            f"{settings.name}: the request changed: {tally.reasked:,} answered items would be asked again (and paid again). "
+            f"{settings.name}: the request changed: {_paid_twice(tally)}. "
             "Nothing was sent. --reask to do it, --new-only to use it for new items."
         )
     before = tally.known + tally.vanished
@@ -402,3 +403,14 @@ def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
                 ),
             )
         )
+
+
+def _paid_twice(tally: Tally) -> str:
+    parts = []
+    if tally.reasked:
+        parts.append(f"{tally.reasked:,} answered items would be asked again (and paid again)")
+    if tally.superseded:
+        parts.append(
+            f"{tally.superseded:,} items in flight would be paid and not used, and asked again"
+        )
+    return ", ".join(parts)

@@ -21,6 +21,7 @@ _WORDS: Final = (
     ("new", "{} new"),
     ("changed", "{} changed"),
     ("reasked", "{} of them answered before and paid again"),
+    ("superseded", "{} of them in flight, paid and not used"),
     ("kept", "{} keep their answers"),
     ("requeued", "{} queued again"),
     ("returned", "{} back"),

@@ -30,8 +30,9 @@ _Indexed: TypeAlias = tuple[int, Request]
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a submission found, in items. `reasked` are changed ones that already had an answer; `answered` all that had one before;
-    `kept` those whose answer stands although the job line changed (--new-only).
+    """What a submission found, in items. `reasked` are changed ones that already had an answer, `superseded` those whose answer is on
+    its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
+    stands although the job line changed (--new-only).
     """
 
     items: int = 0
@@ -44,7 +45,9 @@ class Tally:
     vanished: int = 0
     bad: int = 0
     reasked: int = 0
+    superseded: int = 0
     answered: int = 0
+    awaited: int = 0
     kept: int = 0
     known: int = 0
 
@@ -249,6 +252,7 @@ class Intake:
         tally.known += 1
         tally.returned += known.vanished
         tally.answered += known.state == ItemState.SUCCEEDED
+        tally.awaited += known.is_awaited
         if request.key is None:
             self._ledger.execute("insert into renamed values (?, ?)", (known.id, name_of(index)))
         if hashed == (known.deferred or known.hash):
@@ -278,6 +282,7 @@ class Intake:
             return
         tally.changed += 1
         tally.reasked += known.state == ItemState.SUCCEEDED
+        tally.superseded += known.is_awaited
         kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
         file, offset = self._append(request, kind, item=known.id, send=known.sends + 1)
         self._ledger.execute(

@@ -26,6 +26,11 @@ class KnownItem:
     deferred: bytes | None
     is_leaving: bool = False
 
+    @property
+    def is_awaited(self) -> bool:
+        """An answer is on its way that will be paid for and used: the item neither asks something else by now, nor is its batch cancelled."""
+        return self.state == ItemState.IN_FLIGHT and self.deferred is None and not self.is_leaving
+
 
 class KnownItems:
     """What a job had before this submission, whose own items begin at `first`."""

@@ -70,6 +70,69 @@ def test_a_hundred_answered_items_may_be_asked_again(world: World) -> None:
     assert world.submit().error is None
 
 
+@pytest.mark.parametrize("is_dry_run", [True, False])
+def test_changing_many_items_in_flight_needs_reask(world: World, is_dry_run: bool) -> None:
+    world.write(items(200))
+    world.submit()
+    world.write(items(200), prompt="Other: {{ text }}")
+    error = world.submit(is_dry_run=is_dry_run).error
+    assert isinstance(error, GuardError)
+    assert "200 items in flight would be paid and not used, and asked again" in str(error)
+    assert "--reask" in str(error)
+    world.run()
+    assert set(world.executions().values()) == {1}
+    assert world.answers()["i0"] == "Review: text 0"
+
+
+def test_what_is_in_flight_and_not_used_is_counted_apart(world: World) -> None:
+    world.write(items(200))
+    world.submit()
+    world.write(items(200), prompt="Other: {{ text }}")
+    tally = world.submit(reask=True).tally
+    assert tally is not None
+    assert (tally.changed, tally.reasked, tally.superseded) == (200, 0, 200)
+    world.write(items(200), prompt="Third: {{ text }}")
+    tally = world.submit().tally
+    assert tally is not None, "the answers on their way are lost already: this costs nothing more"
+    assert (tally.changed, tally.superseded) == (200, 0)
+    world.run()
+    assert world.answers()["i0"] == "Third: text 0"
+    assert set(world.executions().values()) == {2}
+
+
+def test_answered_items_and_those_in_flight_are_guarded_together(world: World) -> None:
+    done(world, 60)
+    world.write(items(120))
+    world.submit()
+    world.write(items(120), prompt="Other: {{ text }}")
+    error = world.submit().error
+    assert isinstance(error, GuardError)
+    assert "60 answered items would be asked again (and paid again)" in str(error)
+    assert "60 items in flight would be paid and not used" in str(error)
+
+
+def test_a_hundred_items_in_flight_or_a_fifth_of_them_may_change(world: World) -> None:
+    world.write(items(600))
+    world.submit()
+    rows = items(600)
+    for row in rows[:120]:
+        row["text"] = "other"
+    world.write(rows)
+    tally = world.submit().tally
+    assert tally is not None
+    assert tally.superseded == 120
+
+
+def test_a_cancelled_job_may_change_while_its_batches_end(world: World) -> None:
+    world.write(items(200))
+    world.submit()
+    world.api().cancel("reviews")
+    world.write(items(200), prompt="Other: {{ text }}")
+    tally = world.submit().tally
+    assert tally is not None, "what is being cancelled is given up already"
+    assert (tally.changed, tally.superseded) == (200, 0)
+
+
 def test_new_only_uses_the_new_prompt_for_new_items_only(world: World) -> None:
     done(world, 120)
     world.write(items(122), prompt="Other: {{ text }}", max_new=2)
@@ -104,10 +167,10 @@ def test_a_dry_run_is_refused_as_the_submit_would_be(world: World) -> None:
 
 
 def test_new_only_leaves_what_is_in_flight_alone(world: World) -> None:
-    world.write(items(3))
+    world.write(items(130))
     world.submit()
-    world.write(items(4), prompt="Other: {{ text }}")
-    world.submit(new_only=True)
+    world.write(items(131), prompt="Other: {{ text }}")
+    assert world.submit(new_only=True).error is None
     world.run()
     assert set(world.executions().values()) == {1}
 
