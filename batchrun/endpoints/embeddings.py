@@ -16,6 +16,8 @@ from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.planning.classify import Outcome
 
 _NUMBER_CHARACTERS = b"0123456789+-.e,"
+# "any array must be 2048 dimensions or less". Source: the SDK on EmbeddingCreateParams.input.
+_ARRAY_MOST = 2_048
 
 
 class Embeddings(Endpoint):
@@ -41,6 +43,18 @@ class Embeddings(Endpoint):
     ) -> JsonObject:
         """See Endpoint. `prompt` is a text, or whatever else `input` takes: texts, a token array, token arrays."""
         return {"input": prompt}
+
+    def faults(self, body: JsonObject) -> tuple[str, ...]:
+        """See Endpoint. A service refuses the whole request for one input of these."""
+        given = body.get("input")
+        if not isinstance(given, list):
+            return ()
+        if not 1 <= len(given) <= _ARRAY_MOST:
+            return (
+                f"'input' must be an array of 1 to {_ARRAY_MOST:,}, not {len(given):,}. Make more items of it.",
+            )
+        empty = next((index for index, one in enumerate(given) if one in ("", [])), None)
+        return () if empty is None else (f"'input[{empty}]' is empty. Leave it out.",)
 
     def input_count(self, body: JsonObject) -> int:
         """One for a text or one array of tokens, else the length of the array."""

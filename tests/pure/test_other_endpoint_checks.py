@@ -7,6 +7,7 @@ from batchrun.model import JobSettings, Json, JsonObject
 from batchrun.requests import BadItem, RequestBuilder
 
 COMPLETIONS, MODERATIONS, VIDEOS = "/v1/completions", "/v1/moderations", "/v1/videos"
+EMBEDDINGS = "/v1/embeddings"
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 LINK, FILE = {"image_url": "https://images.example/a.png"}, {"file_id": "file-1"}
 
@@ -85,6 +86,11 @@ def test_another_endpoints_name_is_a_problem_that_names_the_right_one(
         (VIDEOS, {"input_reference": {"image_url": 3}}, "'input_reference' must name one image"),
         (VIDEOS, {"seconds": 4}, "'seconds' must be string, not integer."),
         (MODERATIONS, {"input": 3}, "'input' must be string or array"),
+        (EMBEDDINGS, {"input": []}, "'input' must be an array of 1 to 2,048, not 0."),
+        (EMBEDDINGS, {"input": ["a"] * 2049}, "of 1 to 2,048, not 2,049. Make more items of it."),
+        (EMBEDDINGS, {"input": [7] * 2049}, "of 1 to 2,048, not 2,049."),
+        (EMBEDDINGS, {"input": ["a", ""]}, "'input[1]' is empty."),
+        (EMBEDDINGS, {"input": [[7], []]}, "'input[1]' is empty."),
     ],
 )
 def test_what_cannot_work_is_refused_and_says_what_to_do(
@@ -101,6 +107,8 @@ def test_what_cannot_work_is_refused_and_says_what_to_do(
         (GENERATIONS, {"n": 4, "background": "transparent", "output_format": "webp"}),
         (EDITS, {"images": [LINK, FILE], "mask": {"image_url": "data:image/png;base64,AA=="}}),
         (VIDEOS, {"input_reference": FILE, "seconds": "8", "size": "720x1280"}),
+        (EMBEDDINGS, {"input": ["a"] * 2048}),
+        (EMBEDDINGS, {"input": [0, 1]}),
     ],
 )
 def test_what_a_batch_takes_is_taken(url: str, body: JsonObject) -> None:
