@@ -85,7 +85,10 @@ def _linked(link: str, scheme: str) -> Attachment:
     if scheme == "data":
         raise Fault("'attach': a data URL is no file", "Put its data into a file and name that.")
     if scheme not in {"http", "https"}:
-        raise Fault(f"'attach': {shown(link)} is no link of http or https")
+        raise Fault(
+            f"'attach': {shown(link)} is no link of http or https",
+            "Put './' before the name of a file that has a colon.",
+        )
     try:
         parts = urlsplit(link)
     except ValueError:
