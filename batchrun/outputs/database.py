@@ -133,7 +133,10 @@ def _write(
     connection.execute("pragma temp_store = file")
     connection.execute("pragma synchronous = full")
     columns = _check_table(connection, target)
-    affinity = "text" if columns is None else _affinity(columns[target.key.lower()])
+    affinity = "text"
+    if columns is not None:
+        is_strict = _is_strict(connection, target)
+        affinity = _affinity(columns[target.key.lower()], is_strict=is_strict)
     key_of = _number if not affinity and _has_numbers(connection, target) else str
     values = [f"v{n}" for n in range(len(target.columns))]
     connection.execute(
@@ -232,9 +235,18 @@ def _value(value: bytes) -> object:
     return decoded
 
 
-def _affinity(declared: str) -> str:
+def _is_strict(connection: sqlite3.Connection, target: SqliteTable) -> bool:
+    found = connection.execute(
+        "select strict from pragma_table_list where schema = 'main' and name = ? collate nocase",
+        (target.table,),
+    ).fetchone()
+    return found is not None and bool(found[0])
+
+
+def _affinity(declared: str, *, is_strict: bool) -> str:
     """What a column of this type makes of a value, so that our keys are of one kind with those that are there and can be looked up; "" where it takes
-    everything as it comes. Source: https://sqlite.org/datatype3.html#determination_of_column_affinity.
+    everything as it comes, as ANY does in strict tables only.
+    Source: https://sqlite.org/datatype3.html#determination_of_column_affinity and https://sqlite.org/stricttables.html.
     """
     declared = declared.upper()
     for parts, affinity in (
@@ -245,7 +257,7 @@ def _affinity(declared: str) -> str:
     ):
         if any(part in declared for part in parts):
             return affinity
-    return "" if declared in {"", "ANY"} else "numeric"
+    return "" if not declared or (is_strict and declared == "ANY") else "numeric"
 
 
 def _has_numbers(connection: sqlite3.Connection, target: SqliteTable) -> bool:

@@ -187,6 +187,36 @@ def test_an_id_finds_its_row_whatever_type_the_key_column_has(
     assert _sql(world.folder, "select * from reviews") == [(key, "good"), ("07x", "bad")]
 
 
+@pytest.mark.parametrize("key", [7, "7"])
+def test_an_id_finds_its_row_in_a_strict_table_that_takes_any(world: World, key: object) -> None:
+    _sql(
+        world.folder,
+        "create table reviews (id any, mood text) strict",
+        f"insert into reviews values ({key!r}, null)",
+    )
+    job = _job(world)
+    world.answered(job, "7", "good")
+    _write(world, job)
+    assert _sql(world.folder, "select * from reviews") == [(key, "good")]
+
+
+@pytest.mark.parametrize("declared", ["integer", "real", "numeric", "any"])
+def test_ids_that_are_one_number_to_the_table_are_refused_and_none_gets_the_others_answer(
+    world: World, declared: str
+) -> None:
+    _sql(
+        world.folder,
+        f"create table reviews (id {declared}, mood)",
+        "insert into reviews values (7, null)",
+    )
+    job = _job(world)
+    world.answered(job, "7", "good")
+    world.answered(job, "07", "bad")
+    with pytest.raises(LedgerError, match="cannot be written there"):
+        _write(world, job)
+    assert _sql(world.folder, "select * from reviews") == [(7, None)]
+
+
 def test_every_row_of_an_id_is_written_where_the_key_is_not_unique(world: World) -> None:
     _sql(
         world.folder,
