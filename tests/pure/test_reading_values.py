@@ -136,6 +136,12 @@ def test_structured_output_is_encoded_compactly_and_exactly() -> None:
     assert read(line(completion(text)), CHAT, schema=SCHEMA).output == reading.output
 
 
+def test_a_fraction_of_structured_output_is_that_of_a_float_and_the_last_of_twins_counts() -> None:
+    text = '{"n": 2, "x": 2.50, "y": 0.12345678901234567890, "n": 1}'
+    reading = read(line(response(message(text))), schema=SCHEMA)
+    assert reading.output == b'{"n":1,"x":2.5,"y":0.12345678901234568}'
+
+
 def test_what_does_not_fit_the_schema_fails_with_path_and_reason() -> None:
     text = '{"n":"one","tags":["a",2]}'
     reading = read(line(response(message(text))), schema=SCHEMA)
