@@ -28,12 +28,14 @@ _DATA_URL: Final = re.compile(r"data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
 
 
 def decoded(text: Json) -> bytes | None:
-    """The bytes that `text` spells in base64, also as a data URL; None where it spells none."""
+    """The bytes that `text` spells in base64, in lines or not, also as a data URL; None where it spells none."""
     if not isinstance(text, str):
         return None
+    text = text.strip()
     start = _DATA_URL.match(text)
+    packed = "".join((text[start.end() :] if start else text).split())
     try:
-        return base64.b64decode(text[start.end() :] if start else text, validate=True) or None
+        return base64.b64decode(packed, validate=True) or None
     except (binascii.Error, ValueError):
         return None
 

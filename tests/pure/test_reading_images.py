@@ -68,6 +68,13 @@ def test_several_images_keep_their_order_and_links_stay_links() -> None:
     }
 
 
+@pytest.mark.parametrize("start", ["", "data:image/gif;base64,", " data:image/gif;base64,\n"])
+def test_base64_in_lines_is_decoded_as_well(start: str) -> None:
+    content = GIF * 20
+    assert decoded(start + base64.encodebytes(content).decode()) == content
+    assert decoded(start + base64.encodebytes(content).decode().replace("\n", "\r\n")) == content
+
+
 def test_a_data_url_is_decoded_as_well() -> None:
     packed_gif = base64.b64encode(GIF).decode()
     assert decoded(f"data:image/gif;base64,{packed_gif}") == GIF
