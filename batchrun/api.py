@@ -8,7 +8,7 @@ for line in batchrun.results("reviews"): ...
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -23,7 +23,7 @@ from batchrun.homeview import HomeView
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
-from batchrun.ledger.jobs import JobRow
+from batchrun.ledger.jobs import JobRow, mark_told
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.takeover import take_over
 from batchrun.ledger.wishes import (
@@ -200,6 +200,12 @@ class Batchrun(HomeView):
                 return result, False
             self.observer("sleeping", until=result.next_at)
             self.clock.sleep_until(result.next_at)
+
+    def mark_told(self, jobs: Collection[int]) -> None:
+        """A person was told that these jobs (ids) ended: `untold_ends` has them no more, until they end anew."""
+        if jobs:
+            with open_ledger(self.home) as ledger:
+                mark_told(ledger, jobs, self.clock.now())
 
     def cancel(self, job: str) -> None:
         """Wish a job cancelled, and carry that out at once where no other process holds the home."""

@@ -13,7 +13,7 @@ from batchrun.errors import NotFinished
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
-from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.jobs import JobRow, find_jobs, untold_ends
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH
@@ -49,6 +49,11 @@ class HomeView:
         """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
         with open_for_reading(self.home) as ledger:
             return job_statuses(ledger, jobs, profile=self._wanted_profile)
+
+    def untold_ends(self) -> frozenset[int]:
+        """Ids of jobs that ended and of which no command has told: of one that another command's pass found, `tick` does."""
+        with open_for_reading(self.home) as ledger:
+            return untold_ends(ledger)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

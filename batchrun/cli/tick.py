@@ -56,12 +56,14 @@ def command(
     if result.warning is not None:
         show_warning(result.warning, invocation)
     jobs = batchrun.status()
-    ended = [job for job in jobs if job.id in result.ended and not job.is_open]
+    untold = batchrun.untold_ends()
+    ended = [job for job in jobs if job.id in untold and not job.is_open]
     if invocation.is_json:
         document = pass_json(batchrun, jobs=ended, problems=result.problems, next_at=result.next_at)
         put_json(document)
     else:
         show_jobs(batchrun, ended)
+    batchrun.mark_told([job.id for job in ended])
     codes = [job.exit_code for job in ended] + show_problems(result.problems, invocation)
     news = _news(before, jobs, _paused, "is paused: {}")
     codes += [BackendError.exit_code] * len(news)

@@ -55,6 +55,7 @@ def wait_for(
         put_json(pass_json(batchrun, jobs=found, problems=result.problems, next_at=result.next_at))
     else:
         show_jobs(batchrun, found, told={*notes.told, *map(str, result.problems)})
+    batchrun.mark_told([job.id for job in found if not job.is_open])
     return worst_exit_code(codes if is_done else [*codes, NotFinished.exit_code])
 
 

@@ -1,13 +1,20 @@
-"""Job rows: finding, owning and archiving them."""
+"""Job rows: finding, owning and archiving them, and whether their end was told."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import IS_OPEN_ITEM
 
 if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
     from batchrun.model import JobSettings
+
+_IS_ENDED: Final = (
+    "submission is not null and stale = 0 and not exists "
+    f"(select 1 from item_counts c where c.job = jobs.id and c.{IS_OPEN_ITEM} and c.n > 0)"
+)
 
 
 class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
@@ -78,3 +85,18 @@ def archive_job(ledger: Ledger, name: str, profile: str, at: int) -> None:
         "update jobs set name = name || ?, outputs = outputs || ?, stale = 1 where name = ? and profile = ?",
         (suffix, suffix, name, profile),
     )
+
+
+def untold_ends(ledger: Ledger) -> frozenset[int]:
+    """Jobs that ended, with their outputs written, of which no command has told a person yet: whatever command's pass found it."""
+    found = ledger.rows(f"select id from jobs where reported_at is null and {_IS_ENDED}")
+    return frozenset(row["id"] for row in found)
+
+
+def mark_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
+    """A person was told that these jobs ended; one that was queued again meanwhile will end anew."""
+    with ledger.transaction():
+        ledger.executemany(
+            f"update jobs set reported_at = ? where id = ? and {_IS_ENDED}",
+            ((at, job) for job in jobs),
+        )

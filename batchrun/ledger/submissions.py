@@ -14,7 +14,7 @@ from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_cont
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.intake import Intake, Tally
-from batchrun.ledger.items import count_added
+from batchrun.ledger.items import count_added, open_count
 from batchrun.ledger.jobs import archive_job
 from batchrun.ledger.known import KnownItems
 from batchrun.ledger.publishing import (
@@ -139,9 +139,18 @@ class Submission:
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
             record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
             ledger.execute(
-                "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, reported_at = null, "
+                "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, "
+                # Where nothing is asked, the end that was told stays the job's end.
+                "reported_at = case when ? then null else reported_at end, "
                 "paused = null, releases = 0, request_cap = null where id = ?",
-                (_settings_json(self._settings), self.id, self._settings.path, self._outputs, job),
+                (
+                    _settings_json(self._settings),
+                    self.id,
+                    self._settings.path,
+                    self._outputs,
+                    bool(tally.new or tally.changed or open_count(ledger, job)),
+                    job,
+                ),
             )
             ledger.execute(
                 "update submissions set state = ?, tally = ? where id = ?",

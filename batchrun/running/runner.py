@@ -297,9 +297,7 @@ def write_job_outputs(context: PassContext, job: int) -> None:
         context.unwritable.add(job)
         return
     with context.ledger.transaction():
-        context.ledger.execute(
-            "update jobs set stale = 0, reported_at = ? where id = ?", (now, job)
-        )
+        context.ledger.execute("update jobs set stale = 0 where id = ?", (job,))
     context.ended.append(job)
     context.observer("ended", job=job)
 
