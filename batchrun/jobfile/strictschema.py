@@ -92,6 +92,9 @@ def _in_place(place: _Place) -> Iterator[Breach]:
                     f"{path}.properties.{name}",
                     'it is not in \'required\'. What may be absent is of type ["…", "null"]',
                 )
+    is_array = kinds == "array" or "array" in _listed(kinds)
+    if is_array and "items" not in schema and "prefixItems" not in schema:
+        yield Breach(path, "an array without 'items'. Say what it holds")
     if place.level == LEVELS_MOST and "properties" in schema:
         yield Breach(path, f"objects are nested more than {LEVELS_MOST} deep")
     values = [value for value in _listed(schema.get("enum")) if isinstance(value, str)]

@@ -53,6 +53,8 @@ def test_what_strict_output_takes_breaks_nothing(schema: JsonObject) -> None:
         (obj(a={"type": "array", "items": {"type": "object"}}), "$.properties.a.items", "additionalProperties"),
         (obj(a={**obj(b={}), "required": []}), "$.properties.a.properties.b", "not in 'required'"),
         (obj(a={"type": ["object", "null"], "properties": {}}), "$.properties.a", "additionalProperties"),
+        (obj(a={"type": "array"}), "$.properties.a", "an array without 'items'"),
+        (obj(a={"type": ["array", "null"]}), "$.properties.a", "an array without 'items'"),
         (obj(a={"allOf": [{"type": "string"}]}), "$.properties.a", "'allOf' is not supported"),
         (obj(a={"anyOf": [{}, {"not": {}}]}), "$.properties.a.anyOf[1]", "'not' is not supported"),
         ({**obj(a={"$ref": "#/$defs/x"}), "$defs": {"x": {"oneOf": [{}]}}}, "$.$defs.x", "'oneOf'"),
