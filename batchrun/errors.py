@@ -49,12 +49,16 @@ class NotFinished(BatchrunError):
 
 
 class Problem(NamedTuple):
-    """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`."""
+    """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`.
+
+    `is_item` where it takes one item and nothing else with it: only such a problem can be forgiven by a job's `bad_items`.
+    """
 
     path: str
     what: str
     line: int | None = None
     fix: str = ""
+    is_item: bool = False
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"

@@ -1,6 +1,7 @@
 """PREPARE: a job's items become request files and item rows, streaming, under one submission.
 
-Nothing is sent from here. Every bad line is reported in one go; a job with an error (beyond its `bad_items`) leaves no trace in the ledger.
+Nothing is sent from here. Every bad line is reported in one go; a job with an error leaves no trace in the ledger. Bad items up to the
+job's `bad_items` are none; what is wrong with a whole source always is.
 `check` and `--dry-run` are the same code, followed by `abandon`.
 """
 
@@ -17,8 +18,8 @@ import msgspec
 
 from batchrun.attachments.attacher import Attacher, forget_bytes
 from batchrun.backends.base import AttachMode
-from batchrun.errors import BatchrunError, GuardError, JobFileError, Problem
-from batchrun.jobfile import ItemBlock, Where, compile_template, read_items
+from batchrun.errors import GuardError, JobFileError, Problem
+from batchrun.jobfile import Fault, ItemBlock, Where, compile_template, read_items
 from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
@@ -64,16 +65,27 @@ _NOWHERE_ELSE: Final = Attaching()
 
 @dataclass(slots=True)
 class ProblemList:
-    """Counts every problem and keeps the first `most`: a wrong file of a million lines must not fill memory."""
+    """Counts every problem and keeps the first `most` of items and of sources: a wrong file of a million lines must not fill memory."""
 
     most: int = _PROBLEMS_KEPT
     kept: list[Problem] = field(default_factory=list)
-    count: int = 0
+    item_count: int = 0
+    source_count: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.item_count + self.source_count
 
     def add(self, problem: Problem) -> None:
         """Take one more."""
-        self.count += 1
-        if len(self.kept) < self.most:
+        if problem.is_item:
+            self.item_count += 1
+            has_room = self.item_count <= self.most
+        else:
+            self.source_count += 1
+            has_room = self.source_count <= self.most
+        if has_room:
             self.kept.append(problem)
 
     def error(self) -> JobFileError:
@@ -148,7 +160,7 @@ def prepare(
             _take_items(
                 submission.intake, builder, bad, options, former=former, stdin=stdin, fields=fields
             )
-        if bad.count > settings.bad_items:
+        if bad.source_count or bad.item_count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
         if not submission.intake.tally.items and not bad.count:
@@ -222,7 +234,7 @@ def _take_items(
                 intake.flush()  # the next files take their time, and others must be able to write meanwhile
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
         for what, i in intake.oversized[seen_large:]:
-            bad.add(Problem(path=block.path, line=block.lines[i], what=what, fix=_SPLIT))
+            bad.add(Fault(what, _SPLIT).of_item(block.path, block.lines[i]))
         if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
     intake.flush()
@@ -292,7 +304,7 @@ def _reporters(
     shown = _shown(settings, block.path)
 
     def note_bad(index: int, exc: BadItem) -> None:
-        bad.add(Problem(path=block.path, line=block.lines[index], what=exc.message, fix=exc.fix))
+        bad.add(Fault(exc.message, exc.fix).of_item(block.path, block.lines[index]))
 
     def name_of(index: int) -> str:
         return f"{shown}:{block.lines[index]}"
@@ -336,7 +348,7 @@ def _duplicate_problems(
         id_of = builder.id_of
         for block in read_items(builder.settings, ProblemList(), items=options.items):
             for fields, line in zip(block.fields, block.lines, strict=True):
-                with contextlib.suppress(BatchrunError):
+                with contextlib.suppress(Fault):  # told already
                     if (key := id_of(fields)) in wanted and key is not None:
                         first.setdefault(key, (block.path, line))
             if len(first) == len(wanted):
@@ -346,20 +358,15 @@ def _duplicate_problems(
         note = ""
         if where is not None:
             note = f" (first on line {where[1]}{'' if where[0] == path else f' of {where[0]}'})"
-        yield Problem(
-            path=path,
-            line=line,
-            what=f"duplicate id {key!r}{note}",
-            fix='Give each item its own "id".',
+        yield Fault(f"duplicate id {key!r}{note}", 'Give each item its own "id".').of_item(
+            path, line
         )
 
 
 def _failure_of(settings: JobSettings, problem: Problem) -> tuple[str, str, str]:
-    return (
-        f"{_shown(settings, problem.path)}:{problem.line}",
-        "bad_item",
-        f"{problem.what}{' ' if problem.fix else ''}{problem.fix}",
-    )
+    placed = problem._replace(path=_shown(settings, problem.path))
+    name = placed.path if placed.line is None else f"{placed.path}:{placed.line}"
+    return name, "bad_item", str(placed)
 
 
 def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:

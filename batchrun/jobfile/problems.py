@@ -1,7 +1,8 @@
 """How reading speaks of what is wrong: a `Fault` knows what, the code around it knows where, a `ProblemSink` collects both.
 
 Reading never stops at the first mistake. Everything below the file level raises `Fault`; the loops that know path and line turn it into
-a `Problem` and go on.
+a `Problem` and go on. A fault is of its whole source (`at`: there may be more behind it that nobody can see) unless the code that met it
+knows that it is of one item (`of_item`).
 """
 
 from collections.abc import Iterator
@@ -22,8 +23,12 @@ class Fault(Exception):
         self.fix = fix
 
     def at(self, path: str, line: int | None = None) -> Problem:
-        """The same with its place."""
+        """The same with its place, as a problem of the whole source or job."""
         return Problem(path=path, line=line, what=self.what, fix=self.fix)
+
+    def of_item(self, path: str, line: int | None = None) -> Problem:
+        """The same with its place, as a problem of the one item there: everything around it was read."""
+        return self.at(path, line)._replace(is_item=True)
 
 
 class ProblemSink(Protocol):

@@ -1,6 +1,7 @@
 """Where items come from: item lines, JSON Lines, tables and text files, chosen by the file's ending; or a query over a database.
 
-One file here for each kind of source. Every reader streams, yields `ItemBlock`s, and reports bad lines instead of stopping at them.
+One file here for each kind of source. Every reader streams, yields `ItemBlock`s, and reports bad lines as
+problems of one item instead of stopping at them; a Fault that it raises is of its file or query as a whole.
 """
 
 import glob
@@ -153,7 +154,7 @@ def _read_file(
     elif ending == PARQUET:
         yield from read_parquet(path, path_shown, problems, block_count)
     else:
-        yield from read_text(path, path_shown, fixed_part)
+        yield from read_text(path, path_shown, fixed_part, problems)
 
 
 def _fixed_part(pattern: str) -> str:

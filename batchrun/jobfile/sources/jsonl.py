@@ -36,7 +36,7 @@ def _read(
     def report(line: int, fault: Fault) -> None:
         nonlocal is_empty
         is_empty = False
-        problems.add(fault.at(path, line))
+        problems.add(fault.of_item(path, line))
 
     for block in blocks:
         if block.is_oversized:

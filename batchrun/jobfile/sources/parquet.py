@@ -132,7 +132,7 @@ def _blocks(
                 if fault is None and step == 1:
                     fault = _size_fault(row)
                 if fault is not None:
-                    problems.add(fault.at(path, number))
+                    problems.add(fault.of_item(path, number))
                     continue
                 fields.append(dict(zip(names, row, strict=True)))
                 numbers.append(number)

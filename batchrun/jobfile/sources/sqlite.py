@@ -117,7 +117,7 @@ def _blocks(
         size = sum(len(value) for value in row if type(value) is str)
         fault = _row_fault(row, names, size)
         if fault is not None:
-            problems.add(fault.at(path, number))
+            problems.add(fault.of_item(path, number))
             continue
         fields.append(dict(zip(names, row, strict=True)))
         numbers.append(number)

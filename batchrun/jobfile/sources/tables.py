@@ -86,6 +86,8 @@ def read_table(
 ) -> Iterator[ItemBlock]:
     """The rows of a table with a header. Bad rows go to `problems`; without a usable header there are no items.
 
+    A broken row that ran over several lines, or to the end, is a problem of the whole table: nobody can tell how many rows are in it.
+
     An empty file is a problem. A header without rows has no items and is none: a nightly export may well be empty.
     """
     rows = _rows(stream, path, delimiter, problems, row_limit)
@@ -100,7 +102,7 @@ def read_table(
     held_bytes = 0
     for start, cells in rows:
         if len(cells) != len(names):
-            problems.add(_ragged(len(cells), len(names)).at(path, start))
+            problems.add(_ragged(len(cells), len(names)).of_item(path, start))
             continue
         fields.append(dict(zip(names, cells, strict=True)))
         numbers.append(start)
@@ -124,12 +126,15 @@ def _rows(
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     is_header = True
     while True:
+        is_torn = False
         start = lines.start_row()
         try:
             cells = next(rows, None)
         except csv.Error as error:
             lines.faults.append((start, _csv_fault(error)))
             cells = []
+            # What a misplaced quote swallowed may be many rows, or the end of the file.
+            is_torn = lines.line > start or "end of data" in str(error)
         except _RowTooLong as too_long_row:
             problems.add(too_long_row.at(path, start))
             return
@@ -139,7 +144,8 @@ def _rows(
                 problems.add(empty.at(path))
             return
         for line, fault in lines.faults:
-            problems.add(fault.at(path, line))
+            is_item = not (is_header or is_torn)
+            problems.add(fault.of_item(path, line) if is_item else fault.at(path, line))
         if lines.faults:
             if is_header:
                 return
