@@ -6,7 +6,9 @@ Hence named tuples: a dataclass takes eight times as long to define.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batchrun.clock import rfc3339
 from batchrun.errors import UsageError
+from batchrun.ledger.backoff import Backoff, backoffs
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, open_count
 from batchrun.ledger.jobs import JobRow, find_jobs
@@ -53,6 +55,7 @@ class JobStatus(NamedTuple):
 
     `paused` is one of `waiting`: a person has to act. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
+    `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
     `open_calls`: calls in answers that wait for functions, which only a person can name.
     """
 
@@ -67,6 +70,8 @@ class JobStatus(NamedTuple):
     waiting: tuple[str, ...]
     paused: str | None
     is_held: bool
+    retries: tuple[str, ...]
+    retry_at: int | None
     open_calls: int
     submitted_at: int
     videos_until: int | None
@@ -83,8 +88,9 @@ class JobStatus(NamedTuple):
 
     @property
     def next_at(self) -> int | None:
-        """When the first of its batches is looked at again; None where none is waiting for that."""
-        return min((b.next_at for b in self.batches if b.next_at is not None), default=None)
+        """When the first of its batches is looked at again, or its first item goes again; None where none is waiting for that."""
+        times = [b.next_at for b in self.batches] + [self.retry_at]
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def exit_code(self) -> int:
@@ -151,6 +157,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     )
     if is_open:
         waiting += [str(row["reason"]) for row in holds]
+    found = backoffs(ledger, job.id) if by_state[ItemState.PENDING] and not job.paused else ()
+    retries = tuple(map(_retry_line, found))
+    waiting += retries
     return JobStatus(
         id=job.id,
         name=job.name,
@@ -163,10 +172,20 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         waiting=tuple(dict.fromkeys(waiting)),
         paused=job.paused,
         is_held=any(row["until"] >= FOREVER for row in holds),
+        retries=retries,
+        retry_at=min((backoff.until for backoff in found), default=None),
         open_calls=open_calls,
         submitted_at=job.submitted_at,
         videos_until=_videos_until(ledger, job),
     )
+
+
+def _retry_line(backoff: Backoff) -> str:
+    from batchrun.planning.causes import cause_of
+
+    who = "1 item goes" if backoff.items == 1 else f"{backoff.items:,} items go"
+    title = cause_of(backoff.cause).title
+    return f"{who} again: {backoff.cause} ({title}), from {rfc3339(backoff.until)} on"
 
 
 def _videos_until(ledger: Ledger, job: JobRow) -> int | None:

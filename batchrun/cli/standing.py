@@ -78,6 +78,8 @@ def _state(job: JobStatus) -> str:
         sent = sum(batch.remote_id is not None for batch in job.batches)
         if job.open_calls and not sent:
             return "waiting for tools"
+        if job.retries and not sent:
+            return "waiting for a retry"
         return (
             f"{sent} batch{'' if sent == 1 else 'es'} in flight" if sent else "waiting to be sent"
         )

@@ -14,10 +14,14 @@ from batchrun.errors import NotFinished
 
 
 class _Notes:
-    """An observer that tells at once what a person may want to mend while we wait; each message once."""
+    """An observer that tells at once what a person may want to mend, or why nothing moves, while we wait; each message once."""
 
-    def __init__(self, *, is_silent: bool) -> None:
+    def __init__(self, batchrun: Batchrun, jobs: Sequence[str], *, is_silent: bool) -> None:
         self.told: set[str] = set()
+        self._batchrun, self._jobs = batchrun, jobs
+        self._quiet_until: dict[
+            int, int
+        ] = {}  # by job: when the first of the retries that were told is due
         self._is_silent = is_silent
         self._is_news = False
 
@@ -31,6 +35,16 @@ class _Notes:
         elif event == "sleeping" and self._is_news and isinstance(until := facts.get("until"), int):
             self._is_news = False
             tell(f"batchrun: all is kept; trying again from {rfc3339(until)} on")
+        if event == "sleeping" and not self._is_silent:
+            self._tell_retries()
+
+    def _tell_retries(self) -> None:
+        now = self._batchrun.clock.now()
+        for job in self._batchrun.status(self._jobs):
+            if job.retry_at is not None and self._quiet_until.get(job.id, 0) <= now < job.retry_at:
+                self._quiet_until[job.id] = job.retry_at
+                for line in job.retries:
+                    tell(f"batchrun: {job.name} ({job.profile}): {line}")
 
 
 def wait_for(
@@ -44,7 +58,7 @@ def wait_for(
     """Wait for the named jobs (none: all), print how they ended, and return the exit code; `codes` are those of what went before."""
     until = None if timeout_s is None else batchrun.clock.now() + int(timeout_s)
     batchrun.status(jobs)  # a name that means nothing is told before anything is done
-    notes = _Notes(is_silent=invocation.is_json)
+    notes = _Notes(batchrun, jobs, is_silent=invocation.is_json)
     with _progress(batchrun, jobs, is_json=invocation.is_json):
         observed = dataclasses.replace(batchrun, observer=notes)
         result, is_done = observed.wait(jobs, until=until)
