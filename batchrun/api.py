@@ -217,15 +217,17 @@ class Batchrun(HomeView):
         job: str,
         items: Sequence[str] | None = None,
         *,
+        cause: str | None = None,
         redo: bool = False,
         rerun_lost: bool = False,
     ) -> int:
-        """Wish failed items (all, or the named ones) asked again as they were sent; `redo` takes answered ones too.
+        """Wish failed items (all, the named ones, or those of a cause) asked again as they were sent; `redo` takes answered ones too.
 
         Returns how many that are. Raises UsageError for a named item that does not exist or cannot be asked again.
         """
         arguments: dict[str, object] = {
             "items": list(items) if items else None,
+            "cause": cause,
             "redo": redo,
             "lost": rerun_lost,
         }

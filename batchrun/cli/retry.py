@@ -11,6 +11,7 @@ from batchrun.cli.signals import LongRunning
 @click.command(cls=LongRunning, short_help="Queue failed items again, as they were sent.")
 @click.argument("job")
 @click.argument("items", nargs=-1, metavar="[ITEM]...")
+@click.option("--cause", metavar="CODE", help="Only the items that failed for this cause.")
 @click.option(
     "--redo", is_flag=True, help="Answered items too: they are asked, and paid for, again."
 )
@@ -26,26 +27,31 @@ def command(
     *,
     job: str,
     items: tuple[str, ...],
+    cause: str | None,
     redo: bool,
     rerun_lost: bool,
     home: str | None,
     backend: str | None,
     yes: bool,
 ) -> int:
-    """Queue the failed items of JOB again, all or the named ones, as they were sent; the next pass sends them.
+    """Queue the failed items of JOB again, all, the named ones or those of a cause, as they were sent; the next pass sends them.
 
     A corrected prompt or item goes out with `submit` instead. Needs no lock: a batchrun at work in the home takes it up.
     """
     from batchrun.cli.opening import home_option, open_batchrun
     from batchrun.errors import UsageError
 
+    if cause is not None and (items or redo):
+        raise UsageError(
+            "--cause chooses among all failed items, so neither ITEM nor --redo goes with it. Keep one."
+        )
     if redo and not items and not yes:
         raise UsageError(
             "--redo without an ITEM asks, and pays for, every item of the job again. Nothing was changed. "
             "Name items, or add --yes if that is meant."
         )
     batchrun = open_batchrun(invocation, home, backend=backend)
-    count = batchrun.retry(job, items, redo=redo, rerun_lost=rerun_lost)
+    count = batchrun.retry(job, items, cause=cause, redo=redo, rerun_lost=rerun_lost)
     pruned = batchrun.pruned_count(job) if redo and not items else 0
     if invocation.is_json:
         put_json({"job": job, "queued": count, "pruned": pruned})
@@ -61,6 +67,7 @@ def command(
         )
     else:
         put(
-            f"no {'items that can be asked again' if redo else 'failed items'} in {job}: nothing to do"
+            f"no {'items that can be asked again' if redo else 'failed items'}"
+            f"{'' if cause is None else f' of cause {cause!r}'} in {job}: nothing to do"
         )
     return 0

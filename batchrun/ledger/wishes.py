@@ -18,6 +18,11 @@ from batchrun.ledger.states import (
 )
 from batchrun.ledger.turns import drop_turns
 
+# Why an item failed, as the outputs say it: those of a refused batch have no result of their own.
+_CAUSE: Final = (
+    "coalesce((select r.cause from result_rows r where r.item = i.id and r.outcome <> 0), (select 'rejected' from batch_rows y "
+    "where y.id = i.batch and y.reason is not null), 'unknown')"
+)
 _LOST: Final = "('lost_result')"
 _PRUNED: Final = f"select id from request_files where state = {int(FileState.REMOVED)}"
 
@@ -93,12 +98,17 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
 
 
 def _rule(arguments: dict[str, Any]) -> str:
-    """Which items of a job (the one parameter) a retry takes, as SQL over item_rows i."""
+    """Which items a retry takes, as SQL over item_rows i; its parameters are those of `_chosen_by`."""
     states = "(2, 3)" if arguments.get("redo") else "(3)"
-    rule = f"i.job = ? and i.state in {states} and i.file is not null and i.vanished = 0 and i.file not in ({_PRUNED})"
+    rule = f"i.job = ?1 and i.state in {states} and i.file is not null and i.vanished = 0 and i.file not in ({_PRUNED})"
+    rule += f" and (?2 is null or {_CAUSE} = ?2)"
     if not arguments.get("lost"):
         rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') not in {_LOST}"
     return rule
+
+
+def _chosen_by(job: int, arguments: dict[str, Any], *item: int) -> tuple[Any, ...]:
+    return (job, arguments.get("cause"), *item)
 
 
 def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
@@ -106,9 +116,12 @@ def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
     sql = f"select count(*) from item_rows i where {_rule(arguments)}"
     keys = arguments.get("items")
     if keys is None:
-        return int(ledger.value(sql, (job,)))
+        return int(ledger.value(sql, _chosen_by(job, arguments)))
     found = _items_of(ledger, job, keys)
-    return sum(int(ledger.value(f"{sql} and i.id = ?", (job, item))) for item in found.values())
+    return sum(
+        int(ledger.value(f"{sql} and i.id = ?3", _chosen_by(job, arguments, item)))
+        for item in found.values()
+    )
 
 
 def count_pruned(ledger: Ledger, job: int) -> int:
@@ -181,11 +194,14 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
     rule = _rule(arguments)
     keys = arguments.get("items")
     if keys is None:
-        ledger.execute(f"insert into wished select i.id from item_rows i where {rule}", (job,))
+        ledger.execute(
+            f"insert into wished select i.id from item_rows i where {rule}",
+            _chosen_by(job, arguments),
+        )
     else:
         ledger.executemany(
-            f"insert or ignore into wished select i.id from item_rows i where {rule} and i.id = ?",
-            ((job, item) for item in _items_of(ledger, job, keys).values()),
+            f"insert or ignore into wished select i.id from item_rows i where {rule} and i.id = ?3",
+            (_chosen_by(job, arguments, item) for item in _items_of(ledger, job, keys).values()),
         )
     chosen = "select item from wished"
     keep_history(ledger, chosen, ())

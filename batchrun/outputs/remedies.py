@@ -27,7 +27,8 @@ class Remedies:
 
     def command(self, code: str) -> str:
         """The command that does it, ready to paste."""
-        return cause_of(code).command_for(job=self._name, path=self._path) + self._option
+        command = cause_of(code).command_for(job=self._name, path=self._path, code=code)
+        return command + self._option
 
     def sentence(self, code: str) -> str:
         """Both in one text, for a line of failures.jsonl."""

@@ -4,12 +4,14 @@ The codes are part of the output format (`failures.jsonl`, `report.json`): they 
 code is not a cause; it stays in the message, and the cause is that of its class.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-_RETRY = "batchrun retry {job}"
-_SUBMIT = "batchrun submit {path}"
+# A command for one cause buys nothing for the others: the items of other causes stay failed, answered ones keep their answers.
+_RETRY = "batchrun retry {job} --cause {cause}"
+_SUBMIT = "batchrun submit {path} --new-only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,7 @@ class Cause:
     """One reason for which an item has no answer.
 
     `title` says what happened in a line, `fix` what to do, `command` does it; the last two are templates over {job} (the job's name)
-    and {path} (its job file). `is_retryable`: the same request may well succeed next time, so `batchrun retry` alone is worth it.
+    and {path} (its job file), the command over {cause} (the code that the items bear) too. `is_retryable`: the same request may well succeed next time, so `batchrun retry` alone is worth it.
     """
 
     code: str
@@ -30,9 +32,10 @@ class Cause:
         """What to do, for people."""
         return self.fix.replace("{job}", job).replace("{path}", path)
 
-    def command_for(self, *, job: str, path: str) -> str:
-        """The exact command, ready to paste into a POSIX shell."""
-        return self.command.replace("{job}", _quoted(job)).replace("{path}", _quoted(path))
+    def command_for(self, *, job: str, path: str, code: str | None = None) -> str:
+        """The exact command, ready to paste into a POSIX shell; `code`: that of the items, where this cause stands in for an unknown one."""
+        words = {"{cause}": code or self.code, "{job}": job, "{path}": path}
+        return re.sub(r"\{\w+\}", lambda found: _quoted(words[found[0]]), self.command)
 
 
 def _quoted(word: str) -> str:
@@ -96,7 +99,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
             title="the batch or its result files are gone from the service",
             fix="Ask again, knowing that the lost request may have been charged.",
             is_retryable=True,
-            command="batchrun retry {job} --rerun-lost",
+            command=f"{_RETRY} --rerun-lost",
         ),
         Cause(
             code="malformed_result",
@@ -196,8 +199,8 @@ CAUSES: Mapping[str, Cause] = _by_code(
             code="length",
             title="the answer was cut at max_output_tokens",
             fix=(
-                "Raise max_output_tokens in {path} and submit again (in the item's own "
-                '"body" to ask only that item again); it counts reasoning too.'
+                "Raise max_output_tokens in {path} (it counts reasoning too) and submit it with --new-only: "
+                "that asks the failed items, and the others keep their answers."
             ),
             is_retryable=False,
             command=_SUBMIT,

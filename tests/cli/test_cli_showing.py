@@ -84,7 +84,7 @@ def test_failures_have_their_fix_and_command(desk: Desk, service: BatchService) 
     called = desk.call("failures")
     assert called.code == 0
     assert "faq (openai): 1 x length: the answer was cut at max_output_tokens" in called.out
-    assert f"  command: batchrun submit {desk.folder}/faq.jsonl" in called.out
+    assert f"  command: batchrun submit {desk.folder}/faq.jsonl --new-only" in called.out
     groups = desk.call("failures", "--json", "faq").json["failures"]
     assert {(group["cause"], group["count"]) for group in groups} == {
         ("bad_request", 1),
@@ -173,3 +173,14 @@ def test_v_twice_logs_no_key_either(desk: Desk, service: BatchService) -> None:
     called = desk.call("run", "-vv", desk.job())
     assert called.code == 0
     assert "sk-rehearsal" not in called.err
+
+
+def test_retry_takes_the_items_of_one_cause(desk: Desk, service: BatchService) -> None:
+    desk.call("run", desk.job("faq", *MIXED))
+    assert (
+        "no failed items of cause 'timeout'" in desk.call("retry", "faq", "--cause", "timeout").out
+    )
+    assert desk.call("retry", "faq", "q3", "--cause", "length").code == 2
+    assert desk.call("retry", "faq", "--cause", "length", "--json").json["queued"] == 1
+    called = desk.call("failures", "faq", "--json").json["failures"]
+    assert [group["cause"] for group in called] == ["bad_request"]

@@ -24,11 +24,11 @@ def test_failures_are_grouped_by_cause_the_largest_first_with_fix_and_command(wo
     ]
     first = groups[0]
     assert (first.job, first.profile) == ("reviews", "openai")
-    assert first.command == "batchrun retry reviews"
+    assert first.command == "batchrun retry reviews --cause server_error"
     assert first.is_retryable
     assert first.examples == ("s0", "s1", "s2")
     assert first.message == "HTTP 500, number 0"
-    assert groups[1].command == "batchrun submit /jobs/reviews.jsonl"
+    assert groups[1].command == "batchrun submit /jobs/reviews.jsonl --new-only"
     assert "/jobs/reviews.jsonl" in groups[2].fix
 
 
@@ -49,7 +49,7 @@ def test_a_cause_that_this_version_does_not_know_is_kept_and_explained_as_unknow
     (group,) = failure_groups(world.ledger, job)
 
     assert group.cause == "moon_phase"
-    assert group.command == "batchrun retry reviews"
+    assert group.command == "batchrun retry reviews --cause moon_phase"
 
 
 def test_without_a_job_the_failures_of_all_jobs_are_listed(world: World) -> None:

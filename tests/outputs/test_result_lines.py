@@ -225,8 +225,8 @@ def test_a_failure_has_its_cause_message_fix_command_and_what_there_was_of_an_an
     assert list(cut) == ["id", "cause", "message", "attempts", "fix", "partial"]
     assert (cut["id"], cut["cause"], cut["message"]) == ("cut", "length", "cut at 16")
     assert (cut["attempts"], cut["partial"]) == (3, "It was\na")
-    assert str(cut["fix"]).endswith("Run: batchrun submit /jobs/reviews.jsonl")
-    assert str(later["fix"]).endswith("Run: batchrun retry reviews")
+    assert str(cut["fix"]).endswith("Run: batchrun submit /jobs/reviews.jsonl --new-only")
+    assert str(later["fix"]).endswith("Run: batchrun retry reviews --cause server_error")
     assert bad["cause"] == "template_error"
     assert (bad["attempts"], bad["partial"]) == (0, None)
 
@@ -237,7 +237,7 @@ def test_the_command_of_a_trial_names_its_profile(world: World) -> None:
 
     (line,) = _lines(failure_lines(world.ledger, job_view(world.ledger, job)))
 
-    assert str(line["fix"]).endswith("batchrun retry reviews --backend local")
+    assert str(line["fix"]).endswith("batchrun retry reviews --cause server_error --backend local")
 
 
 def test_an_item_asked_again_and_rejected_does_not_show_its_old_answer_as_a_failure(

@@ -129,13 +129,13 @@ def test_the_codes_of_the_output_format_are_all_there() -> None:
 def test_a_command_can_be_pasted_into_a_shell() -> None:
     assert (
         CAUSES["timeout"].command_for(job="reviews", path="jobs/r.jsonl")
-        == "batchrun retry reviews"
+        == "batchrun retry reviews --cause timeout"
     )
     assert (
         CAUSES["length"].command_for(job="reviews", path="my jobs/it's.jsonl")
-        == "batchrun submit 'my jobs/it'\"'\"'s.jsonl'"
+        == "batchrun submit 'my jobs/it'\"'\"'s.jsonl' --new-only"
     )
-    assert CAUSES["length"].command_for(job="x", path="") == "batchrun submit ''"
+    assert CAUSES["length"].command_for(job="x", path="") == "batchrun submit '' --new-only"
 
 
 def test_a_fix_names_the_job_file() -> None:
