@@ -326,6 +326,9 @@ def test_the_other_outputs_are_written_and_the_manifest_is_not(world: World) -> 
         ("create table reviews (number, mood)", {}, "table 'reviews' has no column 'id'. Add it: alter table \"reviews\" add column \"id\""),
         ("create table reviews (id)", {}, "table 'reviews' has no column 'mood'. Add it: alter table \"reviews\" add column \"mood\""),
         ("create view reviews as select 1 as id, 2 as mood", {}, "'reviews' is a view. Name a table."),
+        ("", {"table": "sqlite_master"}, "'sqlite_master': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
+        ("", {"table": "SQLite_mine"}, "'SQLite_mine': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
+        ("create table x (id integer primary key autoincrement)", {"table": "sqlite_sequence", "key": "name", "columns": {"seq": "output"}}, "'sqlite_sequence': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
         ("", {"path": "/nowhere/at/all.db"}, "there is no such folder. Make it first."),
     ],
 )  # fmt: skip
