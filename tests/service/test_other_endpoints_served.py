@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from servicekit import DAY_S, OpenDesk
 
 from batchrun.endpoints.pictures import format_of
-from batchrun.errors import UsageError
 from batchrun.model import Json, JsonObject
 from batchrun.service.bodies import Finish
 from batchrun.service.images import tiny_image
@@ -65,7 +64,7 @@ def test_a_moderation_is_harmless_but_for_what_the_script_flags() -> None:
     scores = {"hate": 0.75, "sexual": 0.5}
     (two,) = ask(MODERATIONS, Rule(json=scores))["results"]
     assert {name for name, is_set in two["categories"].items() if is_set} == scores.keys()
-    with pytest.raises(UsageError, match="the script scores 'spam'"):
+    with pytest.raises(ServiceError, match="the script scores 'spam'"):
         ask(MODERATIONS, Rule(label="spam"))
 
 
@@ -93,8 +92,9 @@ def test_a_script_may_give_the_image() -> None:
     image = tiny_image("gif", "mine")
     body = ask(EDITS, Rule(reply=base64.b64encode(image).decode()), n=2)
     assert [base64.b64decode(entry["b64_json"]) for entry in body["data"]] == [image, image]
-    with pytest.raises(UsageError, match="no base64"):
-        ask(EDITS, Rule(reply="a cat"))
+    for reply in ("a cat", "ein Kätzchen"):
+        with pytest.raises(ServiceError, match="no base64"):
+            ask(EDITS, Rule(reply=reply))
 
 
 def test_a_video_can_be_fetched_for_a_day_and_may_have_failed() -> None:
@@ -164,3 +164,17 @@ def test_the_sdk_asks_them_over_a_socket(open_desk: OpenDesk) -> None:
         found = client.images.generate(model="m", prompt="a cat", n=2)
     assert found.data is not None
     assert len(found.data) == 2
+
+
+def test_a_script_that_cannot_be_played_fails_the_line_and_the_batch_ends(
+    open_desk: OpenDesk,
+) -> None:
+    desk = open_desk(script=[Rule(reply="a cat")])
+    line = {"custom_id": "a", "method": "POST", "url": EDITS, "body": BODIES[EDITS]}
+    batch = desk.create(line, endpoint=EDITS)
+    desk.work()
+    found = desk.batch(batch)
+    assert found["status"] == "completed"
+    (failed,) = desk.lines(found["error_file_id"])
+    assert failed["response"]["status_code"] == 400
+    assert "no base64" in failed["response"]["body"]["error"]["message"]

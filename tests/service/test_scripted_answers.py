@@ -270,6 +270,10 @@ def test_prompts_are_read_from_messages_and_parts() -> None:
             '{"rules": [{"finish": "lenght"}]}',
             "'lenght' is none of its words (did you mean 'length'?)",
         ),
+        (
+            '{"rules": [{"url": "/v1/images/edits", "reply": "a cat"}]}',
+            "rule 1: 'reply' must be base64",
+        ),
         ('{"rules": [{"prompt": "("}]}', "rule 1: 'prompt' is not a regular expression"),
         ('{"rules": [{}, {"reply": "x", "label": "y"}]}', "rule 2: one rule gives one answer"),
         ('{"rules": [{"times": 0}]}', "'times' must be at least 1"),

@@ -1,7 +1,6 @@
 """Answers that are no text, made up of a rule and the request alone: vectors, moderations, images, videos. Always the same, all plausible."""
 
 import base64
-import binascii
 import hashlib
 import struct
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from batchrun.errors import UsageError
 from batchrun.model import JsonObject
 from batchrun.service.bodies import Finish, embeddings_body
 from batchrun.service.images import check_images, images_body, tiny_image
@@ -26,6 +24,7 @@ from batchrun.service.prompts import (
     prompt_of,
     schema_of,
 )
+from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.script import Rule
 from batchrun.service.tools import offer_of
 from batchrun.service.videos import check_video, video_body
@@ -80,7 +79,7 @@ def _moderations(rule: Rule, url: str, body: JsonObject, ident: str, _now: int) 
         given.update(rule.json)
     if unknown := sorted(given.keys() - set(CATEGORIES)):
         known = ", ".join(CATEGORIES)
-        raise UsageError(f"the script scores {unknown[0]!r}, and the categories are {known}.")
+        raise _unplayable(f"the script scores {unknown[0]!r}, and the categories are {known}.")
     scores = [_harmless(message.text) | given for message in prompt_of(url, body)]
     return moderation_body(body["model"], scores, ident=ident)
 
@@ -105,10 +104,15 @@ def _images(rule: Rule, url: str, body: JsonObject, _ident: str, now: int) -> Js
 def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise UsageError(
+    except ValueError as error:
+        raise _unplayable(
             f"the script's reply to an image request is no base64: {error}. Encode an image."
         ) from error
+
+
+def _unplayable(what: str) -> ServiceError:
+    """The line fails with it: any other error would have the service ask again for ever, and the batch never end."""
+    return ServiceError(status=400, message=what, code="invalid_script")
 
 
 def _video(rule: Rule, _url: str, body: JsonObject, ident: str, now: int) -> JsonObject:

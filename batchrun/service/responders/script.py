@@ -12,6 +12,7 @@
 The first rule that fits answers. One that only delays (no reply, no status) answers as if there were no rule.
 """
 
+import base64
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from batchrun.model import Json, JsonObject
 from batchrun.service.bodies import Call, Finish, Message, ident_of
 from batchrun.service.complaints import read_complaint
 from batchrun.service.conversation import answers_in
-from batchrun.service.prompts import CHAT, COMPLETIONS, RESPONSES, VIDEOS
+from batchrun.service.prompts import CHAT, COMPLETIONS, EDITS, GENERATIONS, RESPONSES, VIDEOS
 
 _FAIL_WITH_200 = (RESPONSES, VIDEOS)
 _CONVERSE = (RESPONSES, CHAT)
@@ -96,6 +97,8 @@ class Rule(
             return f"'finish': 'failed' exists on {' and '.join(_FAIL_WITH_200)} only"
         if self.calls is not None and self.url not in (None, *_CONVERSE):
             return f"'calls' exist on {' and '.join(_CONVERSE)} only"
+        if self.url in (GENERATIONS, EDITS) and not _is_base64(self.reply or ""):
+            return "'reply' must be base64 of an image there"
         for name in ("times", "turn"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 return f"{name!r} must be at least 1"
@@ -141,6 +144,14 @@ class Rule(
         """A number from 0 to 1 that follows from the body, and is another one for another rule."""
         words = (msgspec.json.encode(part, order="sorted").decode() for part in (self, body))
         return int(ident_of(*words), 16) / 16**32
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(prompt: Sequence[Message]) -> str:
