@@ -17,6 +17,7 @@ from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
 from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.origins import is_missing_here
 from batchrun.model import TOKEN_KEY
 
 SKEW_MOST_S: Final = 60
@@ -82,6 +83,8 @@ def examine_service(patient: Patient) -> Iterator[Diagnosis]:
     yield patient.diagnosis("batches", Level.OK, "reached, authenticated, and it lists batches")
     yield _clock(patient, page)
     yield _listing(patient, page)
+    if patient.ledger is not None:
+        yield _unknown_batches(patient, patient.ledger, page)
     yield _files(patient, page)
 
 
@@ -222,6 +225,22 @@ def _listing(patient: Patient, page: BatchPage) -> Diagnosis:
         Level.FAIL,
         "it shows neither metadata nor input files: what was created without an answer would be taken for absent",
         f"Set listing_echoes = false in [profile.{patient.profile.name}] of batchrun.toml.",
+    )
+
+
+def _unknown_batches(patient: Patient, ledger: Ledger, page: BatchPage) -> Diagnosis:
+    """Whether the service lists batches of this ledger that it does not know; the newest stand on the first page, and an older copy lacks those."""
+    missing = [b.id for b in page.batches if is_missing_here(ledger, b.id, b.metadata)]
+    if not missing:
+        return patient.diagnosis(
+            "unknown-batches", Level.OK, "the ledger knows all of its batches on the first page"
+        )
+    more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+    return patient.diagnosis(
+        "unknown-batches",
+        Level.WARN,
+        f"the service has {missing[0]}{more} of this ledger, which does not know it: this ledger is older than the service",
+        f"batchrun recover FILE... --backend {patient.profile.name} --home {ledger.home.path}",
     )
 
 

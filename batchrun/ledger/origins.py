@@ -5,9 +5,10 @@ did; `asked_as` remembers them, by batch, where they are not the ones that this 
 result settles its item by (batch row, custom_id) and by nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from batchrun.ledger.connection import Ledger
+from batchrun.model import LEDGER_KEY, TOKEN_KEY
 
 
 def own_ledgers(ledger: Ledger) -> frozenset[str]:
@@ -50,3 +51,14 @@ def record_custom_ids(ledger: Ledger, batch: int, rows: Iterable[tuple[int, str]
 def is_stray(ledger: Ledger, remote_id: str) -> bool:
     """Whether `recover` has seen this batch and knows that it settles nothing here."""
     return bool(ledger.value("select 1 from strays where remote_id = ?", (remote_id,)))
+
+
+def is_missing_here(ledger: Ledger, remote_id: str, metadata: Mapping[str, str]) -> bool:
+    """Whether a batch of the service with this metadata was made by this ledger, which does not know it: so it is an older copy."""
+    token = metadata.get(TOKEN_KEY)
+    return (
+        token is not None
+        and metadata.get(LEDGER_KEY) in own_ledgers(ledger)
+        and not ledger.value("select 1 from batch_rows where token = ?", (token,))
+        and not is_stray(ledger, remote_id)
+    )

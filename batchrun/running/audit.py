@@ -5,9 +5,9 @@ from typing import Final
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident, wordless
-from batchrun.ledger.origins import is_stray, own_ledgers
+from batchrun.ledger.origins import is_missing_here
 from batchrun.ledger.states import BatchState
-from batchrun.model import LEDGER_KEY, TOKEN_KEY
+from batchrun.model import TOKEN_KEY
 from batchrun.planning.policy import FOREVER
 from batchrun.running.context import PassContext
 from batchrun.running.finding import cancel_duplicates, is_known_dead
@@ -25,15 +25,13 @@ _TO_BE_FOUND: Final = frozenset(
 def audit(ctx: PassContext, profile: str, backend: Backend, listing: Listing) -> None:
     """A remote batch with a token of ours that is not the recorded one is a duplicate; a token of ours that we do not know is worse."""
     readmit(ctx, profile, backend, listing)
-    ours = own_ledgers(ctx.ledger)
     for remote in listing.batches:
         token = remote.metadata.get(TOKEN_KEY)
         if token is None:
             continue
         row = ctx.ledger.row("select * from batch_rows where token = ?", (token,))
         if row is None:
-            is_ours = remote.metadata.get(LEDGER_KEY) in ours
-            if is_ours and not is_stray(ctx.ledger, remote.id):
+            if is_missing_here(ctx.ledger, remote.id, remote.metadata):
                 _refuse_older_ledger(ctx, profile, remote)
             continue
         if row["remote_id"] == remote.id or is_known_dead(ctx, remote, row):

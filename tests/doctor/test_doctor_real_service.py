@@ -1,7 +1,10 @@
 """The doctor at batchrun's own service over HTTP: a real listing, a real file, a real refusal."""
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,22 @@ def test_our_own_service_has_all_that_batchrun_needs(desk: Desk, service: BatchS
     found = levels(checks(desk, "--write"))
     names = ("base-url", "key", "account", "batches", "listing", "files", "write")
     assert {name: found[name] for name in names} == dict.fromkeys(names, "ok")
+
+
+def test_an_older_ledger_that_was_put_back_is_told(desk: Desk, service: BatchService) -> None:
+    assert desk.call("submit", desk.job("first")).code == 0
+    home = desk.folder / ".batchrun"
+    with closing(sqlite3.connect(home / "batchrun.db")) as ledger:
+        ledger.execute("vacuum into ?", (str(desk.folder / "backup.db"),))
+    assert desk.call("submit", desk.job("second")).code == 0
+    assert checks(desk)["unknown-batches"]["level"] == "ok"
+    for name in ("batchrun.db-wal", "batchrun.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    shutil.copyfile(desk.folder / "backup.db", home / "batchrun.db")
+    found = checks(desk)["unknown-batches"]
+    assert found["level"] == "warn"
+    assert "this ledger is older than the service" in found["what"]
+    assert found["fix"].startswith("batchrun recover FILE... --backend openai")
 
 
 def test_what_write_uploaded_is_gone_again(desk: Desk, service: BatchService) -> None:
