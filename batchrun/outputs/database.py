@@ -53,7 +53,7 @@ def table_problem(target: SqliteTable, *, home: Path, allowed: Sequence[Path]) -
     path = Path(target.path)
     try:
         _check_path(path, home)
-        _check_name(target)
+        _check_names(target)
         if not any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed):
             raise _Unfit(
                 "that is neither in the job file's folder nor in the one that holds the home. "
@@ -82,7 +82,7 @@ def write_table(ledger: Ledger, job: JobView, *, busy_timeout_s: float = BUSY_TI
     path = Path(target.path)
     try:
         _check_path(path, ledger.home.path)
-        _check_name(target)
+        _check_names(target)
         path.touch(mode=0o600)
         with contextlib.closing(_connected(path, "rw", busy_timeout_s)) as connection:
             _write(connection, ledger, job, target)
@@ -101,12 +101,15 @@ def _check_path(path: Path, home: Path) -> None:
         raise _Unfit("there is no such folder. Make it first.")
 
 
-def _check_name(target: SqliteTable) -> None:
+def _check_names(target: SqliteTable) -> None:
     # Its own tables are among them: https://sqlite.org/lang_createtable.html
     if target.table.lower().startswith("sqlite_"):
         raise _Unfit(
             f"{target.table!r}: SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."
         )
+    for name in (target.table, target.key, *target.columns):
+        if "\0" in name:
+            raise _Unfit(f"{name!r} holds a null character, which no name in SQLite may.")
 
 
 def _connected(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:

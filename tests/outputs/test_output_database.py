@@ -329,6 +329,8 @@ def test_the_other_outputs_are_written_and_the_manifest_is_not(world: World) -> 
         ("", {"table": "sqlite_master"}, "'sqlite_master': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
         ("", {"table": "SQLite_mine"}, "'SQLite_mine': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
         ("create table x (id integer primary key autoincrement)", {"table": "sqlite_sequence", "key": "name", "columns": {"seq": "output"}}, "'sqlite_sequence': SQLite keeps names that begin with 'sqlite_' for itself. Name a table of yours."),
+        ("", {"table": "a\0b"}, "'a\\x00b' holds a null character, which no name in SQLite may."),
+        ("", {"columns": {"mo\0od": "output"}}, "'mo\\x00od' holds a null character, which no name in SQLite may."),
         ("", {"path": "/nowhere/at/all.db"}, "there is no such folder. Make it first."),
     ],
 )  # fmt: skip

@@ -41,6 +41,26 @@ def test_every_pass_tries_again_and_the_first_that_may_writes_the_outputs(world:
     assert world.tick().ended == ()
 
 
+def test_a_database_that_refuses_is_the_affair_of_its_job_as_a_folder_is(world: World) -> None:
+    database = world.folder / "shop.db"
+    output = {"sqlite": {"path": str(database), "table": "t", "key": "id"}}
+    world.submit(
+        world.write(items(2), path=world.folder / "first.jsonl", job="first", output=output)
+    )
+    world.submit(world.write(items(2), path=world.folder / "second.jsonl", job="second"))
+    database.write_text("this is no database, and it is long enough to be told apart from one")
+    result = world.run()
+    (problem,) = result.problems
+    assert isinstance(problem, LedgerError)
+    assert str(database) in str(problem)
+    manifest = json.loads((world.home.outputs / "second" / "manifest.json").read_text())
+    assert manifest["complete"]
+    database.unlink()
+    result = world.tick()
+    assert result.problems == ()
+    assert len(result.ended) == 1
+
+
 def test_waiting_for_a_job_goes_on_while_the_folder_of_another_refuses(world: World) -> None:
     two_jobs(world)
     world.run()
