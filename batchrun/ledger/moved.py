@@ -5,7 +5,6 @@ somewhere else for the first time, unless what they name stayed behind; all othe
 original's. A copy stays a copy: it is told by machine and inode, not by its path.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,15 @@ if TYPE_CHECKING:
 
 def has_moved(ledger: "Ledger") -> bool:
     """Whether the paths in this ledger are those of another place."""
-    stored = json.loads(ledger.meta("home") or "{}").get("path")
+    # SQLite reads the JSON: `status` asks this, and loads no parser.
+    stored = ledger.value("select value ->> '$.path' from meta where key = 'home'")
     return stored is not None and stored != str(ledger.home.path.resolve())
 
 
 def follow_move(ledger: "Ledger", *, is_copy: bool) -> None:
     """Rewrite outputs, job files and databases of all jobs, in one transaction of its own; harmless where nothing moved."""
+    import json
+
     with ledger.transaction():
         known = json.loads(ledger.meta("home") or "{}")
         now = str(ledger.home.path.resolve())
