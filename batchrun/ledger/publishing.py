@@ -7,7 +7,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
 from batchrun.ledger.known import KnownItems
-from batchrun.ledger.opencalls import NO_OPEN_CALL
+from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.states import ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns
 
@@ -70,7 +70,7 @@ def requeue_cancelled(ledger: Ledger, *, job: int, at: int) -> None:
     again = "select item from again"
     keep_history(ledger, again, ())
     ledger.execute(
-        f"insert or ignore into queue (item, job, not_before) select item, ?, 0 from again where {NO_OPEN_CALL.format('item')}",
+        f"insert or ignore into queue (item, job, not_before) select item, ?, 0 from again where {no_open_call('again.item')}",
         (job,),
     )
     move_items(

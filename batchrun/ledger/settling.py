@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import STILL_TRIED, keep_history
 from batchrun.ledger.items import move_items
-from batchrun.ledger.opencalls import NO_OPEN_CALL
+from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns, turn_counts
@@ -214,7 +214,7 @@ class Settling:
             )
         ledger.execute(
             "insert or replace into queue (item, job, not_before) select item, ?, not_before from settled "
-            f"where event in ({', '.join(repr(str(event)) for event in _AGAIN)}) and {NO_OPEN_CALL.format('item')}",
+            f"where event in ({', '.join(repr(str(event)) for event in _AGAIN)}) and {no_open_call('settled.item')}",
             (job,),
         )
         moved[ItemEvent.SUCCEEDED] = move_items(

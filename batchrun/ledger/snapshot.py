@@ -32,6 +32,7 @@ def take_snapshot(
     exhausted: frozenset[str] = frozenset(),
     unreachable: frozenset[str] = frozenset(),
     has_tools: bool = False,
+    not_lent: frozenset[int] = frozenset(),
     is_tired: bool = False,
 ) -> Snapshot:
     """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot)."""
@@ -49,6 +50,7 @@ def take_snapshot(
         unreachable=unreachable,
         untidy=untidy(ledger),
         has_tools=has_tools,
+        not_lent=not_lent,
         is_tired=is_tired,
     )
 

@@ -11,7 +11,7 @@ import msgspec
 
 from batchrun.endpoints.calling import ToolCall
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.opencalls import NO_OPEN_CALL, WAITING
+from batchrun.ledger.opencalls import WAITING, no_open_call
 from batchrun.ledger.states import ItemState
 from batchrun.model import JsonObject
 
@@ -79,7 +79,7 @@ def answer_call(
     )
     ledger.execute(
         "insert into queue (item, job, not_before) select id, job, ? from item_rows "
-        f"where id = ? and state = {int(ItemState.PENDING)} and {NO_OPEN_CALL.format('id')}",
+        f"where id = ? and state = {int(ItemState.PENDING)} and {no_open_call('item_rows.id')}",
         (at, found.item),
     )
 

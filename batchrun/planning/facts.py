@@ -53,7 +53,8 @@ class Snapshot:
 
     `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
     `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next. `untidy`: profiles on whose service
-    there may be files to delete, with the moment from which on that is looked after. `has_tools`: the current pass can run functions, and
+    there may be files to delete, with the moment from which on that is looked after. `has_tools`: the current pass can run functions, though not those of
+    the jobs in `not_lent`, and
     `is_tired`: it has done so for as long as it may.
     """
 
@@ -65,4 +66,5 @@ class Snapshot:
     unreachable: frozenset[str] = frozenset()
     untidy: tuple[tuple[str, int], ...] = ()
     has_tools: bool = False
+    not_lent: frozenset[int] = frozenset()
     is_tired: bool = False

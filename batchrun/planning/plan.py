@@ -167,7 +167,8 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
 
 def _calling(snapshot: Snapshot) -> Iterable[JobFacts]:
     """Jobs whose calls this pass could run. Without functions they wait for a person, and no time brings anything."""
-    return (j for j in snapshot.jobs if snapshot.has_tools and j.has_calls and not j.is_paused)
+    lent = (j for j in snapshot.jobs if snapshot.has_tools and j.id not in snapshot.not_lent)
+    return (j for j in lent if j.has_calls and not j.is_paused)
 
 
 def _is_sought(b: BatchFacts, now: int) -> bool:

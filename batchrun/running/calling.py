@@ -9,7 +9,9 @@ from batchrun.endpoints import endpoint_of
 from batchrun.errors import JobFileError
 from batchrun.followups import told_in
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.submissions import settings_from_json
 from batchrun.ledger.toolcalls import OpenCall, answer_call, next_call, open_calls, told_bytes
+from batchrun.model import JsonObject
 from batchrun.running.context import PassContext
 from batchrun.tools.worker import CallResult
 
@@ -18,18 +20,27 @@ _TOLD_LIMIT_BYTES: Final = 8_000_000  # of all results in one conversation; a re
 
 
 def run_calls(context: PassContext, job: int) -> None:
-    """Run waiting calls of a job for a while, at least one. A file of functions that cannot be loaded is a problem of the whole pass."""
+    """Run waiting calls of a job for a while, at least one, by the functions that it was submitted with; by others none.
+
+    A file of functions that cannot be loaded is a problem of the whole pass.
+    """
     ledger, clock, worker = context.ledger, context.clock, context.tools
     if worker is None:
         return  # the file turned out to be broken, earlier in this plan
+    try:
+        is_lent = _as_offered(ledger, job) == worker.tools()
+    except JobFileError as exc:
+        _give_up(context, exc)
+        return
+    if not is_lent:
+        context.not_lent.add(job)  # functions of the same name may do something else
+        return
     until = min(clock.now() + _SLICE_S, context.tired_at)
     while (found := next_call(ledger, job)) is not None:
         try:
             result = worker.call(found.call.name, found.call.arguments)
         except JobFileError as exc:
-            context.problems.append(exc)
-            context.tools = None
-            worker.close()
+            _give_up(context, exc)
             return
         told = told_bytes(ledger, found.item) + len(result.output.encode())
         if told > _TOLD_LIMIT_BYTES:
@@ -39,6 +50,19 @@ def run_calls(context: PassContext, job: int) -> None:
             _answer(ledger, found, result, clock.now())
         if clock.now() >= until:
             return
+
+
+def _as_offered(ledger: Ledger, job: int) -> tuple[JsonObject, ...]:
+    """The definitions in the job's requests."""
+    stored = ledger.value("select settings from jobs where id = ?", (job,))
+    return settings_from_json(stored).tools
+
+
+def _give_up(context: PassContext, problem: JobFileError) -> None:
+    context.problems.append(problem)
+    if context.tools is not None:
+        context.tools.close()
+    context.tools = None
 
 
 def take_told(ledger: Ledger, item: int, request: bytes, at: int) -> None:

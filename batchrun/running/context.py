@@ -40,7 +40,8 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
-    what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`.
+    what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
+    the jobs in `not_lent`, which were submitted with other functions.
     """
 
     ledger: Ledger
@@ -59,6 +60,7 @@ class PassContext:
     unwritable: set[int] = field(default_factory=set)
     looked: dict[str, Looked] = field(default_factory=dict)
     tools: Worker | None = None
+    not_lent: set[int] = field(default_factory=set)
     tired_at: int = 0
 
     def backend(self, profile: str) -> Backend:

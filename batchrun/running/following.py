@@ -11,7 +11,7 @@ from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.errors import LedgerError
 from batchrun.followups import CALLS, CUT, REPAIRABLE, Turn, calling_turn, composed, next_turn
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.opencalls import NO_OPEN_CALL
+from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.requestfiles import read_tail
 from batchrun.ledger.states import ItemEvent
 from batchrun.ledger.turns import turns_of
@@ -66,7 +66,7 @@ def _called(
     if turn is None:
         return Following(reading)
     named = ", ".join(dict.fromkeys(call.name for call in turn.calls))[:_NAMED_CHARACTERS]
-    if ledger.value(f"select not {NO_OPEN_CALL.format('?')}", (item,)):
+    if ledger.value(f"select not {no_open_call('?')}", (item,)):
         # Only a recovery brings an answer to a request that goes on from calls which this ledger has not answered.
         return _failed(reading, "lost_calls", f"it calls {named}")
     rounds = sum(turn.kind == CALLS for turn in turns)

@@ -170,6 +170,7 @@ class Runner:
             exhausted=in_process if context.work_s <= 0 else frozenset(context.exhausted),
             unreachable=frozenset(context.unreachable),
             has_tools=context.tools is not None,
+            not_lent=frozenset(context.not_lent),
             is_tired=self.clock.now() >= context.tired_at,
         )
         if not context.unwritable:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.opencalls import NO_OPEN_CALL
+from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.states import (
     IS_OPEN_BATCH,
     IS_OPEN_ITEM,
@@ -147,12 +147,12 @@ _PENDING: Final[_Rules] = (
         "item {0} is pending, but nothing will send it",
         (
             f"select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = {int(FileState.FRESH)} "
-            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null and {NO_OPEN_CALL.format('i.id')}"
+            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null and {no_open_call('i.id')}"
         ),
     ),
     (
         "item {0} is queued, and its calls are not all answered",
-        f"select q.item from queue q where not {NO_OPEN_CALL.format('q.item')}",
+        f"select q.item from queue q where not {no_open_call('q.item')}",
     ),
     (
         "item {0} has a change waiting, but is not in flight",

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from callingkit import Model, call, calling, lend, ran
+from callingkit import TOOLS, Model, call, calling, lend, ran
 from runnerkit import NewWorld, World, items
 
 from batchrun.errors import JobFileError
+from batchrun.service.responders.script import Rule
 
 STOCK = call("stock", {"article": "lamp", "shop": None})
 
@@ -48,13 +49,31 @@ def test_a_file_that_is_broken_by_now_leaves_calls_open(new_world: NewWorld) -> 
     assert world.rows("select output from tool_calls") == [{"output": None}]
 
 
-def test_a_function_that_is_gone_is_an_answer_to_the_model(new_world: NewWorld) -> None:
-    model = Model(calling(STOCK), "hm")
-    world = called(new_world, model)
-    lend(world, "def other() -> int:\n    return 1\n")
+def test_functions_of_another_file_run_nothing_for_a_job(new_world: NewWorld) -> None:
+    """One of the same name may do something else."""
+    world = called(new_world, Model(calling(STOCK), "4"))
+    for other in ("def other() -> int:\n    return 1\n", TOOLS.replace("shop has", "shop sells")):
+        lend(world, other)
+        result, is_done = world.api().wait()
+        assert (result.next_at, is_done, ran()) == (None, False, [])
+        (job,) = world.api().status()
+        assert job.waiting == ("1 call waits for tools: batchrun tick --tools FILE",)
+    lend(world)
     world.run()
-    told = model.asked[1]["input"][-1]["output"]
-    assert told == "error: there is no function 'stock'. There are: other"
+    assert world.answers() == {"i0": "4"}
+
+
+def test_a_call_that_waits_keeps_no_other_item_from_going_again(new_world: NewWorld) -> None:
+    busy = Rule(status=500, message="out of order")
+    model = Model(calling(STOCK), busy, "fine")
+    world = called(new_world, model)
+    other = world.write(items(1), world.folder / "other.jsonl", job="other")
+    world.submit(other)
+    world.run()
+    assert world.rows("select count(*) as n from queue") == [{"n": 0}]
+    assert len(model.asked) == 3
+    (waiting, done) = world.api().status()
+    assert (waiting.is_open, done.is_open) == (True, False)
 
 
 def test_submit_runs_nothing(new_world: NewWorld) -> None:
