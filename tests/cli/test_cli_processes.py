@@ -212,8 +212,10 @@ def at_a_terminal(
                 break
     except OSError:  # the other end is closed
         pass
+    # Hung up on before it has ended, it would die of that.
+    code = process.wait(timeout=PATIENCE_S)
     os.close(mine)
-    return process.wait(timeout=PATIENCE_S), shown.decode()
+    return code, shown.decode()
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 8), (b"y\n", 0), (b"\x03", 130)])
