@@ -55,8 +55,8 @@ def next_turn(
 ) -> Turn | None:
     """The turn after an answer that failed with `cause`, or None: give it up.
 
-    `answer` is its text. `request`: the request that was answered (see `composed`), None-safe only in that a broken one gives no turn.
-    `repairs`: repairs that this item has had.
+    `answer` is its text, `request` the request that was answered (see `composed`); a broken one has no turn. `repairs`: how many this
+    item has had.
     """
     try:
         endpoint, body = _parts(request)
