@@ -26,10 +26,11 @@ FastReader: TypeAlias = Callable[[bytes], Reading | None]
 class Endpoint(ABC):
     """One endpoint of the API. Stateless; the instances are in `batchrun.endpoints.ENDPOINTS`.
 
-    `structured_key` is the parameter that carries the job's schema, None where there is no structured output. `conversation_key` is the
-    one that holds what was said so far, None where a request is no conversation; `cap_keys` are those that bound the answer, the one
-    that wins first. `calling` says how functions are offered and called, None where they are not. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead. `required` are the
-    parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
+    `prompt_key` is the parameter that takes the prompt, where nothing else is shaped. `structured_key` is the one that carries the job's
+    schema, None where there is no structured output. `conversation_key` is the one that holds what was said so far, None where a request
+    is no conversation; `cap_keys` are those that bound the answer, the one that wins first. `calling` says how functions are offered and
+    called, None where they are not. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead.
+    `required` are the parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
 
     `attach_key` is the parameter that carries attachments, None where there can be none; `attachable` are the kinds that it takes, each with
     whether an uploaded file can stand for it, without the forms in `unattachable`; of `linkable` ones it takes links. `attach_instead` says what
@@ -37,6 +38,7 @@ class Endpoint(ABC):
     """
 
     url: ClassVar[str]
+    prompt_key: ClassVar[str]
     structured_key: ClassVar[str | None] = None
     conversation_key: ClassVar[str | None] = None
     cap_keys: ClassVar[tuple[str, ...]] = ()
@@ -50,9 +52,15 @@ class Endpoint(ABC):
     attach_instead: ClassVar[str] = ""
     synonyms: ClassVar[Mapping[str, str]] = {}
 
-    @abstractmethod
-    def shape(self, settings: JobSettings, *, prompt: Json, instructions: str | None) -> JsonObject:
-        """The body without model and without the user's own `body`, in this endpoint's own terms."""
+    def shape(
+        self,
+        settings: JobSettings,  # noqa: ARG002 (for those who build more)
+        *,
+        prompt: Json,
+        instructions: str | None,  # noqa: ARG002
+    ) -> JsonObject:
+        """The body without model and without the user's own `body`, in this endpoint's own terms; here, the prompt and nothing else."""
+        return {self.prompt_key: prompt}
 
     @abstractmethod
     def read(self, body: JsonObject) -> Answer:

@@ -12,7 +12,7 @@ from batchrun.endpoints.calling import ChatCalling
 from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
 from batchrun.endpoints.doubts import tier_doubts, undocumented
 from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES, kept, tokens_told, url_citation
-from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
+from batchrun.endpoints.fast import Line, Nothing, PlainBody, PromptUsage, success
 from batchrun.endpoints.schemas import schema_name, schema_of
 from batchrun.endpoints.tolerant import (
     arguments,
@@ -23,7 +23,6 @@ from batchrun.endpoints.tolerant import (
     objects,
 )
 from batchrun.model import JobSettings, Json, JsonObject
-from batchrun.planning.classify import Outcome
 
 _encode = msgspec.json.Encoder().encode
 
@@ -97,15 +96,13 @@ class ChatCompletions(Endpoint):
     def fast_reader(self, interpret: Interpret) -> FastReader:
         """See Endpoint. Takes one choice that stopped by itself, with text and nothing else."""
         decode = msgspec.json.Decoder(Line[_Body]).decode
-        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
 
         def read(line: bytes) -> Reading | None:
             result = decode(line)
-            response = result.response
-            body = response.body
-            if len(body.choices) != 1:
+            choices = result.response.body.choices
+            if len(choices) != 1:
                 return None
-            message = body.choices[0].message
+            message = choices[0].message
             text = message.content
             if not text or text.isspace() or isinstance(output := interpret(text), Mismatch):
                 return None
@@ -114,24 +111,7 @@ class ChatCompletions(Endpoint):
                 extras = _encode({"reasoning": reasoning})
                 if len(extras) > EXTRAS_LIMIT_BYTES:
                     return None
-            usage = body.usage
-            given, made = usage.prompt_tokens_details, usage.completion_tokens_details
-            return Reading(
-                result.custom_id,
-                succeeded,
-                None,
-                None,
-                output,
-                None,
-                stop,
-                usage.prompt_tokens,
-                0 if given is None else given.cached_tokens,
-                usage.completion_tokens,
-                0 if made is None else made.reasoning_tokens,
-                body.model or None,
-                response.request_id or None,
-                extras,
-            )
+            return success(result, output, extras)
 
         return read
 
@@ -236,15 +216,6 @@ class _Choice(msgspec.Struct, gc=False):
     error: None = None
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: Tokens
-    completion_tokens: Tokens
-    prompt_tokens_details: GivenDetails | None = None
-    completion_tokens_details: MadeDetails | None = None
-
-
-class _Body(msgspec.Struct, gc=False):
+class _Body(PlainBody, kw_only=True, gc=False):
     choices: list[_Choice]
-    usage: _Usage
-    model: str | None = None
-    error: None = None
+    usage: PromptUsage

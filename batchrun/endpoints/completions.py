@@ -9,10 +9,9 @@ from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Readi
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
 from batchrun.endpoints.extras import kept
-from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Tokens
+from batchrun.endpoints.fast import Line, PlainBody, PromptUsage, success
 from batchrun.endpoints.tolerant import as_object, as_text, as_word, error_of
 from batchrun.model import JobSettings, Json, JsonObject
-from batchrun.planning.classify import Outcome
 
 _STRUCTURED = "It has no structured answers: use /v1/responses or /v1/chat/completions."
 
@@ -67,33 +66,16 @@ class Completions(Endpoint):
     def fast_reader(self, interpret: Interpret) -> FastReader:
         """See Endpoint. Takes one choice that stopped by itself."""
         decode = msgspec.json.Decoder(Line[_Body]).decode
-        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
 
         def read(line: bytes) -> Reading | None:
             result = decode(line)
-            body = result.response.body
-            if len(body.choices) != 1:
+            choices = result.response.body.choices
+            if len(choices) != 1:
                 return None
-            text = body.choices[0].text
+            text = choices[0].text
             if not text or text.isspace() or isinstance(output := interpret(text), Mismatch):
                 return None
-            usage = body.usage
-            given, made = usage.prompt_tokens_details, usage.completion_tokens_details
-            return Reading(
-                result.custom_id,
-                succeeded,
-                None,
-                None,
-                output,
-                None,
-                stop,
-                usage.prompt_tokens,
-                0 if given is None else given.cached_tokens,
-                usage.completion_tokens,
-                0 if made is None else made.reasoning_tokens,
-                body.model or None,
-                result.response.request_id or None,
-            )
+            return success(result, output)
 
         return read
 
@@ -138,15 +120,6 @@ class _Choice(msgspec.Struct, gc=False):
     error: None = None
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: Tokens
-    completion_tokens: Tokens = 0
-    prompt_tokens_details: GivenDetails | None = None
-    completion_tokens_details: MadeDetails | None = None
-
-
-class _Body(msgspec.Struct, gc=False):
+class _Body(PlainBody, kw_only=True, gc=False):
     choices: list[_Choice]
-    usage: _Usage
-    model: str | None = None
-    error: None = None
+    usage: PromptUsage

@@ -10,10 +10,9 @@ import msgspec
 
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
 from batchrun.endpoints.base import Endpoint, FastReader
-from batchrun.endpoints.fast import Line, Tokens
+from batchrun.endpoints.fast import Line, PlainBody, PromptUsage, success
 from batchrun.endpoints.tolerant import as_text, error_of, objects, usage_of
-from batchrun.model import JobSettings, Json, JsonObject
-from batchrun.planning.classify import Outcome
+from batchrun.model import Json, JsonObject
 
 _NUMBER_CHARACTERS = b"0123456789+-.e,"
 # "any array must be 2048 dimensions or less". Source: the SDK on EmbeddingCreateParams.input.
@@ -21,9 +20,10 @@ _ARRAY_MOST = 2_048
 
 
 class Embeddings(Endpoint):
-    """Builds `input`; reads one vector, or one per input where the request had several."""
+    """Builds `input`: a text, or whatever else it takes (texts, a token array, token arrays). Reads one vector, or one per input."""
 
     url: ClassVar = "/v1/embeddings"
+    prompt_key: ClassVar = "input"
     unused_keys: ClassVar = {
         "instructions": "Put it into the prompt, if it is to be part of what is embedded.",
         "labels": "A vector has no label: leave it out.",
@@ -33,16 +33,6 @@ class Embeddings(Endpoint):
     }
     required: ClassVar = ("model", "input")
     synonyms: ClassVar = {"prompt": "input", "messages": "input", "text": "input"}
-
-    def shape(
-        self,
-        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
-        *,
-        prompt: Json,
-        instructions: str | None,  # noqa: ARG002
-    ) -> JsonObject:
-        """See Endpoint. `prompt` is a text, or whatever else `input` takes: texts, a token array, token arrays."""
-        return {"input": prompt}
 
     def faults(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint. A service refuses the whole request for one input of these."""
@@ -85,37 +75,20 @@ class Embeddings(Endpoint):
         than all the rest of the line.
         """
         decode = msgspec.json.Decoder(Line[_Body]).decode
-        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
 
         def read(line: bytes) -> Reading | None:
             result = decode(line)
-            response = result.response
-            body = response.body
-            if len(body.data) != 1:
+            data = result.response.body.data
+            if len(data) != 1:
                 return None
-            vector = bytes(body.data[0].embedding).translate(None, b" \t")
+            vector = bytes(data[0].embedding).translate(None, b" \t")
             # Raw has been through the JSON scanner, so an array of nothing but number characters is an array of numbers.
             if vector.translate(None, _NUMBER_CHARACTERS) != b"[]" or len(vector) == 2:
                 return None
             # 1e999 is JSON, and no number that a reader of the output could hold: only small exponents are taken unseen.
             if not all(part.startswith(b"-") for part in vector.split(b"e")[1:]):
                 return None
-            usage = body.usage
-            return Reading(
-                result.custom_id,
-                succeeded,
-                None,
-                None,
-                vector,
-                None,
-                stop,
-                usage.prompt_tokens,
-                0,
-                usage.completion_tokens,
-                0,
-                body.model or None,
-                response.request_id or None,
-            )
+            return success(result, vector)
 
         return read
 
@@ -145,15 +118,6 @@ class _Entry(msgspec.Struct, gc=False):
     embedding: msgspec.Raw
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: Tokens
-    completion_tokens: Tokens = 0
-    prompt_tokens_details: None = None
-    completion_tokens_details: None = None
-
-
-class _Body(msgspec.Struct, gc=False):
+class _Body(PlainBody, kw_only=True, gc=False):
     data: list[_Entry]
-    usage: _Usage
-    model: str | None = None
-    error: None = None
+    usage: PromptUsage

@@ -7,7 +7,7 @@ from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.extras import kept
 from batchrun.endpoints.pictures import picture_of
 from batchrun.endpoints.tolerant import as_object, as_text, as_tokens, error_of, objects, usage_of
-from batchrun.model import JobSettings, Json, JsonObject, Usage
+from batchrun.model import JsonObject, Usage
 
 IMAGE_URLS: Final = ("/v1/images/generations", "/v1/images/edits")
 _NO_TEXT = "An image has no text: use /v1/responses to ask about one."
@@ -20,6 +20,7 @@ class ImagesEndpoint(Endpoint):
     that. The bytes of the image stay in the result line. Revised prompts are told in the extra `image_calls`.
     """
 
+    prompt_key: ClassVar = "prompt"
     unused_keys: ClassVar = {
         "instructions": "Put it into the prompt.",
         "labels": _NO_TEXT,
@@ -28,16 +29,6 @@ class ImagesEndpoint(Endpoint):
     }
     required: ClassVar[tuple[str, ...]] = ("model", "prompt")
     synonyms: ClassVar = {"input": "prompt", "messages": "prompt", "text": "prompt"}
-
-    def shape(
-        self,
-        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
-        *,
-        prompt: Json,
-        instructions: str | None,  # noqa: ARG002
-    ) -> JsonObject:
-        """See Endpoint."""
-        return {"prompt": prompt}
 
     def faults(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""

@@ -11,7 +11,7 @@ from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.fast import Line
 from batchrun.endpoints.tolerant import as_object, as_text, error_of, objects, usage_of
-from batchrun.model import JobSettings, Json, JsonObject
+from batchrun.model import Json, JsonObject
 from batchrun.planning.classify import Outcome
 
 _OWN_CATEGORIES = (
@@ -22,9 +22,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Moderations(Endpoint):
-    """Builds `input`; reads `{"flagged", "categories", "scores"}`, or a list of these where there were several inputs."""
+    """Builds `input`: a text, an array of texts, or of parts (`text`, `image_url`). Reads `{"flagged", "categories", "scores"}`, or a list of these where there were several inputs."""
 
     url: ClassVar = "/v1/moderations"
+    prompt_key: ClassVar = "input"
     unused_keys: ClassVar = {
         "instructions": "Only the input is judged: leave it out.",
         "labels": _OWN_CATEGORIES,
@@ -36,16 +37,6 @@ class Moderations(Endpoint):
     attach_key: ClassVar = "input"
     attachable: ClassVar = {Kind.IMAGE: False}
     attach_instead: ClassVar = "Text and images are judged; put text into the prompt."
-
-    def shape(
-        self,
-        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
-        *,
-        prompt: Json,
-        instructions: str | None,  # noqa: ARG002
-    ) -> JsonObject:
-        """See Endpoint. `prompt` is a text, an array of texts, or an array of parts: `text` and `image_url`."""
-        return {"input": prompt}
 
     def attached(self, body: JsonObject, attachments: Sequence[Attachment]) -> JsonObject:
         """See Endpoint. Prompt and images are judged together, as one input."""

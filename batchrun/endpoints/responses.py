@@ -11,7 +11,7 @@ from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.calling import ResponsesCalling
 from batchrun.endpoints.doubts import tier_doubts, tool_doubts, undocumented
 from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES
-from batchrun.endpoints.fast import GivenDetails, Line, MadeDetails, Nothing, Tokens
+from batchrun.endpoints.fast import Line, Nothing, PlainBody, Tokens, success
 from batchrun.endpoints.responses_items import PARAGRAPH, Content, content_of
 from batchrun.endpoints.schemas import schema_name, schema_of
 from batchrun.endpoints.tolerant import (
@@ -22,7 +22,6 @@ from batchrun.endpoints.tolerant import (
     usage_of,
 )
 from batchrun.model import JobSettings, Json, JsonObject
-from batchrun.planning.classify import Outcome
 
 _encode = msgspec.json.Encoder().encode
 _FINISH_OF_REASON = {
@@ -121,14 +120,11 @@ class Responses(Endpoint):
     def fast_reader(self, interpret: Interpret) -> FastReader:
         """See Endpoint. Takes a completed response with one message of one text, its citations, and reasoning; nothing else."""
         decode = msgspec.json.Decoder(Line[_Body]).decode
-        succeeded, stop = Outcome.SUCCEEDED, Finish.STOP  # looking up an enum's member is not free
 
         def read(line: bytes) -> Reading | None:
             result = decode(line)
-            response = result.response
-            body = response.body
             part, summaries = None, None
-            for item in body.output:
+            for item in result.response.body.output:
                 if item.type == "message":
                     if part is not None or item.content is None or len(item.content) != 1:
                         return None
@@ -146,24 +142,7 @@ class Responses(Endpoint):
                 extras = _extras(part.annotations, summaries or [])
                 if extras is not None and len(extras) > EXTRAS_LIMIT_BYTES:
                     return None
-            usage = body.usage
-            given, made = usage.input_tokens_details, usage.output_tokens_details
-            return Reading(
-                result.custom_id,
-                succeeded,
-                None,
-                None,
-                output,
-                None,
-                stop,
-                usage.input_tokens,
-                0 if given is None else given.cached_tokens,
-                usage.output_tokens,
-                0 if made is None else made.reasoning_tokens,
-                body.model or None,
-                response.request_id or None,
-                extras,
-            )
+            return success(result, output, extras)
 
         return read
 
@@ -233,19 +212,9 @@ class _Item(msgspec.Struct, gc=False):
     summary: list[_Summary] = []
 
 
-class _Usage(msgspec.Struct, gc=False):
-    input_tokens: Tokens
-    output_tokens: Tokens
-    input_tokens_details: GivenDetails | None = None
-    output_tokens_details: MadeDetails | None = None
-
-
-class _Body(msgspec.Struct, gc=False):
+class _Body(PlainBody, kw_only=True, gc=False):
     status: Literal["completed"]
     output: list[_Item]
-    usage: _Usage
-    model: str | None = None
-    error: None = None
 
 
 # The same as it is told: structs, since encoding them takes half the time of dicts.

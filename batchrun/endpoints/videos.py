@@ -9,7 +9,7 @@ from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Servi
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.references import reference_fault
 from batchrun.endpoints.tolerant import as_text, as_word, error_of, usage_of
-from batchrun.model import JobSettings, Json, JsonObject
+from batchrun.model import JsonObject
 
 _NO_TEXT = "A video has no text: leave it out."
 _KEPT = ("id", "status", "seconds", "size", "expires_at")
@@ -19,6 +19,7 @@ class Videos(Endpoint):
     """Builds `prompt`; reads the video object."""
 
     url: ClassVar = "/v1/videos"
+    prompt_key: ClassVar = "prompt"
     unused_keys: ClassVar = {
         "instructions": "Put it into the prompt.",
         "labels": _NO_TEXT,
@@ -35,16 +36,6 @@ class Videos(Endpoint):
         "images": "input_reference",
         "duration": "seconds",
     }
-
-    def shape(
-        self,
-        settings: JobSettings,  # noqa: ARG002 (nothing of it means anything here, see unused_keys)
-        *,
-        prompt: Json,
-        instructions: str | None,  # noqa: ARG002
-    ) -> JsonObject:
-        """See Endpoint."""
-        return {"prompt": prompt}
 
     def faults(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint. A batch takes references only: there is no form to upload with."""
