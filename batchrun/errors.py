@@ -51,7 +51,8 @@ class NotFinished(BatchrunError):
 class Problem(NamedTuple):
     """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`.
 
-    `is_item` where it takes one item and nothing else with it: only such a problem can be forgiven by a job's `bad_items`.
+    `is_item` where it takes one item and nothing else with it: only such a problem can be forgiven by a job's `bad_items`. `key` is
+    the id of that item, where it has one that can be told.
     """
 
     path: str
@@ -59,6 +60,7 @@ class Problem(NamedTuple):
     line: int | None = None
     fix: str = ""
     is_item: bool = False
+    key: str | None = None
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"

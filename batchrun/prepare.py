@@ -25,6 +25,7 @@ from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
+from batchrun.ledger.publishing import BadRow
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
@@ -219,7 +220,7 @@ def _take_items(
     if options.items == STDIN:
         blocks = _committed(blocks, intake)
     for block in blocks:
-        note_bad, name_of = _reporters(settings, block, bad)
+        note_bad, name_of = _reporters(builder, block, bad)
         plain = builder.build_plain(block.fields)
         if plain is not None and (taken := intake.add_plain(plain)) is not None:
             _write_fields(fields, zip(taken, block.fields, strict=True))
@@ -234,7 +235,7 @@ def _take_items(
                 intake.flush()  # the next files take their time, and others must be able to write meanwhile
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
         for what, i in intake.oversized[seen_large:]:
-            bad.add(Fault(what, _SPLIT).of_item(block.path, block.lines[i]))
+            note_bad(i, BadItem("too_large", what, _SPLIT))
         if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
     intake.flush()
@@ -299,12 +300,15 @@ def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
 
 
 def _reporters(
-    settings: JobSettings, block: ItemBlock, bad: ProblemList
+    builder: RequestBuilder, block: ItemBlock, bad: ProblemList
 ) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
-    shown = _shown(settings, block.path)
+    shown = _shown(builder.settings, block.path)
 
     def note_bad(index: int, exc: BadItem) -> None:
-        bad.add(Fault(exc.message, exc.fix).of_item(block.path, block.lines[index]))
+        key = None
+        with contextlib.suppress(Fault):  # its id may be what is bad
+            key = builder.id_of(block.fields[index])
+        bad.add(Fault(exc.message, exc.fix).of_item(block.path, block.lines[index], key))
 
     def name_of(index: int) -> str:
         return f"{shown}:{block.lines[index]}"
@@ -363,10 +367,10 @@ def _duplicate_problems(
         )
 
 
-def _failure_of(settings: JobSettings, problem: Problem) -> tuple[str, str, str]:
+def _failure_of(settings: JobSettings, problem: Problem) -> BadRow:
     placed = problem._replace(path=_shown(settings, problem.path))
     name = placed.path if placed.line is None else f"{placed.path}:{placed.line}"
-    return name, "bad_item", str(placed)
+    return BadRow(placed.key, name, "bad_item", str(placed))
 
 
 def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:

@@ -26,9 +26,9 @@ class Fault(Exception):
         """The same with its place, as a problem of the whole source or job."""
         return Problem(path=path, line=line, what=self.what, fix=self.fix)
 
-    def of_item(self, path: str, line: int | None = None) -> Problem:
-        """The same with its place, as a problem of the one item there: everything around it was read."""
-        return self.at(path, line)._replace(is_item=True)
+    def of_item(self, path: str, line: int | None = None, key: str | None = None) -> Problem:
+        """The same with its place, as a problem of the one item there, which has the id `key`: everything around it was read."""
+        return self.at(path, line)._replace(is_item=True, key=key)
 
 
 class ProblemSink(Protocol):

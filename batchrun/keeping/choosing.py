@@ -34,7 +34,7 @@ def choose_all(ledger: Ledger, job: JobRow) -> None:
 
 
 def choose_named(ledger: Ledger, job: JobRow, names: Sequence[str]) -> None:
-    """The items of these ids; of items without one, all that bear the name. Vanished ones too.
+    """The items of these ids, bad ones with them; of items without one, all that bear the name. Vanished ones too.
 
     Raises UsageError for a name that no item has, NotFinished where a batch holds one of them.
     """
@@ -43,13 +43,13 @@ def choose_named(ledger: Ledger, job: JobRow, names: Sequence[str]) -> None:
         found = ledger.execute(
             "insert or ignore into chosen select id from item_rows where job = ? and key = ?",
             (job.id, name),
-        )
-        if not found.rowcount:
-            found = ledger.execute(
-                "insert or ignore into chosen select id from item_rows where job = ? and key is null and name = ?",
-                (job.id, name),
-            )
-        if not found.rowcount:
+        ).rowcount
+        # What bears an id as its name is bad; of others the name is their place, which may look like an id.
+        found += ledger.execute(
+            "insert or ignore into chosen select id from item_rows where job = ? and key is null and name = ? and (not ? or file is null)",
+            (job.id, name, found),
+        ).rowcount
+        if not found:
             raise UsageError(
                 f"job {job.label} has no item {name!r}: nothing was forgotten. "
                 f"`batchrun results {job.label}` shows the ids that there are."

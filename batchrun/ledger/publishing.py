@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
@@ -126,10 +127,20 @@ def record_order(ledger: Ledger, *, job: int, is_in_order: bool, keep_missing: b
         ledger.execute("insert into item_order select item, position from positions")
 
 
-def record_bad(
-    ledger: Ledger, bad: Sequence[tuple[str, str, str]], *, job: int, first: int, at: int
-) -> None:
-    """Failures for the bad lines of this submission; those of the one before are gone."""
+class BadRow(NamedTuple):
+    """A bad item: its own id where it has one, where it stands as `<file>:<line>`, and what is wrong with it."""
+
+    key: str | None
+    place: str
+    cause: str
+    message: str
+
+
+def record_bad(ledger: Ledger, bad: Sequence[BadRow], *, job: int, first: int, at: int) -> None:
+    """Failures for the bad lines of this submission; those of the one before are gone.
+
+    They are named by their ids, and by their places where another item of the outputs has that id.
+    """
     # Found through bad_items: looking through all the job's items took a fiftieth of PREPARE.
     old = ledger.execute(
         "select i.id, i.vanished from bad_items b join item_rows i on i.id = b.item where +i.job = ? and i.file is null",
@@ -139,10 +150,22 @@ def record_bad(
     ledger.executemany("delete from item_rows where id = ?", [(item,) for item, _ in old])
     for vanished, n in Counter(vanished for _, vanished in old).items():
         count_removed(ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=at)
-    for item, (name, cause, message) in enumerate(bad, first):
+    taken: set[str] = set()
+    for item, (key, place, cause, message) in enumerate(bad, first):
+        name = place
+        if key is not None and key not in taken and not _is_shown(ledger, job, key):
+            name = key
+        taken.add(name)
         ledger.execute(
             "insert into item_rows (id, job, state, name) values (?, ?, ?, ?)",
             (item, job, ItemState.FAILED, name),
         )
         ledger.execute("insert into bad_items values (?, ?, ?)", (item, cause, message))
     count_added(ledger, job=job, event=ItemEvent.BAD, n=len(bad), at=at)
+
+
+def _is_shown(ledger: Ledger, job: int, key: str) -> bool:
+    row = ledger.row(
+        "select 1 from item_rows where job = ? and key = ? and vanished = 0", (job, key)
+    )
+    return row is not None

@@ -18,6 +18,7 @@ from batchrun.ledger.items import count_added, open_count
 from batchrun.ledger.jobs import archive_job
 from batchrun.ledger.known import KnownItems
 from batchrun.ledger.publishing import (
+    BadRow,
     apply_revisions,
     flag_vanished,
     record_bad,
@@ -50,7 +51,7 @@ class Submission:
         self._ledger, self._settings, self._limits = ledger, settings, limits
         self._is_fresh = is_fresh
         self._profile, self._outputs, self._at = profile, outputs, at
-        self._bad: list[tuple[str, str, str]] = []
+        self._bad: list[BadRow] = []
 
     def begin(self, *, items_from: str | None) -> None:
         """Insert the `preparing` row, and the job's where it is new."""
@@ -104,8 +105,8 @@ class Submission:
                 "delete from positions; delete from kept; delete from again; delete from dropped; delete from renamed;"
             )
 
-    def add_bad(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Bad items within the job's bad_items, as (name, cause, message): they become failures when the submission is ready."""
+    def add_bad(self, rows: Sequence[BadRow]) -> None:
+        """Bad items within the job's bad_items: they become failures when the submission is ready."""
         self._bad = list(rows)
         self.intake.tally.bad = len(self._bad)
 

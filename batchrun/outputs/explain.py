@@ -128,7 +128,7 @@ class Explanation:
 
 
 def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
-    """The life of the item with this id (of an item without one: its name, `<file>:<line>`).
+    """The life of the item with this id (of an item without one: its name, `<file>:<line>`), rather of one that did not vanish.
 
     Raises UsageError naming the nearest ids where there is none, LedgerError.
     """
@@ -136,7 +136,7 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
         job = job_view(ledger, job_id)
         row = ledger.row(
             "select id, key, name, state, sends, file, offset, batch, vanished from item_rows "
-            "where job = ?1 and (key = ?2 or (key is null and name = ?2)) order by key is null, vanished, id desc",
+            "where job = ?1 and (key = ?2 or (key is null and name = ?2)) order by vanished, key is null, id desc",
             (job_id, item_id),
         )
         if row is None:

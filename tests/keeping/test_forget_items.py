@@ -75,6 +75,17 @@ def test_an_item_that_could_not_be_read_is_forgotten_too(world: World) -> None:
     assert world.rows("select * from bad_items") == []
 
 
+def test_an_item_that_went_bad_is_forgotten_with_what_it_was(world: World) -> None:
+    lives(world)
+    world.write([*OTHERS, {"id": SHE, "txt": "misspelt"}], bad_items=1)
+    world.submit()
+    world.run()
+    assert world.failures() == {SHE: "bad_item"}
+    assert forget(world, SHE).item_count == 2
+    assert everywhere(world) == []
+    assert world.rows("select * from bad_items") == []
+
+
 def test_an_item_that_has_vanished_is_forgotten_too(world: World) -> None:
     lives(world)
     world.write(OTHERS, **FIELDS)

@@ -201,7 +201,7 @@ def test_bad_items_within_their_number_become_failures(world: World) -> None:
     world.submit()
     world.run()
     assert world.tally() == {"succeeded": 2, "failed": 1}
-    assert world.failures() == {"reviews.jsonl:3": "bad_item"}
+    assert world.failures() == {"i1": "bad_item"}
     world.write(items(3), bad_items=1)
     world.submit()
     world.run()
