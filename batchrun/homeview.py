@@ -46,7 +46,7 @@ class HomeView:
     lock_wait_s: float = LOCK_WAIT_S
 
     def status(self, jobs: Sequence[str] = ()) -> tuple[JobStatus, ...]:
-        """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
+        """Where the named jobs stand (none: all); what it costs says `looking.job_statuses`."""
         with open_for_reading(self.home) as ledger:
             return job_statuses(ledger, jobs, profile=self._wanted_profile)
 

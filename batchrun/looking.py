@@ -103,7 +103,10 @@ class JobStatus(NamedTuple):
 def job_statuses(
     ledger: Ledger, names: Sequence[str] = (), *, profile: str | None = None
 ) -> tuple[JobStatus, ...]:
-    """Where the named jobs stand (none: all); costs rows of jobs and open batches, whatever the number of items."""
+    """Where the named jobs stand (none: all); costs rows of jobs and open batches, and a look at each item before its next attempt and each open call.
+
+    Whatever the number of other items.
+    """
     return tuple(job_status(ledger, job) for job in choose_jobs(ledger, names, profile=profile))
 
 

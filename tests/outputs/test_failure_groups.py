@@ -1,10 +1,8 @@
 import pytest
-from factory import AT, RETRY, World
+from factory import World
 
 from batchrun.errors import UsageError
-from batchrun.ledger.states import ItemState
 from batchrun.outputs.failures import failure_groups
-from batchrun.outputs.waiting import WaitKind, waiting
 
 
 def test_failures_are_grouped_by_cause_the_largest_first_with_fix_and_command(world: World) -> None:
@@ -69,41 +67,3 @@ def test_a_long_message_is_cut_in_the_group(world: World) -> None:
 def test_failures_of_no_such_job_is_a_usage_error(world: World) -> None:
     with pytest.raises(UsageError):
         failure_groups(world.ledger, 3)
-
-
-def test_items_before_their_next_attempt_are_listed_by_cause_with_the_earliest_time(
-    world: World,
-) -> None:
-    job = world.job()
-    for number, cause in enumerate(["server_error", "server_error", "rate_limited"]):
-        item = world.item(job, f"w{number}", ItemState.PENDING)
-        world.result(item, outcome=RETRY, cause=cause)
-        world.insert("queue", item=item, job=job, not_before=AT + 600 - number)
-    never_tried = world.item(job, "new", ItemState.PENDING)
-    world.insert("queue", item=never_tried, job=job, not_before=0)
-
-    found = waiting(world.ledger, job)
-
-    assert [(w.kind, w.cause, w.count, w.until) for w in found] == [
-        (WaitKind.RETRY, "server_error", 2, AT + 599),
-        (WaitKind.RETRY, "rate_limited", 1, AT + 598),
-    ]
-    assert found[0].reason == "the service failed inside"
-
-
-def test_paused_jobs_and_held_profiles_say_why(world: World) -> None:
-    job, other = world.job("held"), world.job("other", profile="local")
-    world.item(job, "a")
-    world.execute("update jobs set paused = 'five releases in a row' where id = ?", job)
-    world.insert("holds", profile="openai", model="gpt-5-mini", until=AT + 60, reason="token limit")
-    world.insert("holds", profile="openai", model="", until=AT + 90, reason="quota")
-
-    found = waiting(world.ledger, None)
-
-    assert [(w.kind, w.job, w.model, w.reason, w.count, w.until) for w in found] == [
-        (WaitKind.PAUSED, "held", None, "five releases in a row", 1, None),
-        (WaitKind.HOLD, None, None, "quota", 0, AT + 90),
-        (WaitKind.HOLD, None, "gpt-5-mini", "token limit", 0, AT + 60),
-    ]
-    assert waiting(world.ledger, job) == found
-    assert waiting(world.ledger, other) == ()

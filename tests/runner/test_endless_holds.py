@@ -9,7 +9,6 @@ import pytest
 from runnerkit import PROFILE, World, items
 from test_look_first import queued, restore
 
-from batchrun.outputs.waiting import waiting
 from batchrun.recovery.holding import begin, end
 
 
@@ -52,9 +51,8 @@ def test_a_hold_behind_which_nothing_waits_is_told_to_nobody(world: World) -> No
     with world.ledger() as ledger, ledger.transaction():
         begin(ledger, PROFILE)
     assert world.tick().problems == ()
-    with world.ledger() as ledger:
-        (reason,) = waiting(ledger, None)
-    assert reason.until is None
+    (job,) = world.api().status()
+    assert (job.waiting, job.is_held) == ((), True)
 
 
 def test_when_the_hold_is_lifted_the_work_goes_on(world: World) -> None:
