@@ -76,6 +76,19 @@ def test_a_call_that_waits_keeps_no_other_item_from_going_again(new_world: NewWo
     assert (waiting.is_open, done.is_open) == (True, False)
 
 
+def test_a_call_that_waits_keeps_no_cancelled_item_from_being_asked_again(
+    new_world: NewWorld,
+) -> None:
+    world = called(new_world, Model(calling(STOCK), "fine"))
+    other = world.write(items(1), world.folder / "other.jsonl", job="other")
+    world.submit(other, send=False)
+    world.api().cancel("other")
+    world.submit(other)
+    world.run()
+    (waiting, done) = world.api().status()
+    assert (waiting.is_open, done.counts["succeeded"]) == (True, 1)
+
+
 def test_submit_runs_nothing(new_world: NewWorld) -> None:
     world = called(new_world, Model(calling(STOCK), "4"))
     lend(world)
@@ -171,6 +184,23 @@ def test_verify_misses_calls_and_finds_queued_items_that_wait_for_them(new_world
     }
     with world.ledger() as ledger, ledger.transaction():
         ledger.execute(f"insert into tool_calls values ({','.join('?' * len(rows[0]))})", rows[0])
+
+
+def test_verify_sees_an_item_that_nothing_sends_beside_one_that_waits_for_its_call(
+    new_world: NewWorld,
+) -> None:
+    world = called(new_world, Model(calling(STOCK), Rule(status=500, message="out of order"), "ok"))
+    other = world.write(items(1), world.folder / "other.jsonl", job="other")
+    world.submit(other)
+    world.run_until(lambda: bool(world.rows("select * from queue")))
+    (queued,) = world.rows("select * from queue")
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("delete from queue")
+    (broken,) = world.api().verify().broken
+    assert broken.name == "pending-will-be-sent"
+    assert broken.findings == ("item 2 is pending, but nothing will send it",)
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("insert into queue values (?, ?, ?)", tuple(queued.values()))
 
 
 def test_a_tired_pass_leaves_the_rest_to_the_next(new_world: NewWorld) -> None:
