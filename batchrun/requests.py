@@ -6,8 +6,7 @@ an item costs one render and one string encode. Items with a `body` or a structu
 
 import functools
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -36,8 +35,6 @@ _STEERING: Final = frozenset(
 )  # fields of an item that change more than its prompt
 # An item that says nothing of its own asks the same as one that is silent.
 _NO_BODY: Final[tuple[Json, ...]] = (None, {})
-_ITEM_DIGITS: Final = 18  # a longer number is no row id
-_CUSTOM_ID: Final = re.compile(rf"([0-9]{{1,{_ITEM_DIGITS}}})-([0-9]{{1,9}})-([0-9a-f]{{12}})")
 _CHECKED_BODIES_MAX: Final = (
     1_000  # distinct item bodies remembered as checked; more are simply checked again
 )
@@ -101,50 +98,6 @@ def plain_hash(prompt: bytes, seed: int) -> bytes:
 def whole_hash(tail: bytes) -> bytes:
     """The hash of a request that was built whole: over method, url and first-round body as they are sent."""
     return xxhash.xxh3_128_digest(tail, HASH_VERSION)
-
-
-def custom_id(item: int, send: int, key: str | None) -> str:
-    """`<item>-<send>-<h>`: unique on the wire, and `h` leads back to the user's id when the ledger is lost.
-
-    h: 12 hex digits of xxh3-64 of the id (of "" for items without one). It only has to tell ids apart, not to keep secrets,
-    and a cryptographic hash would cost a fifth of PREPARE.
-    """
-    return f"{item}-{send}-{xxhash.xxh3_64_hexdigest((key or '').encode())[:12]}"
-
-
-def custom_ids(items: Iterable[int], sends: Iterable[int], keys: Iterable[str | None]) -> list[str]:
-    """`custom_id` of many at once, in half the time."""
-    hashes = map(xxhash.xxh3_64_hexdigest, [(key or "").encode() for key in keys])
-    return [
-        f"{item}-{send}-{hashed[:12]}"
-        for item, send, hashed in zip(items, sends, hashes, strict=True)
-    ]
-
-
-def item_of(custom_id: str) -> int | None:
-    """The number of the item that a custom_id names, whether or not there is such an item; None for a stranger's, which names none."""
-    item = custom_id.partition("-")[0]
-    return int(item) if item.isdecimal() and len(item) <= _ITEM_DIGITS else None
-
-
-def parts_of(custom_id: str) -> tuple[int, int, int] | None:
-    """Item number, send and hash of the id, of a custom_id of any ledger; None for a stranger's."""
-    found = _CUSTOM_ID.fullmatch(custom_id)
-    return None if found is None else (int(found[1]), int(found[2]), int(found[3], 16))
-
-
-def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:
-    """`line_prefix(custom_id(item, 1, key))` of items numbered from `first`, as fast as can be: it is made for every item of a job."""
-    hashes = map(xxhash.xxh3_64_hexdigest, map(str.encode, keys))
-    return [
-        f'{{"custom_id":"{item}-1-{hashed[:12]}",'.encode()
-        for item, hashed in enumerate(hashes, first)
-    ]
-
-
-def line_prefix(identifier: str) -> bytes:
-    """The start of a request line; with a tail and a newline it is whole. Our custom_ids need no escaping."""
-    return b'{"custom_id":"%b",' % identifier.encode("ascii")
 
 
 class RequestBuilder:

@@ -17,13 +17,13 @@ from typing import Final
 
 import xxhash
 
+from batchrun.customids import custom_id, parts_of
 from batchrun.keeping.blanking import Items, blank_lines, custom_id_in, request_parts
 from batchrun.ledger.aside import set_aside
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.requestfiles import read_tail
 from batchrun.ledger.spool import disk_error, fsync_folder
-from batchrun.requests import custom_id, parts_of
 
 # Of no use without the ledger that they belong to: what SQLite kept beside it, the items' columns by number, and what requests attach.
 _USELESS: Final = ("batchrun.db*", "fields/*", "attachments/*")

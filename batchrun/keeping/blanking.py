@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from batchrun.customids import item_of
 from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import checksum_of, disk_error, written
 from batchrun.ledger.states import FileState
-from batchrun.requests import item_of
 from batchrun.running.results import ERROR, OUTPUT
 
 _Naming = Callable[[str], int | None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from batchrun.customids import custom_id, first_prefixes, line_prefix
 from batchrun.ledger.attachments import record_attached
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.known import KnownItem, KnownItems
@@ -17,7 +18,7 @@ from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
 from batchrun.model import JobSettings, Limits
-from batchrun.requests import PlainRequests, Request, custom_id, first_prefixes, line_prefix
+from batchrun.requests import PlainRequests, Request
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"

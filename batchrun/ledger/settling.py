@@ -10,6 +10,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
+from batchrun.customids import custom_ids
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import STILL_TRIED, keep_history
 from batchrun.ledger.items import move_items
@@ -17,7 +18,6 @@ from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns, turn_counts
-from batchrun.requests import custom_ids
 
 RESULT_OUTCOMES: Final = {
     ItemEvent.SUCCEEDED: 0,

@@ -202,7 +202,7 @@ def _calls(ledger: Ledger, item: int) -> tuple[Call, ...]:
 
 
 def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
-    from batchrun.requests import custom_id
+    from batchrun.customids import custom_id
 
     columns = (
         "r.batch, r.send, r.at, r.outcome, r.cause, r.message, r.finish, r.input_tokens, r.cached_tokens, r.output_tokens, "

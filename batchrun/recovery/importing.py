@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
+from batchrun.customids import line_prefix
 from batchrun.ledger.batches import insert_batch, move_batch, remote_columns
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import keep_history
@@ -23,7 +24,6 @@ from batchrun.ledger.states import BatchEvent, BatchState, FileState, ItemEvent,
 from batchrun.ledger.turns import drop_turns
 from batchrun.model import Account
 from batchrun.recovery.sentlines import read_requests
-from batchrun.requests import line_prefix
 from batchrun.running.form import break_up
 
 _END_KEYS: Final = ("completed_at", "failed_at", "expired_at", "cancelled_at")

@@ -19,13 +19,13 @@ from typing import Final
 
 import xxhash
 
+from batchrun.customids import custom_id, parts_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import RepairSettings
 from batchrun.recovery.conversations import Conversations
 from batchrun.recovery.sentlines import SentRequest, files_asking, read_requests, request_lines
-from batchrun.requests import custom_id, parts_of
 from batchrun.running.form import hash_together
 
 _GROUP: Final = 10_000  # rows handed over at a time

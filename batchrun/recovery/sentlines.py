@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 import xxhash
 
+from batchrun.customids import parts_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import FileState
-from batchrun.requests import parts_of
 
 _START: Final = b'{"custom_id":"'
 _BUFFER_BYTES: Final = 1 << 18

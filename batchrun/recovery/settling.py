@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
+from batchrun.customids import custom_id, parts_of
 from batchrun.ledger.attachments import job_attaches
 from batchrun.ledger.home import Home
 from batchrun.ledger.origins import custom_ids_of, former_ledgers
@@ -25,7 +26,6 @@ from batchrun.recovery.importing import Origin, bring_to_service, end_batch, imp
 from batchrun.recovery.matching import Matched, Matcher
 from batchrun.recovery.sentlines import SentRequest, read_requests
 from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
-from batchrun.requests import custom_id, parts_of
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
 from batchrun.running.refusing import reject, remove_cut_file

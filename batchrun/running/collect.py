@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from batchrun.backends.reading import printable
+from batchrun.customids import item_of
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
@@ -27,7 +28,6 @@ from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
-from batchrun.requests import item_of
 from batchrun.running.following import follow, uncalled
 from batchrun.running.gone import asked_again_if_gone
 from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again

@@ -12,6 +12,7 @@ from typing import Final
 
 import xxhash
 
+from batchrun.customids import custom_id, line_prefix
 from batchrun.errors import LedgerError
 from batchrun.ledger.attachments import has_attached
 from batchrun.ledger.batches import insert_batch, new_token
@@ -28,7 +29,6 @@ from batchrun.ledger.requestfiles import (
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
-from batchrun.requests import custom_id, line_prefix
 from batchrun.running.attaching import Uploaded, fill, nothing_uploaded
 from batchrun.running.following import request_now
 

@@ -3,8 +3,8 @@
 import sqlite3
 from typing import Final
 
+from batchrun.customids import item_of
 from batchrun.ledger.connection import Ledger
-from batchrun.requests import item_of
 
 ASKED_AGAIN: Final = (
     "was given up as lost or refused and asked again since (`batchrun retry`, `--rerun-lost`, or submitted anew), and here is its first answer: "

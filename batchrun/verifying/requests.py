@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from batchrun.customids import custom_id, line_prefix
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import read_tail
 from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import IS_OPEN_BATCH, FileState, ItemState
-from batchrun.requests import custom_id, line_prefix
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of, unreadable
 from batchrun.verifying.visible import end_item
 

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+from batchrun.customids import custom_id
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
 from batchrun.model import Json
-from batchrun.requests import custom_id
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of
 
 _SETTLED: Final = (

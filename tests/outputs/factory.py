@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from batchrun.customids import custom_id, line_prefix
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import JobSettings, OutputSettings
-from batchrun.requests import custom_id, line_prefix
 
 AT = 1_790_000_000  # 2026-09-21T14:13:20Z
 SUCCEEDED, FAILED, RETRY, RELEASED, CANCELLED, SUPERSEDED = range(6)

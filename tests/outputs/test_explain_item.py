@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from factory import AT, FAILED, RETRY, World
 
+from batchrun.customids import custom_id
 from batchrun.errors import UsageError
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.outputs.explain import explain
-from batchrun.requests import custom_id
 
 TAIL = '"method":"POST","url":"/v1/responses","body":{"model":"gpt-5-mini","input":"%s"}}'
 

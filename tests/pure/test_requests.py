@@ -10,16 +10,7 @@ from hypothesis import strategies as st
 from batchrun import requests
 from batchrun.errors import JobFileError
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, JsonObject
-from batchrun.requests import (
-    BadItem,
-    Request,
-    RequestBuilder,
-    custom_id,
-    custom_ids,
-    first_prefixes,
-    item_of,
-    line_prefix,
-)
+from batchrun.requests import BadItem, Request, RequestBuilder
 
 
 def settings(**changes: Any) -> JobSettings:
@@ -77,13 +68,6 @@ def test_the_bytes_and_the_hash_of_a_request_never_change(name: str) -> None:
     if tail is not None:
         assert request.tail == tail
     assert request.hash.hex() == hashed
-
-
-def test_the_custom_id_of_an_attempt_never_changes() -> None:
-    assert custom_id(17, 2, "a1") == "17-2-b8fd8403c5ec"
-    assert custom_id(18, 1, None) == "18-1-2d06800538d3"
-    assert custom_id(18, 1, "") == custom_id(18, 1, None)
-    assert line_prefix("17-2-abc") == b'{"custom_id":"17-2-abc",'
 
 
 def all_ways(job: JobSettings, fields: JsonObject) -> list[Request]:
@@ -201,37 +185,6 @@ def refused(builder: RequestBuilder, fields: JsonObject) -> BadItem:
     good = list(builder.build_all([fields], lambda index, exc: bad.append((index, str(exc)))))
     assert (good, bad) == ([], [(0, str(caught.value))])
     return caught.value
-
-
-@pytest.mark.parametrize(
-    ("identifier", "item"),
-    [
-        ("17-2-b8fd8403c5ec", 17),
-        ("17", 17),
-        (f"{10**18 - 1}-1-x", 10**18 - 1),
-        (f"{10**18}-1-x", None),  # no row id has so many digits, and SQLite would refuse it
-        ("request-17", None),
-        ("-17-1", None),
-        (" 17-1", None),
-        ("", None),
-    ],
-)
-def test_a_custom_id_names_its_item_and_a_strangers_names_none(
-    identifier: str, item: int | None
-) -> None:
-    assert item_of(identifier) == item
-
-
-def test_custom_ids_of_many_are_those_of_each() -> None:
-    rows = [(17, 2, "a1"), (18, 1, None), (19, 3, "日本")]
-    assert custom_ids(*zip(*rows, strict=True)) == [custom_id(*row) for row in rows]
-
-
-def test_the_first_prefixes_of_many_are_those_of_each() -> None:
-    keys = ["a1", "", "é☀", "x" * 60]
-    assert first_prefixes(17, keys) == [
-        line_prefix(custom_id(item, 1, key)) for item, key in enumerate(keys, 17)
-    ]
 
 
 @pytest.mark.parametrize(
