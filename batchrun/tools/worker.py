@@ -18,9 +18,11 @@ from batchrun.errors import JobFileError, Problem
 from batchrun.model import Json, JsonObject
 
 CALL_TIMEOUT_S: Final = 60.0
-_START_TIMEOUT_S: Final = 120.0  # a file may import large libraries
+LEAST_TIMEOUT_S: Final = 1.0
+_LOAD_LEAST_S: Final = 30.0  # a file may import large libraries
 _END_TIMEOUT_S: Final = 5.0
 _FIX: Final = "Correct the file that --tools names."
+_LATE_FIX: Final = "Let the functions themselves do what takes long."
 
 
 class CallResult(NamedTuple):
@@ -33,7 +35,7 @@ class CallResult(NamedTuple):
 class Worker:
     """The functions of one file. One call at a time; `close` when there are no more. Use it in one thread.
 
-    `timeout_s` is for one call. `hidden`: names of environment variables that the file must not see, those of API keys.
+    `timeout_s` is for one call, and for loading the file where it is over 30 s. `hidden`: names of environment variables that the file must not see, those of API keys.
     """
 
     def __init__(
@@ -95,22 +97,26 @@ class Worker:
             start_new_session=True,
         )
         self._process = process
-        line, is_late = self._asked(process, b"", _START_TIMEOUT_S)
-        found = json.loads(line) if line else {"problems": [{"line": None, "what": ""}]}
-        if "problems" in found:
-            self.close()
-            how = f"it ended its process ({_how_ended(process.returncode)})"
-            silent = f"it did not load within {_START_TIMEOUT_S:g} s" if is_late else how
-            raise self._error_of(found["problems"], silent)
-        self._tools = tuple(found["tools"])
-        return process
+        limit_s = max(self._timeout_s, _LOAD_LEAST_S)
+        line, is_late = self._asked(process, b"", limit_s)
+        found = json.loads(line) if line else None
+        if found is not None and "tools" in found:
+            self._tools = tuple(found["tools"])
+            return process
+        self.close()
+        if found is not None:
+            raise self._error_of(found["problems"])
+        if is_late:
+            late = f"it did not load within {limit_s:g} s"
+            raise self._error_of([{"line": None, "what": late}], fix=_LATE_FIX)
+        how = f"it ended its process ({_how_ended(process.returncode)})"
+        raise self._error_of([{"line": None, "what": how}])
 
-    def _error_of(self, problems: list[Json], otherwise: str) -> JobFileError:
+    def _error_of(self, problems: list[Json], *, fix: str = _FIX) -> JobFileError:
         path = str(self._file)
         return JobFileError(
             tuple(
-                Problem(path=path, line=one["line"], what=one["what"] or otherwise, fix=_FIX)
-                for one in problems
+                Problem(path=path, line=one["line"], what=one["what"], fix=fix) for one in problems
             )
         )
 

@@ -70,6 +70,9 @@ def test_calls_wait_visibly_for_a_file_and_the_waiting_ends(shop: Desk) -> None:
     assert (silent := shop.call("tick")).code == 0
     assert silent.out + silent.err == ""
     assert shop.call("tick", "--tools", "nowhere.py").code == 2
+    hasty = shop.call("tick", "--tools", str(SAMPLE), "--tool-timeout", "0")
+    assert (hasty.code, shop.call("status", "--json").json["jobs"][0]["open_calls"]) == (2, 3)
+    assert "--tool-timeout: 0 s are too short" in hasty.err
     assert shop.call("wait", "--tools", str(SAMPLE)).code == 0
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.errors import JobFileError
+from batchrun.errors import JobFileError, UsageError
+from batchrun.tools import worker as module
+from batchrun.tools.offer import ToolsFile
 from batchrun.tools.worker import CallResult, Worker
 
 TEXT = '''
@@ -163,3 +165,26 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(
     with contextlib.closing(Worker(path)) as worker, pytest.raises(JobFileError) as caught:
         worker.tools()
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("timeout_s", "least_s"), [(1.5, 1.0), (1.0, 1.5)])
+def test_a_file_that_does_not_load_is_given_up_after_the_time_of_a_call_or_a_fixed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout_s: float, least_s: float
+) -> None:
+    path = tmp_path / "tools.py"
+    path.write_text("import time\ntime.sleep(600)\n", "utf-8")
+    monkeypatch.setattr(module, "_LOAD_LEAST_S", least_s)
+    with contextlib.closing(Worker(path, timeout_s=timeout_s)) as worker:
+        with pytest.raises(JobFileError) as caught:
+            worker.tools()
+        assert worker._process is None
+    told = (
+        "tools.py: it did not load within 1.5 s. Let the functions themselves do what takes long."
+    )
+    assert told in str(caught.value)
+
+
+def test_a_timeout_in_which_no_function_could_answer_is_refused() -> None:
+    assert ToolsFile(path=Path("tools.py"), timeout_s=1.0).timeout_s == 1.0
+    with pytest.raises(UsageError, match=r"0\.9 s are too short .* Give 1s or more"):
+        ToolsFile(path=Path("tools.py"), timeout_s=0.9)
