@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from batchrun.endpoints.pictures import PICTURED, told_beside
 from batchrun.endpoints.tolerant import as_text, objects, whole
 from batchrun.model import Json, JsonObject
 
@@ -33,23 +34,32 @@ _encode: Final = msgspec.json.Encoder().encode
 def encoded_extras(extras: JsonObject) -> bytes | None:
     """A JSON object of what there is, None where there is nothing.
 
-    Beyond the limit the largest members give way, each to {"omitted": why}; the answer's line in the spool has them still.
+    Beyond the limit the largest members give way, each to {"omitted": why}; the answer's line in the spool has them still. The pictures
+    of such a member are told all the same: what nobody tells of gets no file, and would be lost with the spool.
     """
     there = {name: value for name in EXTRAS if (value := extras.get(name))}
     if not there:
         return None
-    members = {name: _encoded(value) for name, value in there.items()}
+    members = {name: _encoded(name, value) for name, value in there.items()}
+    sizes = {name: len(member) for name, member in members.items()}
     while sum(map(len, members.values())) > EXTRAS_LIMIT_BYTES:
         largest = max(members, key=lambda name: len(members[name]))
-        members[largest] = _encode({"omitted": f"{len(members[largest]):,} bytes"})
+        # Once more where the pictures alone are too many: then without them.
+        members[largest] = _omitted(f"{sizes[largest]:,} bytes", largest, there.pop(largest, None))
     return _encode({name: msgspec.Raw(member) for name, member in members.items()})
 
 
-def _encoded(value: Json) -> bytes:
+def _encoded(name: str, value: Json) -> bytes:
     try:
         return _encode(value)
     except RecursionError:
-        return _encode({"omitted": "nested too deep"})
+        return _omitted("nested too deep", name, value)
+
+
+def _omitted(why: str, name: str, value: Json) -> bytes:
+    told = told_beside(value) if name in PICTURED else ()
+    images = {image["sha256"]: image for image in told if "sha256" in image}
+    return _encode({"omitted": why} | ({"images": list(images.values())} if images else {}))
 
 
 def kept(found: JsonObject, *names: str) -> JsonObject:

@@ -13,6 +13,7 @@ from typing import Final
 from batchrun.endpoints.tolerant import objects
 from batchrun.model import Json, JsonObject
 
+PICTURED: Final = ("image_calls", "code_calls")
 EXTENSIONS: Final = ("png", "webp", "jpeg", "gif", "svg")
 _STARTS: Final = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -59,6 +60,17 @@ def packed_in(body: JsonObject) -> Iterator[str]:
         yield from _texts(item.get("result"))
         for output in objects(item.get("outputs")):
             yield from _texts(output.get("url"))
+
+
+def told_beside(value: Json) -> Iterator[JsonObject]:
+    """The pictures that a field beside an answer tells of, which is one of PICTURED: those that were drawn, and those that code made.
+
+    The field may have given way for its size: then it tells of pictures and of nothing else.
+    """
+    for entry in [value] if isinstance(value, dict) else objects(value):
+        yield from objects(entry.get("images"))
+        for output in objects(entry.get("outputs")):
+            yield from objects(output.get("images"))
 
 
 def _texts(value: Json) -> Iterator[str]:

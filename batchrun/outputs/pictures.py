@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from batchrun.endpoints.images import IMAGE_URLS
-from batchrun.endpoints.pictures import decoded, packed_in
+from batchrun.endpoints.pictures import PICTURED, decoded, packed_in, told_beside
 from batchrun.endpoints.tolerant import as_object, objects
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import ItemState
@@ -212,9 +212,6 @@ def _alone(output: str | None) -> list[JsonObject]:
 
 
 def _beside(extras: JsonObject) -> Iterator[JsonObject]:
-    """The pictures that came beside an answer: those that were drawn, and those that code made."""
-    for call in objects(extras.get("image_calls")):
-        yield from objects(call.get("images"))
-    for call in objects(extras.get("code_calls")):
-        for output in objects(call.get("outputs")):
-            yield from objects(output.get("images"))
+    """The pictures that came beside an answer."""
+    for name in PICTURED:
+        yield from told_beside(extras.get(name))

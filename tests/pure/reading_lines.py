@@ -1,5 +1,7 @@
 """Result lines as services send them, and a reader of one line for tests."""
 
+import base64
+import hashlib
 import json
 
 import msgspec
@@ -16,6 +18,9 @@ RESPONSES, CHAT, EMBEDDINGS = "/v1/responses", "/v1/chat/completions", "/v1/embe
 SUCCEEDED, RETRY, RELEASED, FAILED = (
     Outcome.SUCCEEDED, Outcome.RETRY, Outcome.RELEASED, Outcome.FAILED,
 )  # fmt: skip
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
+PACKED = base64.b64encode(PNG).decode()
+PICTURE = {"format": "png", "bytes": 32, "sha256": hashlib.sha256(PNG).hexdigest()}
 
 
 def job(url: str = RESPONSES, **keys: Json) -> JobSettings:
@@ -121,3 +126,28 @@ def assert_sound(reading: Reading) -> None:
     for count in astuple(reading)[7:11]:
         assert type(count) is int
         assert 0 <= count < 2**63
+
+
+def extras(reading: Reading) -> JsonObject:
+    found: JsonObject = json.loads(reading.extras or b"{}")
+    return found
+
+
+def extras_of(*items: Json) -> JsonObject:
+    return extras(read(line(response(*items))))
+
+
+def cited(text: str, *annotations: Json) -> JsonObject:
+    part = {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+    return {"type": "message", "role": "assistant", "content": [part]}
+
+
+def page(start: int, end: int, **more: Json) -> JsonObject:
+    return {
+        "type": "url_citation",
+        "url": "https://example.org/a",
+        "title": "A",
+        "start_index": start,
+        "end_index": end,
+        **more,
+    }

@@ -1,50 +1,28 @@
 """One test for each kind of answer: what a service sends, and the plain fields that come of it."""
 
-import base64
-import hashlib
-import json
 from typing import get_args
 
 import pytest
 from openai.types.responses.response import IncompleteDetails
 from openai.types.responses.response_error import ResponseError
-from reading_lines import CHAT, FAILED, SUCCEEDED, completion, line, message, output, read, response
+from reading_lines import (
+    CHAT,
+    FAILED,
+    SUCCEEDED,
+    completion,
+    extras,
+    extras_of,
+    line,
+    message,
+    output,
+    read,
+    response,
+)
 
-from batchrun.endpoints.answer import Finish, Reading
-from batchrun.endpoints.extras import EXTRAS_LIMIT_BYTES
+from batchrun.endpoints.answer import Finish
 from batchrun.endpoints.responses_items import CALLS, CITATIONS, ITEMS
 from batchrun.model import Json, JsonObject
 from batchrun.planning.classify import BY_CODE
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
-PACKED = base64.b64encode(PNG).decode()
-PICTURE = {"format": "png", "bytes": 32, "sha256": hashlib.sha256(PNG).hexdigest()}
-
-
-def extras(reading: Reading) -> JsonObject:
-    found: JsonObject = json.loads(reading.extras or b"{}")
-    return found
-
-
-def extras_of(*items: Json) -> JsonObject:
-    return extras(read(line(response(*items))))
-
-
-def cited(text: str, *annotations: Json) -> JsonObject:
-    part = {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
-    return {"type": "message", "role": "assistant", "content": [part]}
-
-
-def page(start: int, end: int, **more: Json) -> JsonObject:
-    return {
-        "type": "url_citation",
-        "url": "https://example.org/a",
-        "title": "A",
-        "start_index": start,
-        "end_index": end,
-        **more,
-    }
-
 
 # Calls that the caller answers.
 
@@ -156,182 +134,6 @@ def test_a_call_waits_for_the_caller_beside_another_that_was_carried_out(kind: s
     assert output(reading) == {"code_calls": [{"kind": kind, "call_id": "open"}]}
 
 
-# Citations.
-
-
-def test_citations_of_every_kind_are_plain_fields_and_offsets_count_in_the_whole_text() -> None:
-    first = cited("Abc [1].", page(4, 7))
-    second = cited(
-        " Déf.",
-        page(1, 4),
-        {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 3},
-        {
-            "type": "container_file_citation",
-            "container_id": "k",
-            "file_id": "f",
-            "filename": "plot.png",
-            "start_index": 0,
-            "end_index": 1,
-        },
-        {"type": "file_path", "file_id": "f", "index": 0},
-        {"type": "hologram", "depth": 3},
-    )
-    reading = read(line(response(first, second)))
-    found = extras(reading)["citations"]
-    assert found == [
-        {"type": "url", "url": "https://example.org/a", "title": "A", "start": 4, "end": 7},
-        {"type": "url", "url": "https://example.org/a", "title": "A", "start": 9, "end": 12},
-        {"type": "file", "file_id": "f", "filename": "a.pdf", "index": 3},
-        {
-            "type": "container_file",
-            "container_id": "k",
-            "file_id": "f",
-            "filename": "plot.png",
-            "start": 8,
-            "end": 9,
-        },
-        {"type": "file_path", "file_id": "f", "index": 0},
-        {"type": "hologram", "depth": 3},
-    ]
-    text = output(reading)
-    assert [text[one["start"] : one["end"]] for one in found[:2]] == ["[1]", "Déf"]
-
-
-def test_citations_of_a_commentary_go_with_it() -> None:
-    before = {**cited("Hm.", page(0, 1)), "phase": "commentary"}
-    assert extras_of(before, message("42", phase="final_answer")) == {}
-
-
-def test_a_completion_cites_pages_too() -> None:
-    annotation = {
-        "type": "url_citation",
-        "url_citation": {"url": "u", "title": "t", "start_index": 1, "end_index": 2},
-    }
-    assert extras(read(line(completion("text", annotations=[annotation])), CHAT)) == {
-        "citations": [{"type": "url", "url": "u", "title": "t", "start": 1, "end": 2}]
-    }
-
-
-# Tools that the service runs.
-
-
-def test_a_file_search_has_its_queries_and_results() -> None:
-    result = {"file_id": "f", "filename": "a.pdf", "score": 0.5, "text": "…", "attributes": {}}
-    item = {
-        "type": "file_search_call",
-        "id": "i",
-        "status": "completed",
-        "queries": ["a", "b"],
-        "results": [result],
-    }
-    plain = {"id": "i", "status": "completed", "queries": ["a", "b"]}
-    assert extras_of(item, message("x")) == {"file_searches": [{**plain, "results": [result]}]}
-    assert extras_of({**item, "results": None}, message("x")) == {"file_searches": [plain]}
-
-
-@pytest.mark.parametrize(
-    ("action", "told"),
-    [
-        (None, {}),
-        (
-            {"type": "search", "query": "q", "queries": ["q"], "sources": [{"url": "u"}]},
-            {"action": "search", "query": "q", "queries": ["q"], "sources": [{"url": "u"}]},
-        ),
-        ({"type": "open_page", "url": "u"}, {"action": "open_page", "url": "u"}),
-        (
-            {"type": "find_in_page", "url": "u", "pattern": "p"},
-            {"action": "find_in_page", "url": "u", "pattern": "p"},
-        ),
-    ],
-)
-def test_a_web_search_says_what_it_did(action: Json, told: JsonObject) -> None:
-    item = {"type": "web_search_call", "id": "i", "status": "completed", "action": action}
-    assert extras_of(item, message("x")) == {
-        "web_searches": [{"id": "i", "status": "completed", **told}]
-    }
-
-
-def test_mcp_calls_and_lists_of_tools_are_told_apart() -> None:
-    call = {
-        "type": "mcp_call",
-        "id": "i",
-        "server_label": "s",
-        "name": "roll",
-        "arguments": '{"dice":2}',
-        "output": "7",
-        "error": None,
-        "status": "completed",
-    }
-    lists = {
-        "type": "mcp_list_tools",
-        "id": "l",
-        "server_label": "s",
-        "tools": [{"name": "roll", "input_schema": {"type": "object"}}],
-    }
-    broken = {**lists, "tools": [], "error": "no route"}
-    assert extras_of(lists, broken, call, message("x")) == {
-        "mcp_calls": [
-            {"kind": "list_tools", "id": "l", "server": "s", "tools": ["roll"]},
-            {"kind": "list_tools", "id": "l", "server": "s", "tools": [], "error": "no route"},
-            {
-                "kind": "call",
-                "id": "i",
-                "server": "s",
-                "name": "roll",
-                "arguments": {"dice": 2},
-                "output": "7",
-                "status": "completed",
-            },
-        ]
-    }
-
-
-def test_code_comes_with_its_logs_and_pictures_without_their_bytes() -> None:
-    item = {
-        "type": "code_interpreter_call",
-        "id": "i",
-        "container_id": "k",
-        "code": "print(1)",
-        "status": "completed",
-        "outputs": [
-            {"type": "logs", "logs": "1\n"},
-            {"type": "image", "url": "https://example.org/plot.png"},
-            {"type": "image", "url": f"data:image/png;base64,{PACKED}"},
-        ],
-    }
-    (call,) = extras_of(item, message("x"))["code_calls"]
-    assert call["kind"] == "code_interpreter"
-    assert call["code"] == "print(1)"
-    assert call["outputs"] == [*item["outputs"][:2], {"type": "image", "images": [PICTURE]}]
-
-
-def test_an_image_that_was_made_is_told_by_its_hash_and_is_the_answer_where_nothing_was_said() -> (
-    None
-):
-    item = {
-        "type": "image_generation_call",
-        "id": "i",
-        "status": "completed",
-        "result": PACKED,
-        "output_format": "png",
-        "revised_prompt": "a cat",
-    }
-    entry = {"id": "i", "status": "completed", "revised_prompt": "a cat", "images": [PICTURE]}
-    reading = read(line(response(item)))
-    assert (output(reading), reading.finish) == ({"images": [PICTURE]}, Finish.STOP)
-    assert extras(reading) == {"image_calls": [entry]}
-    assert PACKED.encode() not in (reading.extras or b"")
-    assert output(read(line(response(item, message("Here."))))) == "Here."
-
-
-@pytest.mark.parametrize("result", [None, "not base64!"])
-def test_an_image_that_did_not_come_is_no_answer(result: Json) -> None:
-    item = {"type": "image_generation_call", "id": "i", "status": "failed", "result": result}
-    reading = read(line(response(item)))
-    assert (reading.outcome, reading.cause) == (FAILED, "empty_output")
-    assert extras(reading)["image_calls"][0]["status"] == "failed"
-
-
 # Reasoning, logprobs, choices.
 
 
@@ -410,22 +212,6 @@ def test_items_and_parts_of_unknown_kinds_are_kept_as_they_came() -> None:
     reading = read(line(response(*items, spoken)))
     assert output(reading) == "x"
     assert extras(reading) == {"other": [part, *items]}
-
-
-def test_beyond_a_megabyte_the_largest_fields_give_way_and_say_so() -> None:
-    big = "x" * EXTRAS_LIMIT_BYTES
-    found = extras_of({"type": "hologram", "data": big}, cited("x", page(0, 1)))
-    assert found["other"] == {"omitted": "1,000,031 bytes"}
-    assert found["citations"][0]["end"] == 1
-    only_citations = extras_of(cited("x", page(0, 1, title=big)))
-    assert set(only_citations["citations"]) == {"omitted"}
-
-
-def test_arguments_and_items_nested_without_end_cost_no_other_item() -> None:
-    deep = "[" * 900 + "]" * 900
-    call = {"type": "function_call", "name": "f", "call_id": "c", "arguments": deep}
-    reading = read(line(response(call, {"type": "hologram", "x": json.loads(deep)})))
-    assert reading.custom_id == "7-1-abc"
 
 
 def test_a_failed_answer_keeps_what_came_beside_it() -> None:
