@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,7 +19,9 @@ import msgspec
 from batchrun.attachments.attacher import Attacher, forget_bytes
 from batchrun.backends.base import AttachMode
 from batchrun.errors import GuardError, JobFileError, Problem
-from batchrun.jobfile import Fault, ItemBlock, Where, compile_template, read_items
+from batchrun.guards import guard
+from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
+from batchrun.jobfile.problems import PROBLEMS_KEPT
 from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
@@ -33,11 +35,7 @@ from batchrun.model import JobSettings, Json, JsonObject, Limits
 from batchrun.requests import BadItem, Request, RequestBuilder
 
 _encode: Final = msgspec.json.Encoder().encode
-_PROBLEMS_KEPT: Final = 1_000
 _SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
-_REASK_FLOOR: Final = 100  # so many answers, given or on their way, may always be asked for again
-_REASK_SHARE: Final = 0.2
-_VANISH_SHARE: Final = 0.5
 _PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
 
 
@@ -62,42 +60,6 @@ class Attaching:
 
 
 _NOWHERE_ELSE: Final = Attaching()
-
-
-@dataclass(slots=True)
-class ProblemList:
-    """Counts every problem and keeps the first `most` of items and of sources: a wrong file of a million lines must not fill memory."""
-
-    most: int = _PROBLEMS_KEPT
-    kept: list[Problem] = field(default_factory=list)
-    item_count: int = 0
-    source_count: int = 0
-
-    @property
-    def count(self) -> int:
-        """All of them."""
-        return self.item_count + self.source_count
-
-    def add(self, problem: Problem) -> None:
-        """Take one more."""
-        if problem.is_item:
-            self.item_count += 1
-            has_room = self.item_count <= self.most
-        else:
-            self.source_count += 1
-            has_room = self.source_count <= self.most
-        if has_room:
-            self.kept.append(problem)
-
-    def error(self) -> JobFileError:
-        """All of them as one error, in the order of the lines."""
-        kept = sorted(self.kept, key=lambda p: (p.path, p.line or 0))
-        if self.count > len(kept):
-            more = Problem(
-                path=kept[0].path, what=f"… and {self.count - len(kept):,} more problems like these"
-            )
-            kept.append(more)
-        return JobFileError(tuple(kept))
 
 
 def prepare(
@@ -130,7 +92,7 @@ def prepare(
         keep=partial(keep_content, ledger.home) if keeps else forget_bytes,
     )
     builder = RequestBuilder(settings, attacher, attaching.mode)
-    problems = ProblemList()
+    problems = Problems()
     for what in builder.check():
         problems.add(Problem(path=settings.path, line=settings.line, what=what))
     if problems.count:
@@ -152,7 +114,7 @@ def prepare(
     submission.begin(items_from=options.items)
     keep_missing = options.limit is not None or settings.missing == "keep"
     try:
-        bad = ProblemList(most=max(settings.bad_items, _PROBLEMS_KEPT))
+        bad = Problems(most=max(settings.bad_items, PROBLEMS_KEPT))
         with (
             ledger.translated(),
             without_cycle_collection(),
@@ -169,7 +131,12 @@ def prepare(
         submission.find_vanished()
         if keep_missing:
             submission.intake.tally.vanished = 0
-        _guard(settings, submission.intake.tally, options)
+        guard(
+            settings,
+            submission.intake.tally,
+            reask=options.reask,
+            allow_missing=options.allow_missing,
+        )
         if options.is_dry_run or not is_kept:
             submission.abandon()
         elif not agree(submission.intake.tally):
@@ -207,7 +174,7 @@ def _former_hashes(former: RequestBuilder | None, block: ItemBlock) -> Mapping[i
 def _take_items(
     intake: Intake,
     builder: RequestBuilder,
-    bad: ProblemList,
+    bad: Problems,
     options: SubmitOptions,
     *,
     former: RequestBuilder | None,
@@ -236,7 +203,7 @@ def _take_items(
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
         for what, i in intake.oversized[seen_large:]:
             note_bad(i, BadItem("too_large", what, _SPLIT))
-        if bad.count + len(twice) > max(settings.bad_items, _PROBLEMS_KEPT):
+        if bad.count + len(twice) > max(settings.bad_items, PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
     intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
@@ -300,7 +267,7 @@ def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
 
 
 def _reporters(
-    builder: RequestBuilder, block: ItemBlock, bad: ProblemList
+    builder: RequestBuilder, block: ItemBlock, bad: Problems
 ) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
     shown = _shown(builder.settings, block.path)
 
@@ -350,7 +317,7 @@ def _duplicate_problems(
     first: dict[str, tuple[str, int]] = {}
     if wanted and options.items != STDIN:
         id_of = builder.id_of
-        for block in read_items(builder.settings, ProblemList(), items=options.items):
+        for block in read_items(builder.settings, Problems(), items=options.items):
             for fields, line in zip(block.fields, block.lines, strict=True):
                 with contextlib.suppress(Fault):  # told already
                     if (key := id_of(fields)) in wanted and key is not None:
@@ -382,46 +349,3 @@ def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
         what=f"job {settings.name!r} has no items: nothing was found {where}",
         fix="Add item lines, or point 'items' at a data file.",
     )
-
-
-def _guard(settings: JobSettings, tally: Tally, options: SubmitOptions) -> None:
-    """Stop what looks like a mistake before it costs anything."""
-    queued = tally.new + tally.changed + tally.requeued
-    if settings.max_new is not None and queued > settings.max_new:
-        raise GuardError(
-            f"{settings.name}: {queued:,} items would be queued, and 'max_new' allows {settings.max_new:,}. "
-            "Nothing was sent. Check the data, or raise max_new in the job line."
-        )
-    twice = tally.reasked + tally.superseded
-    if (
-        not options.reask
-        and twice > _REASK_FLOOR
-        and twice > _REASK_SHARE * (tally.answered + tally.awaited)
-    ):
-        raise GuardError(
-            f"{settings.name}: the request changed: {_paid_twice(tally)}. "
-            "Nothing was sent. --reask to do it, --new-only to use it for new items."
-        )
-    before = tally.known + tally.vanished
-    if not options.allow_missing and tally.vanished > _VANISH_SHARE * before:
-        raise JobFileError(
-            (
-                Problem(
-                    path=settings.path,
-                    line=settings.line,
-                    what=f"{tally.vanished:,} of {before:,} items of job {settings.name!r} are gone from its data. Nothing was sent",
-                    fix="--allow-missing if that is meant.",
-                ),
-            )
-        )
-
-
-def _paid_twice(tally: Tally) -> str:
-    parts = []
-    if tally.reasked:
-        parts.append(f"{tally.reasked:,} answered items would be asked again (and paid again)")
-    if tally.superseded:
-        parts.append(
-            f"{tally.superseded:,} items in flight would be paid and not used, and asked again"
-        )
-    return ", ".join(parts)

@@ -6,10 +6,11 @@ knows that it is of one item (`of_item`).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from batchrun.errors import Problem
+from batchrun.errors import JobFileError, Problem
 
 PROBLEMS_KEPT = 1_000  # enough to repair a file by, little enough to hold; the rest is only counted
 
@@ -39,18 +40,40 @@ class ProblemSink(Protocol):
         ...
 
 
+@dataclass(slots=True)
 class Problems:
-    """The sink that keeps the first 1,000 problems and counts all of them."""
+    """The sink that counts every problem and keeps the first `most` of items and of sources: a wrong file of a million lines must not fill memory."""
 
-    def __init__(self) -> None:
-        self.kept: list[Problem] = []
-        self.count = 0
+    most: int = PROBLEMS_KEPT
+    kept: list[Problem] = field(default_factory=list)
+    item_count: int = 0
+    source_count: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.item_count + self.source_count
 
     def add(self, problem: Problem) -> None:
-        """Count it; keep it while there is room."""
-        self.count += 1
-        if len(self.kept) < PROBLEMS_KEPT:
+        """Take one more."""
+        if problem.is_item:
+            self.item_count += 1
+            has_room = self.item_count <= self.most
+        else:
+            self.source_count += 1
+            has_room = self.source_count <= self.most
+        if has_room:
             self.kept.append(problem)
+
+    def error(self) -> JobFileError:
+        """All of them as one error, in the order of the lines."""
+        kept = sorted(self.kept, key=lambda p: (p.path, p.line or 0))
+        if self.count > len(kept):
+            more = Problem(
+                path=kept[0].path, what=f"… and {self.count - len(kept):,} more problems like these"
+            )
+            kept.append(more)
+        return JobFileError(tuple(kept))
 
     def __len__(self) -> int:
         return self.count
