@@ -1,6 +1,7 @@
 """Opening the ledger, and the one way to write to it: an explicit BEGIN IMMEDIATE that commits or rolls back whole.
 
-Durability: WAL, synchronous=FULL, so that a committed intent survives power loss. Reading commands open without migrating and never lock.
+Durability: WAL, synchronous=FULL, so that a committed intent survives power loss. Reading commands never wait for a pass, and write nothing
+but what makes the ledger readable here: its tables where it is older, its paths where the home was moved.
 """
 
 import contextlib
@@ -116,7 +117,7 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
         _check_there(home)
     if not home.database.exists():
         _touch(home.database)
-    elif not os.access(home.database, os.W_OK) or not os.access(home.path, os.W_OK):
+    elif not _is_writable(home):
         raise LedgerError(
             f"{home.path}: the home is read-only. Make it writable for this user; nothing was sent."
         )
@@ -138,7 +139,10 @@ def open_ledger(home: Home, *, create: bool = False) -> Ledger:
 
 
 def open_for_reading(home: Home) -> Ledger:
-    """Open without writing, migrating or locking. Raises LedgerError as `open_ledger` does."""
+    """Open for looking. A ledger that is older, or whose home was moved, is first made ready as `open_ledger` does.
+
+    A moved home that cannot be written is read as it stands, with the paths of its old place. Raises LedgerError as `open_ledger` does.
+    """
     _check_not_lost(home)
     _check_there(home)
     ledger = Ledger(_connect(home.database), home)
@@ -149,7 +153,7 @@ def open_for_reading(home: Home) -> Ledger:
         ledger.close()
         raise _ledger_error(exc, home.database) from exc
     is_whole = version == SCHEMA_VERSION and ledger.meta("ledger") is not None
-    if not is_whole or (has_moved(ledger) and os.access(home.database, os.W_OK)):
+    if not is_whole or (has_moved(ledger) and _is_writable(home)):
         ledger.close()
         if version > SCHEMA_VERSION:
             raise _too_new(home.database, version)
@@ -235,6 +239,11 @@ def is_copied(ledger: Ledger) -> str | None:
     }
     changed = [key for key in stored if stored[key] != now[key] and stored[key] and now[key]]
     return ", ".join(f"{key} was {stored[key]!r}, is {now[key]!r}" for key in changed) or None
+
+
+def _is_writable(home: Home) -> bool:
+    """Both are needed: SQLite writes beside the database, too."""
+    return os.access(home.database, os.W_OK) and os.access(home.path, os.W_OK)
 
 
 def _check_there(home: Home) -> None:
