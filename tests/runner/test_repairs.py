@@ -150,6 +150,21 @@ def test_a_changed_item_begins_a_new_conversation(new_world: NewWorld) -> None:
     assert world.rows("select * from turns") == []
 
 
+def test_an_item_that_changes_while_its_repair_is_in_flight_begins_a_new_conversation(
+    new_world: NewWorld,
+) -> None:
+    model = Model(BAD, GOOD, GOOD)
+    world = new_world(script=model)
+    world.write(items(1), schema=SCHEMA, repair={"attempts": 1})
+    world.submit()
+    world.run_until(lambda: len(world.remotes()) == 2)
+    world.write([{"id": "i0", "text": "another"}], schema=SCHEMA, repair={"attempts": 1})
+    world.submit()
+    world.run()
+    assert model.asked[2]["input"] == "Review: another"
+    assert world.rows("select * from turns") == []
+
+
 def test_a_cancelled_job_repairs_nothing(new_world: NewWorld) -> None:
     model = Model(BAD, GOOD)
     world = new_world(script=model)
