@@ -26,7 +26,7 @@ from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import RepairSettings
 from batchrun.recovery.conversations import Conversations
 from batchrun.recovery.sentlines import SentRequest, files_asking, read_requests, request_lines
-from batchrun.running.form import hash_together
+from batchrun.running.marking import hash_together
 
 _GROUP: Final = 10_000  # rows handed over at a time
 _TABLES: Final = """

@@ -10,8 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import xxhash
-
 from batchrun.customids import custom_id, line_prefix
 from batchrun.errors import LedgerError
 from batchrun.ledger.attachments import has_attached
@@ -28,9 +26,10 @@ from batchrun.ledger.requestfiles import (
 )
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
-from batchrun.model import JOB_KEY, LEDGER_KEY, REQUESTS_KEY, TOKEN_KEY, Limits
+from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY, Limits
 from batchrun.running.attaching import Uploaded, fill, nothing_uploaded
 from batchrun.running.following import request_now
+from batchrun.running.marking import mark_requests
 
 # The model that an item's conversation went to, if it left the first one's.
 _MODEL_NOW: Final = """(select t.changes ->> '$.model' from turns t where t.item = i.id and t.changes ->> '$.model' is not null
@@ -66,7 +65,7 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
         )
         batch = _insert(ledger, job, file, done, at)
         _assign(ledger, job=job["id"], batch=batch, where=own, parameters=bounds, at=at)
-        _mark_requests(ledger, batch)
+        mark_requests(ledger, batch)
         ledger.execute(
             f"delete from queue where item in (select id from item_rows where id between ? and ? and batch = {batch})",
             bounds[:2],
@@ -201,7 +200,7 @@ def _cut_one(
             parameters=cut,
             at=at,
         )
-        _mark_requests(ledger, batch)
+        mark_requests(ledger, batch)
         ledger.execute(f"delete from queue where item in ({chosen})", cut)
     return batch, taken
 
@@ -312,46 +311,6 @@ def _assign(
         batch=batch,
         sets=f"batch = {batch}, sends = sends + 1",
     )
-
-
-def _mark_requests(ledger: Ledger, batch: int) -> None:
-    """Put the hash of the batch's request hashes, in the order of its items' numbers, into its metadata.
-
-    Another home that sends the same is seen by it; and a recovery that has nothing but custom_ids, which bear the numbers, proves by it
-    what was asked. What conversations that go on have added is behind them.
-    """
-    hashes = ledger.connection.execute(
-        "select i.hash from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item and i.batch = b.id "
-        "where b.id = ? order by i.id",
-        (batch,),
-    )
-    said = ledger.connection.execute(
-        "select t.additions, t.changes from batch_rows b cross join item_rows i on i.id between b.first_item and b.last_item "
-        "and i.batch = b.id cross join turns t on t.item = i.id where b.id = ? order by i.id, t.send",
-        (batch,),
-    )
-    ledger.execute(
-        "update batch_rows set metadata = json_set(metadata, ?, ?) where id = ?",
-        (f"$.{REQUESTS_KEY}", hash_together((hashed for (hashed,) in hashes), said), batch),
-    )
-
-
-def hash_together(hashes: Iterable[bytes], turns: Iterable[tuple[str, str]]) -> str:
-    """One hash of the hashes of a batch's first requests and of (additions, changes) of their turns, both in the order of the numbers in
-    their custom_ids.
-    """
-    hasher = xxhash.xxh3_128()
-    for hashed in hashes:
-        hasher.update(hashed)
-    for turn in turns:
-        hasher.update(repr(tuple(turn)).encode())
-    return hasher.hexdigest()
-
-
-def requests_hash(batch: sqlite3.Row) -> str | None:
-    """The hash under which a batch row's requests are known on the service."""
-    found = json.loads(batch["metadata"]).get(REQUESTS_KEY)
-    return None if found is None else str(found)
 
 
 def sweep_cuts(ledger: Ledger) -> None:

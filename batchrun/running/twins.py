@@ -15,7 +15,7 @@ from batchrun.ledger.batches import add_incident, update_batch
 from batchrun.ledger.origins import own_ledgers
 from batchrun.model import LEDGER_KEY, REQUESTS_KEY
 from batchrun.running.context import PassContext
-from batchrun.running.form import requests_hash
+from batchrun.running.marking import requests_hash
 
 log = logging.getLogger(__name__)
 
