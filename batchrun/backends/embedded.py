@@ -227,6 +227,13 @@ class _LazyResponder(Responder):
     def concurrency(self) -> int:
         return self._responder.concurrency
 
+    @property
+    def is_billed(self) -> bool:
+        return self._responder.is_billed
+
+    def wait_s(self) -> float:
+        return self._responder.wait_s()
+
     def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
         return self._responder.respond(url, body, custom_id=custom_id)
 

@@ -7,6 +7,7 @@ state that matters: what was answered is recorded by the service, durably, befor
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchrun.errors import Ambiguous, Transient
 from batchrun.model import JsonObject
 
 
@@ -18,19 +19,40 @@ class Reply:
     body: JsonObject
 
 
+class Postponed(Transient):
+    """Not sent, or refused without any effect (too many requests, no room, no connection): the request may be asked again later.
+
+    `retry_after_s` is what the server asked for, if it did; the responder's `wait_s` knows of it.
+    """
+
+
+class Unanswered(Ambiguous):
+    """Sent, and no answer came: whether it was executed, and paid for, nobody knows."""
+
+
 class Responder(Protocol):
     """Answers requests. Subclass it for the defaults of everything but `respond`."""
 
     @property
     def concurrency(self) -> int:
-        """How many `respond` calls may run at once, from threads of the executor; >= 1."""
+        """How many `respond` calls may run at once, from threads of the executor; >= 1. It may change with every answer."""
         return 1
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether a call costs money elsewhere, so that it must be known, durably, that one was about to be made."""
+        return False
+
+    def wait_s(self) -> float:
+        """Seconds before another request may be asked (0.0: at once), because of limits by time or as the server wishes."""
+        return 0.0
 
     def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
         """Answer one request for `url` (`/v1/responses` …); `custom_id` is None for a synchronous one.
 
-        A refusal is a Reply with its status, or a ServiceError (refusals.py), which the caller turns into one. Any other
-        BatchrunError means that nothing can be answered now (no model, no memory): the line stays open, and `work` raises it.
+        A refusal is a Reply with its status, or a ServiceError (refusals.py), which the caller turns into one. Raises Postponed and
+        Unanswered where the server behind it gave no answer to this one. Any other BatchrunError means that nothing can be answered
+        now (no model, no memory, no key): the line stays open, and `work` raises it.
         """
         ...
 
