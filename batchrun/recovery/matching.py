@@ -26,6 +26,7 @@ from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import RepairSettings
 from batchrun.recovery.conversations import Conversations
 from batchrun.recovery.sentlines import SentRequest, files_asking, read_requests, request_lines
+from batchrun.running.calling import take_told
 from batchrun.running.marking import hash_together
 
 _GROUP: Final = 10_000  # rows handed over at a time
@@ -122,26 +123,62 @@ class Matcher:
         self._conversations.match(job, sent, wanted, at=at)
         return self._matched(is_proven=True)
 
-    def match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> Matched:
+    def match_ids(
+        self,
+        job: int,
+        requests_hash: str | None,
+        *,
+        numbers_are_ours: bool,
+        sent: Path | None,
+        at: int,
+    ) -> Matched:
         """The same where only the custom_ids are known. `requests_hash`: what the batch bears as the hash of all its requests.
 
-        Without the proof an item of a job is found by an id that no other item of it has.
+        Without the proof an item of a job is found by an id that no other item of it has. With it, what the requests in the file `sent`
+        tell of calls that are open here answers those.
         """
-        is_proven = self._match_ids(job, requests_hash, numbers_are_ours=numbers_are_ours)
+        is_proven = self._match_ids(
+            job, requests_hash, numbers_are_ours=numbers_are_ours, sent=sent, at=at
+        )
         with self._ledger.transaction():
             self._ledger.execute(
                 f"delete from matched where item in (select id from item_rows where state = {_IN_FLIGHT})"
             )
         return self._matched(is_proven=is_proven)
 
-    def _match_ids(self, job: int, requests_hash: str | None, *, numbers_are_ours: bool) -> bool:
+    def _match_ids(
+        self,
+        job: int,
+        requests_hash: str | None,
+        *,
+        numbers_are_ours: bool,
+        sent: Path | None = None,
+        at: int = 0,
+    ) -> bool:
         """Fill `matched` by custom_ids, also with items in flight; whether it is proven."""
         self._read(job)
         for rule in (_BY_NUMBER, _BY_HASH) if numbers_are_ours else (_BY_HASH,):
             self._fill(rule, job)
-            if self._ask_what_was_asked(requests_hash):
+            with self._ledger.transaction():
+                self._ledger.execute("savepoint told")
+                if sent is not None:
+                    self._take_told(sent, at)
+                is_proven = self._ask_what_was_asked(requests_hash)
+                if not is_proven:
+                    self._ledger.execute("rollback to told")
+            if is_proven:
                 return True
         return False
+
+    def _take_told(self, sent: Path, at: int) -> None:
+        """Let what requests tell of open calls answer them: part of what was asked then, if the proof holds with it."""
+        open_call = "select item from tool_calls where output is null"
+        if not self._ledger.value(f"select 1 from matched where item in ({open_call}) limit 1"):
+            return  # as a rule
+        for name, _, tail, _ in request_lines(sent):
+            item = self._ledger.value("select item from matched where custom_id = ?", (name,))
+            if item is not None:
+                take_told(self._ledger, item, tail, at)
 
     def _ask_what_was_asked(self, requests_hash: str | None) -> bool:
         """Whether the items in `matched` are those that the batch was made of, each by its id, and ask the same to the byte."""

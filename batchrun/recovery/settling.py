@@ -24,6 +24,7 @@ from batchrun.recovery.downloading import downloaded, result_files
 from batchrun.recovery.found import Became, FoundBatch
 from batchrun.recovery.importing import Origin, bring_to_service, end_batch, import_batch
 from batchrun.recovery.matching import Matched, Matcher
+from batchrun.recovery.putback import is_missed, put_back
 from batchrun.recovery.sentlines import SentRequest, read_requests
 from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
 from batchrun.running.context import PassContext
@@ -84,6 +85,10 @@ class Recovery:
 
     def _advance(self, row: sqlite3.Row, remote: RemoteBatch) -> FoundBatch:
         state, at = BatchState(row["state"]), self.ctx.clock.now()
+        if is_missed(self.ctx.ledger, row["job"], row["request_file"]):
+            with downloaded(self._backend, self._home, remote.input_file_id) as sent:
+                if sent is not None:
+                    put_back(self.ctx.ledger, row["job"], sent)
         if state in FINAL_BATCH_STATES:
             return self._file_unplaced(row, remote, Became.KNOWN)
         has_ended = remote.status in TERMINAL_STATUSES
@@ -151,6 +156,7 @@ class Recovery:
         ended = remote.status in TERMINAL_STATUSES
         with downloaded(self._backend, self._home, remote.input_file_id) as sent:
             if sent is not None:
+                put_back(self.ctx.ledger, job["id"], sent)
                 self.matcher.load(read_requests(sent))
                 matched = self._matched(remote, job, sent)
                 if not matched.items:
@@ -182,7 +188,9 @@ class Recovery:
         self._release(
             self.matcher.overlapping_ids(job, proof, numbers_are_ours=ours, states=states)
         )
-        return self.matcher.match_ids(job, proof, numbers_are_ours=ours)
+        return self.matcher.match_ids(
+            job, proof, numbers_are_ours=ours, sent=sent, at=self.ctx.clock.now()
+        )
 
     def _bring_by_answers(self, remote: RemoteBatch, job: sqlite3.Row) -> FoundBatch:
         """The input file is gone: the answers' own custom_ids tell whose they are."""
@@ -199,6 +207,8 @@ class Recovery:
                 job["id"],
                 remote.metadata.get(REQUESTS_KEY),
                 numbers_are_ours=self._is_of_this_ledger(remote),
+                sent=None,
+                at=self.ctx.clock.now(),
             )
             if not matched.items:
                 return self._keep_answers(

@@ -1,5 +1,7 @@
 """Answers that call functions come back with their conversation: what was paid and what was run is not paid or run again."""
 
+from typing import Any
+
 import pytest
 from callingkit import call, calling, lend, ran
 from recoverykit import became, finish, lose_home, recover
@@ -16,16 +18,17 @@ def model(url: str, body: JsonObject, custom_id: str | None) -> Rule:
     """Two rounds, and then what the second returned."""
     del url, custom_id
     said = body["input"]
-    if isinstance(said, str):
+    if isinstance(said, str) or len(said) == 1:
         return calling(FIRST)
     return calling(SECOND) if len(said) == 3 else Rule(reply=said[-1]["output"])
 
 
-def begun(new_world: NewWorld, batches: int) -> World:
-    """A world that loses its home when it has sent so many batches."""
+def begun(new_world: NewWorld, batches: int, **changes: Any) -> World:
+    """A world that loses its home when it has sent so many batches; `changes` are keys of its job line."""
     world = new_world(script=model)
     lend(world)
-    world.write(items(2), rounds=3)
+    (world.folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    world.write(items(2), rounds=3, **changes)
     world.submit()
     world.run_until(lambda: len(world.remotes()) == batches)
     world.serve()
@@ -33,11 +36,12 @@ def begun(new_world: NewWorld, batches: int) -> World:
     return world
 
 
+@pytest.mark.parametrize("attach", [None, "a.png"])
 @pytest.mark.parametrize("batches", [1, 2, 3])
 def test_a_lost_ledger_gets_the_conversation_back_and_nothing_is_asked_or_run_twice(
-    new_world: NewWorld, batches: int
+    new_world: NewWorld, batches: int, attach: str | None
 ) -> None:
-    world = begun(new_world, batches)
+    world = begun(new_world, batches, attach=attach)
     assert became(recover(world)) == ["collected"] * batches
     finish(world)
     assert set(world.answers().values()) == {'{"pieces":4}'}

@@ -1,6 +1,7 @@
 """A model calls functions, they are run between two batches, and what they return goes into the next: the conversation goes on."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from callingkit import Model, call, calling, chat_calling, lend, ran
 from runnerkit import NewWorld, World, items
 
 from batchrun.model import JsonObject
+from batchrun.service.bodies import CHAT, RESPONSES
 from batchrun.service.responders.script import Rule
 
 STOCK = call("stock", {"article": "lamp", "shop": None})
@@ -283,3 +285,28 @@ def test_functions_that_changed_are_another_request(new_world: NewWorld) -> None
     tally = world.submit().tally
     assert tally is not None
     assert tally.reasked == 1
+
+
+@pytest.mark.parametrize(("endpoint", "calls"), [(RESPONSES, calling), (CHAT, chat_calling)])
+def test_a_file_goes_along_in_every_round_and_in_the_repair_behind_them(
+    new_world: NewWorld, endpoint: str, calls: Callable[[JsonObject], Rule]
+) -> None:
+    model = Model(calls(STOCK), "perhaps", '{"label": "good"}')
+    world = new_world(script=model)
+    lend(world)
+    (world.folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    world.write(
+        items(1),
+        endpoint=endpoint,
+        attach="a.png",
+        rounds=1,
+        labels=["good", "bad"],
+        repair={"attempts": 1},
+    )
+    world.submit()
+    world.run()
+    assert world.answers() == {"i0": "good"}
+    first, second, third = (body.get("input") or body["messages"] for body in model.asked)
+    assert "data:image/png;base64,iVBORw0KGgo=" in json.dumps(first)
+    assert second[: len(first)] == first
+    assert third[: len(second)] == second
