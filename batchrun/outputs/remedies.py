@@ -15,6 +15,12 @@ class Remedies:
         self._option = (
             "" if job.profile == job.settings.profile else f" --backend {shlex.quote(job.profile)}"
         )
+        limit = job.settings.repair and job.settings.repair.max_output_tokens
+        self._cap = "max_output_tokens"
+        if limit:
+            self._cap += (
+                f' beyond the {limit:,} that "repair" lets it grow to, and that of "repair" too,'
+            )
         self._sentences: dict[str, str] = {}
 
     def cause(self, code: str) -> Cause:
@@ -23,7 +29,7 @@ class Remedies:
 
     def fix(self, code: str) -> str:
         """What to do, for people."""
-        return cause_of(code).fix_for(job=self._name, path=self._path)
+        return cause_of(code).fix_for(job=self._name, path=self._path, cap=self._cap)
 
     def command(self, code: str) -> str:
         """The command that does it, ready to paste."""

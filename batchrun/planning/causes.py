@@ -19,7 +19,7 @@ class Cause:
     """One reason for which an item has no answer.
 
     `title` says what happened in a line, `fix` what to do, `command` does it; the last two are templates over {job} (the job's name)
-    and {path} (its job file), the command over {cause} (the code that the items bear) too. `is_retryable`: the same request may well succeed next time, so `batchrun retry` alone is worth it.
+    and {path} (its job file), the fix over {cap} (what bounds an answer) and the command over {cause} (the code that the items bear) too. `is_retryable`: the same request may well succeed next time, so `batchrun retry` alone is worth it.
     """
 
     code: str
@@ -28,9 +28,10 @@ class Cause:
     is_retryable: bool
     command: str
 
-    def fix_for(self, *, job: str, path: str) -> str:
-        """What to do, for people."""
-        return self.fix.replace("{job}", job).replace("{path}", path)
+    def fix_for(self, *, job: str, path: str, cap: str = "max_output_tokens") -> str:
+        """What to do, for people. `cap`: what bounds an answer of this job, in words."""
+        words = {"{cap}": cap, "{job}": job, "{path}": path}
+        return re.sub(r"\{\w+\}", lambda found: words[found[0]], self.fix)
 
     def command_for(self, *, job: str, path: str, code: str | None = None) -> str:
         """The exact command, ready to paste into a POSIX shell; `code`: that of the items, where this cause stands in for an unknown one."""
@@ -199,7 +200,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
             code="length",
             title="the answer was cut at max_output_tokens",
             fix=(
-                "Raise max_output_tokens in {path} (it counts reasoning too) and submit it with --new-only: "
+                "Raise {cap} in {path} (it counts reasoning too) and submit it with --new-only: "
                 "that asks the failed items, and the others keep their answers."
             ),
             is_retryable=False,
@@ -250,7 +251,10 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="tool_rounds",
             title="the model still called functions after the last round",
-            fix='Raise "rounds" in {path} and submit it, then ask again: the conversation begins anew. `batchrun explain` shows its calls.',
+            fix=(
+                'First raise "rounds" in {path} and submit it: a retry alone would end in the same round. Then ask again: the conversation '
+                "begins anew. `batchrun explain` shows its calls."
+            ),
             is_retryable=True,
             command=_RETRY,
         ),

@@ -108,6 +108,10 @@ def test_a_cut_answer_gets_twice_the_room_up_to_the_limit(new_world: NewWorld) -
     assert [body["max_output_tokens"] for body in model.asked] == [300, 600, 1000]
     assert {json.dumps(body["input"]) for body in model.asked} == {'"Review: text 0"'}
     assert world.failures() == {"i0": "length"}
+    (group,) = world.api().failures(("reviews",))
+    assert group.fix.startswith(
+        'Raise max_output_tokens beyond the 1,000 that "repair" lets it grow to, and that of "repair" too, in '
+    )
 
 
 def test_an_item_of_its_own_cap_grows_from_there(new_world: NewWorld) -> None:

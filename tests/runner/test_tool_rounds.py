@@ -134,6 +134,8 @@ def test_a_model_that_calls_for_ever_fails_after_the_last_round(new_world: NewWo
     assert world.rows("select message from failures") == [
         {"message": "it calls stock after 2 rounds"}
     ]
+    failure = json.loads(world.output("failures.jsonl"))
+    assert failure["fix"].startswith('First raise "rounds" in ')
 
 
 def test_calls_of_each_item_go_into_its_own_conversation(new_world: NewWorld) -> None:
