@@ -38,8 +38,9 @@ from batchrun.looking import JobStatus, worst_exit_code
 from batchrun.model import JsonObject
 from batchrun.prepare import SubmitOptions
 from batchrun.running.context import Observer, silent
+from batchrun.running.passresult import PassResult
 from batchrun.running.resolving import Resolved, number_of, resolve, settle_as_is
-from batchrun.running.runner import PassResult, Runner, clear_debris
+from batchrun.running.runner import Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
 from batchrun.tools.offer import ToolsFile
 from batchrun.tools.worker import Worker
@@ -169,7 +170,7 @@ class Batchrun(HomeView):
         """Passes until the named jobs (none: all) have no open item, or `until` (unix seconds) has come; the lock is free in between.
 
         It gives up where waiting cannot help (a wrong key) or has not helped for a quarter of an hour (a server that is away): all is kept,
-        and the next `wait` or `tick` goes on. Returns the last pass, with the jobs that ended in all passes, and whether everything
+        and the next `wait` or `tick` goes on. What concerns other jobs only is in `others` and stops nothing. Returns the last pass, with the jobs that ended in all passes, and whether everything
         named is done.
         """
         runner = self._runner()
@@ -178,18 +179,12 @@ class Batchrun(HomeView):
         while True:
             result = runner.run_pass(lock_wait_s=self.lock_wait_s, work_s=_WAIT_SLICE_S)
             ended += result.ended
-            result = PassResult(
-                next_at=result.next_at,
-                ended=tuple(ended),
-                problems=result.problems,
-                warning=result.warning,
-            )
+            result = replace(result, ended=tuple(ended))
             with open_for_reading(self.home) as ledger:
-                is_done = not any(
-                    open_count(ledger, job.id)
-                    for job in self._chosen(ledger, jobs)
-                    if not job.paused
-                )
+                chosen = self._chosen(ledger, jobs)
+                is_done = not any(open_count(ledger, job.id) for job in chosen if not job.paused)
+            if jobs:
+                result = result.about({job.id: job.profile for job in chosen})
             if is_done or result.next_at is None:
                 return result, is_done
             if until is not None and result.next_at >= until:

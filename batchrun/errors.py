@@ -24,16 +24,33 @@ from typing import ClassVar, NamedTuple
 
 
 class BatchrunError(Exception):
-    """The common base; never raised itself. `message`: what happened, where, what to do."""
+    """The common base; never raised itself. `message`: what happened, where, what to do.
+
+    A pass that notes it says of whom it is: of one `job` (its number in the ledger), of all with a `profile`, or, with neither, of the home.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.profile: str | None = None
+        self.job: int | None = None
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def placed(self) -> str:
+        """The message, with the profile that it is of."""
+        return placed(self.message, self.profile)
+
+
+def placed(message: str, profile: str | None) -> str:
+    """A message with the profile that it is of, where it does not name it already."""
+    if profile is None or f"profile {profile!r}" in message:
+        return message
+    return f"profile {profile!r}: {message}"
 
 
 class UsageError(BatchrunError):

@@ -21,7 +21,7 @@ from batchrun.ledger.wishes import has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
 from batchrun.model import JsonObject
 from batchrun.planning.plan import Wait, plan
-from batchrun.running.runner import PassResult
+from batchrun.running.passresult import PassResult
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def show_error(error: Exception, invocation: Invocation) -> int:
                 problems=[problem_json(problem) for problem in error.problems],
             )
         case BatchrunError():
-            return _show(invocation, error.exit_code, str(error))
+            return _show(invocation, error.exit_code, error.placed)
         case click.exceptions.NoArgsIsHelpError():
             tell(error.format_message())
             return USAGE
@@ -45,7 +45,7 @@ def show_error(error: Exception, invocation: Invocation) -> int:
 
 def error_json(error: BatchrunError) -> dict[str, object]:
     """An error inside a JSON document (`jobs[].error`, `problems[]`)."""
-    found: dict[str, object] = {"code": error.exit_code, "message": str(error)}
+    found: dict[str, object] = {"code": error.exit_code, "message": error.placed}
     if isinstance(error, JobFileError):
         found["problems"] = [problem_json(problem) for problem in error.problems]
     return found

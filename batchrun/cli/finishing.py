@@ -77,7 +77,7 @@ def show_problems(
     problems: Sequence[BatchrunError], invocation: Invocation, *, told: Collection[str] = ()
 ) -> list[int]:
     """Each different problem once, but for those `told` already; returns the exit codes of all."""
-    different = {str(problem): problem for problem in problems}
+    different = {problem.placed: problem for problem in problems}
     for message, problem in different.items():
         if message not in told:
             show_error(problem, invocation)

@@ -14,7 +14,7 @@ from batchrun.cli.printing import ask, can_ask, counted, is_terminal
 from batchrun.errors import GuardError, UsageError
 from batchrun.ledger.submissions import Tally
 from batchrun.prepare import SubmitOptions
-from batchrun.running.runner import PassResult
+from batchrun.running.passresult import PassResult
 
 ASK_ABOVE: Final = 1_000  # items sent without a question
 _WORDS: Final = (

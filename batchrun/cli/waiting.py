@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from batchrun.api import Batchrun, worst_exit_code
+from batchrun.cli.errors import show_warning
 from batchrun.cli.finishing import pass_json, show_jobs, show_problems
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import is_terminal, put_json, tell
 from batchrun.clock import rfc3339
-from batchrun.errors import NotFinished
+from batchrun.errors import NotFinished, placed
 
 
 class _Notes:
@@ -18,6 +19,7 @@ class _Notes:
 
     def __init__(self, batchrun: Batchrun, jobs: Sequence[str], *, is_silent: bool) -> None:
         self.told: set[str] = set()
+        self.reasons: set[str] = set()  # the same, as they stand at jobs
         self._batchrun, self._jobs = batchrun, jobs
         self._quiet_until: dict[
             int, int
@@ -27,9 +29,11 @@ class _Notes:
 
     def __call__(self, event: str, **facts: object) -> None:
         """Take note of an event of the runner."""
-        message = str(facts.get("message", ""))
+        reason, profile = str(facts.get("message", "")), facts.get("profile")
+        message = placed(reason, str(profile) if profile else None)
         if event == "unreachable" and not self._is_silent and message not in self.told:
             self.told.add(message)
+            self.reasons.add(reason)
             self._is_news = True
             tell(f"batchrun: {message}")
         elif event == "sleeping" and self._is_news and isinstance(until := facts.get("until"), int):
@@ -65,10 +69,12 @@ def wait_for(
     found = batchrun.status(jobs)
     codes = [*codes, *(job.exit_code for job in found)]
     codes += show_problems(result.problems, invocation, told=notes.told)
+    for message in sorted({problem.placed for problem in result.others} - notes.told):
+        show_warning(message, invocation)
     if invocation.is_json:
         put_json(pass_json(batchrun, jobs=found, problems=result.problems, next_at=result.next_at))
     else:
-        show_jobs(batchrun, found, told={*notes.told, *map(str, result.problems)})
+        show_jobs(batchrun, found, told={*notes.reasons, *map(str, result.problems)})
     batchrun.mark_told([job.id for job in found if not job.is_open])
     return worst_exit_code(codes if is_done else [*codes, NotFinished.exit_code])
 

@@ -47,7 +47,7 @@ def _refuse_older_ledger(ctx: PassContext, profile: str, remote: RemoteBatch) ->
         f"the service knows batch {remote.id} of this ledger, and this ledger does not: it is older than the service. "
         "Nothing is sent. Restore the newest copy of the home, or bring back what it lacks with `batchrun recover`."
     )
-    ctx.problems.append(BackendError(reason))
+    ctx.note(BackendError(reason), profile=profile)
     with ctx.ledger.transaction():
         hold(ctx, profile, "", FOREVER, reason)
         add_incident(

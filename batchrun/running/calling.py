@@ -59,7 +59,7 @@ def _as_offered(ledger: Ledger, job: int) -> tuple[JsonObject, ...]:
 
 
 def _give_up(context: PassContext, problem: JobFileError) -> None:
-    context.problems.append(problem)
+    context.note(problem)
     if context.tools is not None:
         context.tools.close()
     context.tools = None

@@ -82,7 +82,7 @@ def _look(ctx: PassContext, backend: Backend, profile: str) -> Looked:
         note_failure(ledger, profile, now, exc)
         if since is None and means_no_listing(exc):
             return Looked()
-        ctx.problems.append(exc)  # what was sent before is still polled
+        ctx.note(exc, profile=profile)  # what was sent before is still polled
         return Looked(blocked=f"nothing is sent before the service has listed its batches: {exc}")
     audit(ctx, profile, backend, listing)
     if since is not None and not _is_believed(ctx, backend, profile, listing, since):

@@ -81,9 +81,16 @@ class PassContext:
         place = self.accounts[row["profile"]].place
         return place == (row["base_url"], row["organization"], row["project"])
 
+    def note(
+        self, problem: BatchrunError, *, profile: str | None = None, job: int | None = None
+    ) -> None:
+        """Note what a person must see, and whom it concerns: one job, all of a profile, or everybody."""
+        problem.profile, problem.job = profile, job
+        self.problems.append(problem)
+
     def fail(self, profile: str, error: BackendError) -> None:
         """Note what went wrong; where the whole profile is affected, leave it alone for the rest of the pass."""
-        self.problems.append(error)
+        self.note(error, profile=profile or None)
         self.unreachable.add(profile)
         self.observer("unreachable", profile=profile, message=str(error))
 

@@ -46,7 +46,7 @@ def _ask_a_person(ctx: PassContext, row: sqlite3.Row, what: str) -> None:
         f"{what}. Nothing of the batch is settled. Compare the file with the service's, or mend it in its place; to settle the batch by the "
         f"lines that can be read: `batchrun resolve {row['id']} --as-is` (its other items then fail with missing_result)."
     )
-    ctx.problems.append(BackendError(reason))
+    ctx.note(BackendError(reason), profile=row["profile"], job=row["job"])
     with ctx.ledger.transaction():
         next_at = ctx.clock.now() + _PERSON_S
         update_batch(ctx.ledger, row["id"], next_at=next_at, reason=reason, needs_person=1)

@@ -71,7 +71,7 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 **remote_columns(remote),
             )
             if strange is not None and needs_person:
-                ctx.problems.append(BackendError(strange.message))
+                ctx.note(BackendError(strange.message), profile=row["profile"], job=row["job"])
     ctx.observer(
         "status",
         batch=row["id"],
@@ -149,7 +149,7 @@ def poll(ctx: PassContext, profile: str, batch_ids: tuple[int, ...]) -> None:
             _not_found(ctx, row, exc)
         except Refused as exc:
             _put_off(ctx, [row], exc, error_delay_s(row["errors"] + 1, exc.retry_after_s))
-            ctx.problems.append(exc)  # it concerns this batch alone
+            ctx.note(exc, profile=row["profile"], job=row["job"])  # it concerns this batch alone
         except BackendError as exc:
             delay = error_delay_s(row["errors"] + 1, exc.retry_after_s)
             _put_off(ctx, [row, *left[number:]], exc, delay)

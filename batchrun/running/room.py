@@ -31,7 +31,7 @@ def has_room(ctx: PassContext, row: sqlite3.Row) -> bool:
         f"{ctx.ledger.home.path}: {free:,} bytes are free on this disk, and what is to come back takes up to {needed:,} "
         f"({_TIMES} times the requests under way). Nothing more is sent. Free disk space (`df -h`); the next pass goes on."
     )
-    ctx.problems.append(LedgerError(reason))
+    ctx.note(LedgerError(reason))
     with ctx.ledger.transaction():
         update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + _AGAIN_S, reason=reason)
     return False

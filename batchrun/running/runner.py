@@ -51,6 +51,7 @@ from batchrun.running.ended import settle_ended
 from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
 from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
+from batchrun.running.passresult import PassResult
 from batchrun.running.refusing import reject
 from batchrun.running.room import has_room
 from batchrun.running.send import create, upload
@@ -60,19 +61,6 @@ from batchrun.running.tidying import tidy
 from batchrun.tools.worker import Worker
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassResult:
-    """What a pass came to. `next_at`: when something is due again, None when everything is final or waits for a person. `ended`: jobs that ended in it.
-
-    `warning`: what a person should know although nothing failed.
-    """
-
-    next_at: int | None
-    ended: tuple[int, ...]
-    problems: tuple[BatchrunError, ...]
-    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +177,7 @@ class Runner:
             context.fail(profile or "", exc)
         except UsageError as exc:
             # The profile of a job is not in batchrun.toml any more: nothing of it can be sent, the rest goes on.
-            context.problems.append(exc)
+            context.note(exc, profile=profile)
             context.unreachable.add(profile or "")
 
     def _profile_of(self, context: PassContext, action: Action) -> str | None:
@@ -294,7 +282,7 @@ def write_job_outputs(context: PassContext, job: int) -> None:
     try:
         write_outputs(context.ledger, job, now=now)
     except LedgerError as exc:
-        context.problems.append(exc)
+        context.note(exc, job=job)
         context.unwritable.add(job)
         return
     with context.ledger.transaction():

@@ -119,7 +119,7 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
 
 
 def _wait_for_repair(ctx: PassContext, batch: sqlite3.Row, exc: LedgerError) -> None:
-    ctx.problems.append(exc)
+    ctx.note(exc, profile=batch["profile"], job=batch["job"])
     with ctx.ledger.transaction():
         update_batch(
             ctx.ledger,

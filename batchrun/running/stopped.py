@@ -12,11 +12,17 @@ from batchrun.planning.policy import FOREVER
 def stops(ledger: Ledger) -> tuple[BackendError, ...]:
     """Why what waits to be sent is never sent by itself, one error a profile; none where nothing waits behind such a hold."""
     rows = ledger.rows(
-        "select h.reason from holds h where h.until >= ?1 and ("
+        "select h.reason, h.profile from holds h where h.until >= ?1 and ("
         "exists (select 1 from jobs j join item_counts c on c.job = j.id where j.profile = h.profile and j.paused is null "
         "and j.submission is not null and c.state = ?2 and c.n > 0) or "
         "exists (select 1 from batch_rows b join jobs j on j.id = b.job where b.profile = h.profile and j.paused is null "
         "and b.state in (?3, ?4))) order by h.profile, h.model",
         (FOREVER, ItemState.PENDING, BatchState.PLANNED, BatchState.UPLOADED),
     )
-    return tuple(BackendError(row["reason"]) for row in rows)
+    return tuple(_stop(row["profile"], row["reason"]) for row in rows)
+
+
+def _stop(profile: str, reason: str) -> BackendError:
+    error = BackendError(reason)
+    error.profile = profile
+    return error

@@ -233,7 +233,7 @@ def _ask_a_person(ctx: PassContext, row: sqlite3.Row, now: int) -> None:
         f"`batchrun resolve {row['id']} --absent`. Until then nothing of it is sent."
     )
     _put_next(ctx, row, now + _PERSON_S, reason, needs_person=True)
-    ctx.problems.append(BackendError(reason))
+    ctx.note(BackendError(reason), profile=row["profile"], job=row["job"])
 
 
 def _put_next(

@@ -55,7 +55,7 @@ def yield_to_twin(ctx: PassContext, row: sqlite3.Row, listed: list[RemoteBatch])
         ctx.backend(row["profile"]).cancel(mine.id)
     except BackendError as exc:
         log.warning("batch %s: twin of %s, not cancelled: %s", row["id"], twin.id, exc)
-        ctx.problems.append(exc)
+        ctx.note(exc, profile=row["profile"], job=row["job"])
         return
     with ctx.ledger.transaction():
         update_batch(ctx.ledger, row["id"], cancel_sent_at=ctx.clock.now())

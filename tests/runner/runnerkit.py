@@ -25,7 +25,8 @@ from batchrun.ledger.snapshot import take_snapshot
 from batchrun.model import JsonObject, Limits
 from batchrun.planning.plan import Wait, plan
 from batchrun.prepare import SubmitOptions
-from batchrun.running.runner import PassResult, Runner
+from batchrun.running.passresult import PassResult
+from batchrun.running.runner import Runner
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import Script, ScriptedResponder
