@@ -66,7 +66,8 @@ class RemoteBatch:
     """A batch as the service shows it, read defensively: servers differ in case, null, and type (facts in docs/backends.md).
 
     `status` is lower case. File ids that are null or "" are None. `errors` are the batch's own, each {code, message, line, param}
-    with strings or None. Counts that are absent are 0. `raw` is the whole JSON object as received.
+    with strings or None. Counts that are absent are 0. `endpoint` begins with /v1, whether or not the service writes it; `ended_at` is
+    when the batch came to its end, whichever it was. `raw` is the whole JSON object as received.
     """
 
     id: str
@@ -77,6 +78,9 @@ class RemoteBatch:
     error_file_id: str | None = None
     in_progress_at: int | None = None
     expires_at: int | None = None
+    ended_at: int | None = None
+    endpoint: str | None = None
+    window: str | None = None
     total_count: int = 0
     completed_count: int = 0
     failed_count: int = 0

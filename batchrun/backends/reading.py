@@ -18,6 +18,7 @@ FOREIGN_TEXT_LIMIT = 500  # characters of a server's own words in one of our mes
 _MILLISECONDS_FROM = (
     100_000_000_000  # seconds reach this in the year 5138, so a larger stamp counts milliseconds
 )
+_END_KEYS = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 _AMERICAN = {"canceled": "cancelled", "canceling": "cancelling"}
 _KEY_LIKE = re.compile(r"\bsk-[A-Za-z0-9_\-*.…]{4,}|\bBearer\s+\S+")
 # C0, DEL, C1, line and paragraph separators, and the characters that turn the direction of text.
@@ -49,11 +50,14 @@ def read_batch(answer: Json) -> RemoteBatch:
         error_file_id=_text(batch.get("error_file_id")),
         in_progress_at=_seconds(batch.get("in_progress_at")),
         expires_at=_seconds(batch.get("expires_at")),
+        ended_at=max(filter(None, (_seconds(batch.get(key)) for key in _END_KEYS)), default=None),
+        endpoint=_endpoint(batch.get("endpoint")),
+        window=_text(batch.get("completion_window")),
         total_count=_count(counts.get("total")) or 0,
         completed_count=_count(counts.get("completed")) or 0,
         failed_count=_count(counts.get("failed")) or 0,
         metadata=_metadata(batch.get("metadata")),
-        errors=tuple(_errors(batch.get("errors"))),
+        errors=tuple(_errors(batch.get("errors") or batch.get("error"))),
         usage_total_tokens=_total_tokens(batch.get("usage")),
         raw=batch,
     )
@@ -168,6 +172,13 @@ def _id(answer: JsonObject, what: str) -> str:
 def _text(value: Json) -> str | None:
     """null, "" and what is no text are None: a file id of "" must never become a path."""
     return value if isinstance(value, str) and value else None
+
+
+def _endpoint(value: Json) -> str | None:
+    """Azure's older API leaves out the version."""
+    text = _text(value)
+    is_bare = text is not None and text.startswith("/") and not text.startswith("/v1/")
+    return f"/v1{text}" if is_bare else text
 
 
 def _seconds(value: Json) -> int | None:

@@ -29,6 +29,7 @@ MESSAGE_LIMIT = (
 
 _encode = msgspec.json.Encoder().encode
 _NO_ANSWER = Answer()
+_WORDLESS = ServiceError()
 
 # Finishes after which the answer is of no use, though it was given; the finish is the cause.
 _UNUSABLE = {
@@ -132,7 +133,10 @@ def _error_in(
 
     It may be the line's own, the body's, or (status without words) nobody's. Inside a 2xx the status says nothing of the error.
     """
-    error = error_of(result.get("error")) or answer.error
+    error = error_of(result.get("error"))
+    if body and error == _WORDLESS:
+        error = None  # {"code": "", "message": ""} beside an answer: the place of an error, and none in it
+    error = error or answer.error
     status = as_status(response.get("status_code"))
     if status is not None and not 200 <= status < 300:
         # The body itself may be the error object, or an HTML page of a proxy.

@@ -26,7 +26,6 @@ from batchrun.model import Account
 from batchrun.recovery.sentlines import read_requests
 from batchrun.running.form import break_up
 
-_END_KEYS: Final = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 _MATCHED: Final = "select item from matched"
 _BEFORE_CREATED: Final = {
     BatchState.PLANNED: BatchEvent.UPLOADED,
@@ -83,9 +82,9 @@ def import_batch(
             at=at,
             columns={
                 "profile": job["profile"],
-                "endpoint": remote.raw.get("endpoint") or first["endpoint"],
+                "endpoint": remote.endpoint or first["endpoint"],
                 "model": first["model"],
-                "window": remote.raw.get("completion_window") or "24h",
+                "window": remote.window or "24h",
                 "token": origin.token,
                 "request_file": file,
                 "request_count": first["n"],
@@ -152,9 +151,6 @@ def bring_to_service(
 
 def end_batch(ledger: Ledger, batch: int, remote: RemoteBatch, at: int) -> None:
     """CREATED -> ENDED, at the service's own time: how long files may still be late counts from then. Inside the caller's transaction."""
-    times = [
-        int(value) for key in _END_KEYS if isinstance(value := remote.raw.get(key), int | float)
-    ]
     move_batch(
         ledger,
         batch,
@@ -162,7 +158,7 @@ def end_batch(ledger: Ledger, batch: int, remote: RemoteBatch, at: int) -> None:
         event=BatchEvent.ENDED,
         at=at,
         detail={"status": remote.status, "recovered": True},
-        ended_at=min(max(times, default=remote.created_at), at),
+        ended_at=min(remote.ended_at or remote.created_at, at),
         next_at=0,
         errors=0,
         misses=0,

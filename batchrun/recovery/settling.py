@@ -197,7 +197,7 @@ class Recovery:
         with result_files(self._backend, self._home, remote) as files:
             if not files:
                 return self._nothing_left(remote)
-            ids = custom_ids_in(files, _endpoint(remote))
+            ids = custom_ids_in(files, remote.endpoint or "")
             self.matcher.load(
                 SentRequest(identifier, *parts, None)
                 for identifier in ids
@@ -265,7 +265,7 @@ class Recovery:
         with result_files(self._backend, self._home, remote) as files:
             if not files:
                 return self._nothing_left(remote)
-            folder, count = write_unplaced(self._home, remote.id, _endpoint(remote), files, ())
+            folder, count = write_unplaced(self._home, remote.id, remote.endpoint or "", files, ())
         self._note_stray(remote, folder)
         return self._found(remote, Became.UNCLAIMED, unplaced=count, folder=folder, note=note)
 
@@ -345,8 +345,3 @@ class Recovery:
             folder=None if folder is None else str(folder),
             note=note,
         )
-
-
-def _endpoint(remote: RemoteBatch) -> str:
-    endpoint = remote.raw.get("endpoint")
-    return endpoint if isinstance(endpoint, str) else ""

@@ -138,9 +138,8 @@ def _mismatch(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> str | 
         if remote.input_file_id != row["input_file_id"]:
             return f"its input file is {remote.input_file_id!r}, not {row['input_file_id']!r}"
         return None
-    endpoint = remote.raw.get("endpoint")
-    if isinstance(endpoint, str) and endpoint != row["endpoint"]:
-        return f"its endpoint is {endpoint!r}, not {row['endpoint']!r}"
+    if remote.endpoint not in (None, row["endpoint"]):
+        return f"its endpoint is {remote.endpoint!r}, not {row['endpoint']!r}"
     if remote.total_count not in (0, row["request_count"]):
         return f"it has {remote.total_count:,} requests, not {row['request_count']:,}"
     if remote.created_at and remote.created_at < (row["input_file_created_at"] or 0) - MARGIN_S:

@@ -51,6 +51,8 @@ def test_a_batch_of_openai_is_read_whole() -> None:
         error_file_id="file-err",
         in_progress_at=1_790_000_100,
         expires_at=1_790_086_400,
+        endpoint="/v1/responses",
+        window="24h",
         total_count=3,
         completed_count=2,
         failed_count=1,
