@@ -155,7 +155,8 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         waiting.append(f"{wait} for tools: batchrun tick --tools FILE")
     holds = list(
         ledger.rows(
-            "select until, reason from holds where profile = ? and until > 0", (job.profile,)
+            "select until, reason from holds where until > 0 and (profile = ?1 or (profile = ?2 and until >= ?3))",
+            (job.sends_to, job.profile, FOREVER),
         )
     )
     if is_open:

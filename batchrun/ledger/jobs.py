@@ -11,6 +11,7 @@ from batchrun.ledger.states import IS_OPEN_ITEM
 if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
     from batchrun.model import JobSettings
 
+SENDS_TO: Final = "coalesce(j.sends_to, j.profile)"  # in SQL over jobs j
 _IS_ENDED: Final = (
     "submission is not null and stale = 0 and not exists "
     f"(select 1 from item_counts c where c.job = jobs.id and c.{IS_OPEN_ITEM} and c.n > 0)"
@@ -18,7 +19,7 @@ _IS_ENDED: Final = (
 
 
 class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
-    """One job as the ledger knows it. `paused`: why nothing more is sent, or None."""
+    """One job as the ledger knows it. `paused`: why nothing more is sent, or None. `sends_to`: the profile that its new batches go to."""
 
     id: int
     name: str
@@ -28,6 +29,7 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     paused: str | None
     is_stale: bool
     submitted_at: int
+    sends_to: str
 
     @property
     def label(self) -> str:
@@ -47,6 +49,7 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             paused=row["paused"],
             is_stale=bool(row["stale"]),
             submitted_at=row["at"],
+            sends_to=row["sends_to"] or row["profile"],
         )
         for row in ledger.rows(
             "select j.*, s.at from jobs j join submissions s on s.id = j.submission order by j.id"
@@ -85,6 +88,11 @@ def archive_job(ledger: Ledger, name: str, profile: str, at: int) -> None:
         "update jobs set name = name || ?, outputs = outputs || ?, stale = 1 where name = ? and profile = ?",
         (suffix, suffix, name, profile),
     )
+
+
+def sends_to(ledger: Ledger, job: int) -> str:
+    """The profile that new batches of a job go to: its own, or the live twin of that."""
+    return str(ledger.value(f"select {SENDS_TO} from jobs j where j.id = ?", (job,)))
 
 
 def untold_ends(ledger: Ledger) -> frozenset[int]:

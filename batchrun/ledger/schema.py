@@ -60,7 +60,8 @@ create table jobs (
   releases integer not null default 0,  -- releases in a row without any settled answer
   request_cap integer,               -- most requests of one batch, after the service found batches too large
   stale integer not null default 0,  -- 1: outputs are older than the ledger
-  reported_at integer                -- when a person was told that the job ended, or null
+  reported_at integer,               -- when a person was told that the job ended, or null
+  sends_to text                      -- the profile that its new batches go to, where that is not its own: its live twin
 ) strict;
 create unique index jobs_by_name on jobs (name, profile);
 

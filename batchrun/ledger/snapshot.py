@@ -87,7 +87,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
 def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        "select j.id, j.profile, j.paused, j.stale, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        "select j.id, j.profile, j.sends_to, j.paused, j.stale, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -116,6 +116,7 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 queued_due=due,
                 queued_next_at=next_at,
                 queued_since=since,
+                diverted_to=job["sends_to"],
                 has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )
         )

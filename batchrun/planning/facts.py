@@ -31,7 +31,7 @@ class JobFacts:
 
     `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
     `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
-    `has_calls`: items wait for functions that their answers call.
+    `has_calls`: items wait for functions that their answers call. `diverted_to`: the profile that its new batches go to in place of its own.
     """
 
     id: int
@@ -44,6 +44,12 @@ class JobFacts:
     queued_next_at: int | None = None
     queued_since: int | None = None
     has_calls: bool = False
+    diverted_to: str | None = None
+
+    @property
+    def sends_to(self) -> str:
+        """The profile that its new batches go to."""
+        return self.diverted_to or self.profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,17 +208,17 @@ def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
 
 def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
     actions: list[Action] = []
-    live = _live(snapshot)
+    gathering = _gathering(snapshot)
     for job in snapshot.jobs:
-        if job.is_paused or job.profile in snapshot.unreachable:
+        if job.is_paused or job.sends_to in snapshot.unreachable:
             continue
         actions += [
             Form(job.id, file)
             for file, model in job.fresh_files
-            if _held_until(snapshot, job.profile, model) <= now
+            if _job_held_until(snapshot, job, model) <= now
         ]
         # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
-        if _held_until(snapshot, job.profile, "") <= now and _is_cut_due(job, job.id in live, now):
+        if _job_held_until(snapshot, job, "") <= now and _is_cut_due(job, job.id in gathering, now):
             actions.append(Cut(job.id))
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     blocked = _blocked(snapshot, paused)
@@ -233,10 +233,17 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
     return actions
 
 
-def _live(snapshot: Snapshot) -> set[int]:
-    """Jobs of which more items may soon be to send: a batch of theirs runs, or functions that their answers call."""
+def _gathering(snapshot: Snapshot) -> set[int]:
+    """Jobs of which more items may soon be to send: a batch of theirs runs, or functions that their answers call. What our own pass
+    executes, and what is diverted to be answered live, waits for no others: there a batch more costs nothing.
+    """
+    at_once = {
+        job.id
+        for job in snapshot.jobs
+        if job.diverted_to is not None or job.sends_to in snapshot.in_process
+    }
     running = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
-    return running | {job.id for job in _calling(snapshot)}
+    return (running - at_once) | {job.id for job in _calling(snapshot)}
 
 
 def _blocked(snapshot: Snapshot, paused: set[int]) -> set[int]:
@@ -271,11 +278,11 @@ def _tidy_moments(snapshot: Snapshot, now: int) -> Iterable[tuple[str, int]]:
         yield profile, max(at + (TIDY_MOST_S if states else 0), later)
 
 
-def _is_cut_due(job: JobFacts, is_live: bool, now: int) -> bool:
+def _is_cut_due(job: JobFacts, is_gathering: bool, now: int) -> bool:
     if not job.queued_due:
         return False
     return (
-        not is_live
+        not is_gathering
         or job.queued_due >= RETRY_GATHER_COUNT
         or (job.queued_since is not None and now - job.queued_since >= RETRY_GATHER_S)
     )
@@ -287,12 +294,19 @@ def _held_until(snapshot: Snapshot, profile: str, model: str) -> int:
     )
 
 
+def _job_held_until(snapshot: Snapshot, job: JobFacts, model: str) -> int:
+    """Before when no batch of a job is made. A hold that only a person ends, on its own profile, stops what goes elsewhere too."""
+    own = _held_until(snapshot, job.profile, model)
+    there = _held_until(snapshot, job.sends_to, model)
+    return max(own, there) if own >= FOREVER else there
+
+
 def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """When each thing that is not final may be due; a moment that has passed counts as the next second, or as soon as an
     unreachable profile may be tried again.
     """
     paused = {j.id for j in snapshot.jobs if j.is_paused}
-    live = _live(snapshot)
+    gathering = _gathering(snapshot)
     blocked = _blocked(snapshot, paused)
     for b in snapshot.batches:
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
@@ -310,13 +324,13 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     for job in snapshot.jobs:
         if job.is_paused or not job.has_open_items:
             continue
-        later = now + (UNREACHABLE_S if job.profile in snapshot.unreachable else 1)
+        later = now + (UNREACHABLE_S if job.sends_to in snapshot.unreachable else 1)
         for _, model in job.fresh_files:
-            yield max(_held_until(snapshot, job.profile, model), later)
-        if job.queued_due and job.id in live and job.queued_since is not None:
-            held = _held_until(snapshot, job.profile, "")
+            yield max(_job_held_until(snapshot, job, model), later)
+        held = _job_held_until(snapshot, job, "")
+        if job.queued_due and job.id in gathering and job.queued_since is not None:
             yield max(job.queued_since + RETRY_GATHER_S, held, later)
         elif job.queued_due:
-            yield max(_held_until(snapshot, job.profile, ""), later)
+            yield max(held, later)
         if job.queued_next_at is not None:
             yield max(job.queued_next_at, later)

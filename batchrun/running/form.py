@@ -38,10 +38,13 @@ order by t.send desc limit 1)"""
 _REFUSED_AGAIN_S: Final = 60  # between two looks whether a refusal is confirmed
 
 
-def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
+def form_from_file(
+    ledger: Ledger, file_id: int, at: int, limits: Limits | None = None
+) -> int | None:
     """A batch of one fresh request file; None where its items must be cut instead.
 
     They must where some were cancelled or changed, are too many, or have attachments: these come into the requests of a cut only.
+    `limits` are those of another profile than the file was written for.
     """
     file = ledger.row("select * from request_files where id = ?", (file_id,))
     assert file is not None
@@ -52,7 +55,8 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
         waiting = int(ledger.value(f"select count(*) from item_rows where {own}", bounds))
         cap = job["request_cap"] or file["request_count"]
         is_whole = waiting == file["request_count"] and not has_attached(ledger, file_id)
-        if not waiting or not is_whole or waiting > cap:
+        fits = waiting <= cap and (limits is None or _is_within(file, limits))
+        if not waiting or not is_whole or not fits:
             break_up(ledger, file_id)
             return None
         done = RequestFile(
@@ -72,6 +76,14 @@ def form_from_file(ledger: Ledger, file_id: int, at: int) -> int | None:
         )
         ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file_id))
     return batch
+
+
+def _is_within(file: sqlite3.Row, limits: Limits) -> bool:
+    return bool(
+        file["request_count"] <= limits.request_count
+        and file["bytes"] <= limits.input_bytes
+        and file["input_count"] <= limits.embedding_inputs
+    )
 
 
 def cut_queued(
@@ -282,7 +294,7 @@ def _insert(
         job=job["id"],
         at=at,
         columns={
-            "profile": job["profile"],
+            "profile": job["sends_to"] or job["profile"],
             "endpoint": source["endpoint"],
             "model": source["model"],
             "window": settings.window,

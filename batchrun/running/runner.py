@@ -15,6 +15,7 @@ from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
 from batchrun.ledger.home import Home
+from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
 from batchrun.ledger.snapshot import take_snapshot
@@ -22,6 +23,7 @@ from batchrun.ledger.spool import sweep_temps
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
+from batchrun.model import Limits
 from batchrun.planning.classify import Outcome
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import (
@@ -186,7 +188,7 @@ class Runner:
         if isinstance(action, Cancel | Collect | Create | Look | Upload):
             row = context.ledger.row("select profile from batch_rows where id = ?", (action.batch,))
         elif isinstance(action, Form | Cut):
-            row = context.ledger.row("select profile from jobs where id = ?", (action.job,))
+            return sends_to(context.ledger, action.job)
         else:
             return None
         return None if row is None else str(row["profile"])
@@ -202,10 +204,10 @@ def _perform(context: PassContext, action: Action) -> None:
             context.work(profile)
         case Poll(profile, batches):
             poll(context, profile, batches)
-        case Form(_, file):
-            form_from_file(ledger, file, now)
+        case Form(job, file):
+            form_from_file(ledger, file, now, _limits_elsewhere(context, job))
         case Cut(job):
-            profile = ledger.value("select profile from jobs where id = ?", (job,))
+            profile = sends_to(ledger, job)
             limits = context.backend(profile).limits
             cut_queued(ledger, job, limits, now, uploading(context, profile))
         case RunCalls(job):
@@ -218,6 +220,13 @@ def _perform(context: PassContext, action: Action) -> None:
             raise AssertionError("a wait is not performed")
         case _:
             _perform_on_batch(context, action)
+
+
+def _limits_elsewhere(context: PassContext, job: int) -> Limits | None:
+    """The limits of the profile that a job's batches go to, where that is not the one for which its request files were written."""
+    profile = sends_to(context.ledger, job)
+    own = context.ledger.value("select profile from jobs where id = ?", (job,))
+    return None if profile == own else context.backend(profile).limits
 
 
 def _perform_on_batch(

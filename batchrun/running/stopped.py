@@ -5,6 +5,7 @@ Nothing is planned for what waits behind one, so each pass says why instead: who
 
 from batchrun.errors import BackendError
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.jobs import SENDS_TO
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.planning.policy import FOREVER
 
@@ -13,7 +14,7 @@ def stops(ledger: Ledger) -> tuple[BackendError, ...]:
     """Why what waits to be sent is never sent by itself, one error a profile; none where nothing waits behind such a hold."""
     rows = ledger.rows(
         "select h.reason, h.profile from holds h where h.until >= ?1 and ("
-        "exists (select 1 from jobs j join item_counts c on c.job = j.id where j.profile = h.profile and j.paused is null "
+        f"exists (select 1 from jobs j join item_counts c on c.job = j.id where h.profile in (j.profile, {SENDS_TO}) and j.paused is null "
         "and j.submission is not null and c.state = ?2 and c.n > 0) or "
         "exists (select 1 from batch_rows b join jobs j on j.id = b.job where b.profile = h.profile and j.paused is null "
         "and b.state in (?3, ?4))) order by h.profile, h.model",

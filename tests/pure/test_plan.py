@@ -288,6 +288,41 @@ def test_retries_wait_for_each_other_while_a_batch_of_their_job_runs() -> None:
     assert plan(Snapshot(jobs=(many,), batches=(running,)), NOW) == (Cut(1),)
 
 
+def test_what_is_answered_live_waits_for_no_other_retries() -> None:
+    running = batch(BatchState.CREATED, next_at=NOW + 50)
+    waiting = job(queued_due=2, queued_since=NOW - 10, diverted_to="openai:live")
+    assert plan(Snapshot(jobs=(waiting,), batches=(running,)), NOW) == (Cut(1),)
+    local = job(profile="local", queued_due=2, queued_since=NOW - 10)
+    here = batch(BatchState.CREATED, profile="local", next_at=NOW + 50)
+    snapshot = Snapshot(jobs=(local,), batches=(here,), in_process=frozenset({"local"}))
+    assert Cut(1) in plan(snapshot, NOW)
+
+
+@pytest.mark.parametrize(
+    ("holds", "expected"),
+    [
+        ((("openai", "", NOW + 60),), Form(1, 7)),  # its own profile rests for a while
+        ((("openai", "m", NOW + 60),), Form(1, 7)),  # the queue of its batches is full
+        ((("openai:live", "", NOW + 60),), Wait(NOW + 60)),
+        ((("openai", "", FOREVER),), None),  # an older ledger: nothing of the job may be sent
+    ],
+)
+def test_a_diverted_job_is_held_by_where_it_goes_and_by_what_only_a_person_ends(
+    holds: tuple[tuple[str, str, int], ...], expected: Action | None
+) -> None:
+    diverted = job(is_stale=False, fresh_files=((7, "m"),), diverted_to="openai:live")
+    found = plan(Snapshot(jobs=(diverted,), holds=holds), NOW)
+    assert found == (() if expected is None else (expected,))
+
+
+def test_a_diverted_job_stops_only_where_its_other_profile_is_away() -> None:
+    diverted = job(is_stale=False, fresh_files=((7, "m"),), diverted_to="openai:live")
+    away = Snapshot(jobs=(diverted,), unreachable=frozenset({"openai"}))
+    assert plan(away, NOW) == (Form(1, 7),)
+    there = Snapshot(jobs=(diverted,), unreachable=frozenset({"openai:live"}))
+    assert plan(there, NOW) == (Wait(NOW + UNREACHABLE_S),)
+
+
 def test_calls_are_run_before_what_they_have_made_ready_is_sent_together() -> None:
     waiting = job(is_stale=False, queued_due=3, queued_since=NOW - 50, has_calls=True)
     assert plan(Snapshot(jobs=(waiting,), has_tools=True), NOW) == (RunCalls(1),)

@@ -16,7 +16,7 @@ from invariants import check_invariants
 from wirekit import OPENAI, Wire
 
 from batchrun.api import Batchrun, Prepared
-from batchrun.backends.base import Traits
+from batchrun.backends.base import Backend, Traits
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.config import Config, load_config
 from batchrun.ledger.connection import Ledger, open_ledger
@@ -93,9 +93,13 @@ class World:
             config=self.config,
             clock=self.clock,
             observer=self._note,
-            open_backend=lambda _: self.backend,
+            open_backend=self.opened,
             **{**self.lent, **settings},
         )
+
+    def opened(self, profile: str) -> Backend:
+        """What stands behind a profile."""
+        return self.backend
 
     def _note(self, event: str, **facts: object) -> None:
         self.events.append((event, facts))

@@ -1,0 +1,50 @@
+"""A world whose far service can also be asked live: a second service in the home of ours, with the same answers, that our own passes execute."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from runnerkit import World
+
+from batchrun.backends.base import Backend
+from batchrun.backends.embedded import EmbeddedBackend
+from batchrun.service.responders.scripted import ScriptedResponder
+from batchrun.testing_backend import FaultyBackend
+
+TWIN: Final = "local"
+
+
+@dataclass
+class LiveWorld(World):
+    """`World` with a twin of its profile. Both answer by the same script, so that who answered can be told by nothing else."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.near = EmbeddedBackend(
+            self.home.path / "near",
+            lambda: ScriptedResponder(
+                self.script, clock=self.clock, seen=self.folder / "near-seen"
+            ),
+            self.clock,
+            limits=self.limits,
+        )
+        self.twin = FaultyBackend(self.near, [])
+
+    def opened(self, profile: str) -> Backend:
+        """The twin is in the home, all else is far."""
+        return self.twin if profile == TWIN else self.backend
+
+    def executions(self) -> dict[int, int]:
+        """How often each item was executed, by whichever of the two."""
+        found = super().executions()
+        for custom_id, times in self.near.service.charges():
+            item = int(custom_id.partition("-")[0])
+            found[item] = found.get(item, 0) + times
+        return found
+
+    def profiles(self) -> list[str]:
+        """The profile of each batch, in the order of the batches."""
+        return [row["profile"] for row in self.batches()]
+
+    def close(self) -> None:
+        super().close()
+        self.near.close()
