@@ -121,7 +121,14 @@ def prepare(
             _fields_file(ledger, submission, settings, keep_missing=keep_missing) as fields,
         ):
             _take_items(
-                submission.intake, builder, bad, options, former=former, stdin=stdin, fields=fields
+                submission.intake,
+                builder,
+                bad,
+                options,
+                former=former,
+                stdin=stdin,
+                fields=fields,
+                warn=warn,
             )
         if bad.source_count or bad.item_count > settings.bad_items:
             raise bad.error()
@@ -180,14 +187,19 @@ def _take_items(
     former: RequestBuilder | None,
     stdin: BinaryIO | None,
     fields: BinaryIO | None,
+    warn: Callable[[Problem], None],
 ) -> None:
     settings = builder.settings
     twice: list[tuple[str, str, int]] = []
     blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
     if options.items == STDIN:
         blocks = _committed(blocks, intake)
+    may_mislead = not builder.uses("attach")
     for block in blocks:
         note_bad, name_of = _reporters(builder, block, bad)
+        if may_mislead and (misled := _attach_problem(block)) is not None:
+            may_mislead = False
+            warn(misled)
         plain = builder.build_plain(block.fields)
         if plain is not None and (taken := intake.add_plain(plain)) is not None:
             _write_fields(fields, zip(taken, block.fields, strict=True))
@@ -208,6 +220,18 @@ def _take_items(
     intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
+
+
+def _attach_problem(block: ItemBlock) -> Problem | None:
+    """A warning at the first item that has `attach`, as only a job line can: there it is but a field of its data, which nothing uses."""
+    index = next((n for n, fields in enumerate(block.fields) if "attach" in fields), None)
+    if index is None:
+        return None
+    fault = Fault(
+        "the item has a field 'attach', which attaches nothing",
+        'It is data, as any field; "attach": "{{ attach }}" in the job line attaches the file that it names.',
+    )
+    return fault.at(block.path, block.lines[index])
 
 
 def _portions(

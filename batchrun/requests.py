@@ -137,6 +137,13 @@ class RequestBuilder:
             self.warnings += warnings
         return problems
 
+    def uses(self, field: str) -> bool:
+        """Whether a template of the job line asks for this field of the items."""
+        settings = self.settings
+        templates = [self._prompt, self._instructions]
+        templates += [self._template("attach", text) for text in settings.attach or ()]
+        return settings.is_raw or any(t is not None and field in t.variables for t in templates)
+
     def _template(self, key: str, text: str | None) -> Template | None:
         if text is None:
             return None
@@ -177,7 +184,7 @@ class RequestBuilder:
                 raise _too_large(tail)
             return Request(key, tail, self.settings.model or "", 1, hashed)
         except TemplateError as exc:
-            raise BadItem("template_error", str(exc)) from None
+            raise BadItem("template_error", exc.what, exc.fix) from None
         except Fault as fault:
             raise BadItem("bad_item", fault.what, fault.fix) from None
 
@@ -231,7 +238,7 @@ class RequestBuilder:
                 hashed = plain_hash(prompt, seed)
                 yield index, Request(key_of(fields), tail, model, 1, hashed)
             except TemplateError as exc:
-                bad(index, BadItem("template_error", str(exc)))
+                bad(index, BadItem("template_error", exc.what, exc.fix))
             except Fault as fault:
                 bad(index, BadItem("bad_item", fault.what, fault.fix))
             except BadItem as exc:

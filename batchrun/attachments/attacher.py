@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from batchrun.attachments.confined import Opened, Places, shown
 from batchrun.attachments.kinds import Attachment, Content, Kind, form_of, kind_of, text_of
 from batchrun.jobfile import Fault, Template, Where, compile_template
@@ -50,6 +52,11 @@ class Attacher:
     def _attachment(self, name: str) -> Attachment:
         if not name:
             raise Fault("'attach' names nothing for this item", "Give the item a file or a link.")
+        if _is_several(name):
+            raise Fault(
+                "'attach': a template gave a list or an object, and each gives one file",
+                'Give each file a template of its own, as ["{{ files[0] }}", "{{ files[1] }}"].',
+            )
         if scheme := _SCHEME.match(name):
             return _linked(name, scheme[1].lower())
         opened = self._places.open(name)
@@ -78,6 +85,17 @@ class Attacher:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return Attachment(kind=kind_of(form), name=name, content=content)
+
+
+def _is_several(name: str) -> bool:
+    """Whether this is the JSON of names, which a template makes of a list, rather than a name with brackets."""
+    if name[0] not in "[{":
+        return False
+    try:
+        value = msgspec.json.decode(name)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(value, dict) or any(isinstance(one, str | list | dict) for one in value)
 
 
 def _linked(link: str, scheme: str) -> Attachment:

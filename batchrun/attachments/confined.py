@@ -53,7 +53,8 @@ class Places:
             return _checked(_walk(root, steps), told)
         except FileNotFoundError:
             raise Fault(
-                f"'attach': {told}: there is no such file", "It is relative to the job file."
+                f"'attach': {told}: there is no such file",
+                "It is relative to the job file; a submit reads the files of all its items, of answered ones too.",
             ) from None
         except OSError as error:
             raise Fault(f"'attach': {told} cannot be read: {error.strerror}") from None

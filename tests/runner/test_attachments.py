@@ -262,9 +262,51 @@ def test_bad_attachments_are_bad_items_within_their_number(world: World) -> None
     world.run()
     assert world.tally() == {"succeeded": 3, "failed": 1}
     (failure,) = world.rows("select message from failures")
-    assert "leads out of the job's folder" in failure["message"]
+    assert "leads out of the job's folder. Put the file there, or" in failure["message"]
     world.write(items, attach="{{ file }}")
     assert "leads out" in str(world.submit().error)
+
+
+def test_an_answered_item_whose_file_is_gone_is_a_bad_item_of_the_next_submit(
+    world: World,
+) -> None:
+    items = [{**item, "file": f"{n}.png"} for n, item in enumerate(ITEMS)]
+    for item in items:
+        (world.folder / str(item["file"])).write_bytes(PNG)
+    submitted(world, items).run()
+    assert world.tally() == {"succeeded": 3}
+    (world.folder / "1.png").unlink()
+    refused = world.submit().error
+    assert "'1.png': there is no such file. It is relative to the job file; a submit reads" in str(
+        refused
+    )
+    assert world.tally() == {"succeeded": 3}
+    world.write(items, attach="{{ file }}", bad_items=1)
+    assert world.submit(allow_missing=True).error is None
+    world.run()
+    assert world.failures() == {"i1": "bad_item"}
+    assert sum(world.executions().values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [({}, 1), ({"attach": "{{ attach }}"}, 0), ({"prompt": "{{ attach }}"}, 0)],
+)
+def test_a_field_attach_that_nothing_asks_for_is_warned_of_once(
+    world: World, changes: dict[str, Any], count: int
+) -> None:
+    (world.folder / "a.png").write_bytes(PNG)
+    world.write([{**item, "attach": "a.png"} for item in ITEMS], **changes)
+    warnings = [warning.what for warning in world.submit(is_dry_run=True).warnings]
+    assert sum("a field 'attach', which attaches nothing" in what for what in warnings) == count
+
+
+@pytest.mark.parametrize("files", [["a.png", "b.png"], {"first": "a.png"}])
+def test_a_template_that_gives_several_files_is_told_so(world: World, files: Any) -> None:
+    world.write([{"id": "a", "text": "x", "files": files}], attach="{{ files }}")
+    assert "a template gave a list or an object, and each gives one file. Give each" in str(
+        world.submit().error
+    )
 
 
 def test_folders_of_the_settings_are_open_to_the_job(world: World) -> None:
