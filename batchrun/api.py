@@ -20,7 +20,9 @@ from batchrun.errors import (
     UsageError,
 )
 from batchrun.homeview import HomeView
+from batchrun.ledger.batches import remote_profiles
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
+from batchrun.ledger.held import Resumed, hold, mark_holds_told, resume
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import JobRow, mark_told
@@ -182,7 +184,7 @@ class Batchrun(HomeView):
             result = replace(result, ended=tuple(ended))
             with open_for_reading(self.home) as ledger:
                 chosen = self._chosen(ledger, jobs)
-                is_done = not any(open_count(ledger, job.id) for job in chosen if not job.paused)
+                is_done = not any(self._is_waited_for(ledger, job) for job in chosen)
             if jobs:
                 result = result.about({job.id: job.profile for job in chosen})
             if is_done or result.next_at is None:
@@ -195,6 +197,13 @@ class Batchrun(HomeView):
                 return result, False
             self.observer("sleeping", until=result.next_at)
             self.clock.sleep_until(result.next_at)
+
+    def _is_waited_for(self, ledger: Ledger, job: JobRow) -> bool:
+        """Whether waiting brings a job nearer to its end: where nothing more of it is sent, only what is on the service still comes."""
+        if job.paused or not open_count(ledger, job.id):
+            return False
+        there = remote_profiles(ledger, job.id)
+        return job.held_at is None or not all(map(self._is_in_process, there))
 
     def mark_told(self, jobs: Collection[int]) -> None:
         """A person was told that these jobs (ids) ended: `untold_ends` has them no more, until they end anew."""
@@ -233,6 +242,26 @@ class Batchrun(HomeView):
                 return 0
         with self._wishing(job) as (ledger, row, now):
             return add_retry(ledger, job=row.id, arguments=arguments, at=now)
+
+    def hold(self, job: str | None = None) -> int:
+        """Send nothing more of a job (None: of the whole home, and of jobs submitted later) until `resume`; since when that is so.
+
+        It takes effect at once, also in a process that is at work in the home. What is on the service is polled and collected.
+        """
+        with open_ledger(self.home) as ledger:
+            number = None if job is None else self._one(ledger, job).id
+            return hold(ledger, number, self.clock.now())
+
+    def resume(self, job: str | None = None) -> Resumed:
+        """Let go what `hold` holds (None: the whole home), or a job that batchrun paused; the next pass sends."""
+        with open_ledger(self.home) as ledger:
+            return resume(ledger, None if job is None else self._one(ledger, job).id)
+
+    def mark_holds_told(self, numbers: Collection[int]) -> None:
+        """A person was told that these are held: `untold_holds` has them no more, until they are held anew."""
+        if numbers:
+            with open_ledger(self.home) as ledger:
+                mark_holds_told(ledger, numbers, self.clock.now())
 
     def pruned_count(self, job: str) -> int:
         """How many items of a job no `retry --redo` can take, because their requests were pruned."""

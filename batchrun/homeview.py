@@ -11,6 +11,7 @@ from batchrun.clock import Clock, SystemClock
 from batchrun.config import BackendKind, Config
 from batchrun.errors import NotFinished
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
+from batchrun.ledger.held import untold_holds
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import JobRow, find_jobs, untold_ends
@@ -54,6 +55,11 @@ class HomeView:
         """Ids of jobs that ended and of which no command has told: of one that another command's pass found, `tick` does."""
         with open_for_reading(self.home) as ledger:
             return untold_ends(ledger)
+
+    def untold_holds(self) -> frozenset[int]:
+        """Ids of jobs that a person holds and of which `tick` has not told; 0 stands for the whole home."""
+        with open_for_reading(self.home) as ledger:
+            return untold_holds(ledger)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

@@ -53,7 +53,7 @@ class BatchStatus(NamedTuple):
 class JobStatus(NamedTuple):
     """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
 
-    `paused` is one of `waiting`: a person has to act. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
+    `paused` is one of `waiting`: a person has to act. `held_since`: a person holds it, or (`is_home_held`) all of its home. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
     `open_calls`: calls in answers that wait for functions, which only a person can name.
@@ -69,6 +69,8 @@ class JobStatus(NamedTuple):
     batches: tuple[BatchStatus, ...]
     waiting: tuple[str, ...]
     paused: str | None
+    held_since: int | None
+    is_home_held: bool
     is_held: bool
     retries: tuple[str, ...]
     retry_at: int | None
@@ -149,6 +151,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     batches = _batches(ledger, job.id)
     waiting = [batch.reason for batch in batches if batch.reason]
     waiting += [job.paused] if job.paused else []
+    if is_open and job.held_at is not None:
+        whole = ", with the whole home" if job.is_home_held else ""
+        waiting.append(f"held since {rfc3339(job.held_at)}{whole}: nothing more is sent")
     open_calls = waiting_calls(ledger, job.id) if by_state[ItemState.PENDING] else 0
     if open_calls:
         wait = "1 call waits" if open_calls == 1 else f"{open_calls:,} calls wait"
@@ -161,7 +166,8 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     )
     if is_open:
         waiting += [str(row["reason"]) for row in holds]
-    found = backoffs(ledger, job.id) if by_state[ItemState.PENDING] and not job.paused else ()
+    goes_on = by_state[ItemState.PENDING] and not job.paused and job.held_at is None
+    found = backoffs(ledger, job.id) if goes_on else ()
     retries = tuple(map(_retry_line, found))
     waiting += retries
     return JobStatus(
@@ -175,6 +181,8 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         batches=batches,
         waiting=tuple(dict.fromkeys(waiting)),
         paused=job.paused,
+        held_since=job.held_at,
+        is_home_held=job.is_home_held,
         is_held=any(row["until"] >= FOREVER for row in holds),
         retries=retries,
         retry_at=min((backoff.until for backoff in found), default=None),

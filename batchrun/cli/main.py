@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "explain": "Show the life of one item: request, attempts, answers.",
     "retry": "Queue failed items again, as they were sent.",
     "cancel": "Stop sending and cancel what runs; paid answers stay.",
+    "hold": "Send nothing more for now; what runs is collected.",
+    "resume": "Let go what is held or paused.",
     "prune": "Free the disk of what no item needs any more.",
     "forget": "Remove items, or a whole job, from everywhere: personal data.",
     "resolve": "Say what became of a batch that batchrun cannot find.",

@@ -34,6 +34,7 @@ def status_json(job: JobStatus) -> dict[str, object]:
         "counts": {"items": job.item_count, **job.counts},
         "open": job.is_open,
         "paused": job.paused,
+        "held_since": _time(job.held_since),
         "open_calls": job.open_calls,
         "waiting": list(job.waiting),
         "next_at": _time(job.next_at),
@@ -72,6 +73,8 @@ def _row(job: JobStatus) -> tuple[str, ...]:
 
 
 def _state(job: JobStatus) -> str:
+    if job.is_open and job.held_since is not None:
+        return "held"
     if job.paused:
         return "paused"
     if job.is_open:

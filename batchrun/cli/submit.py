@@ -98,7 +98,11 @@ def _submit(
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
         jobs = batchrun.status([f"{job.job}@{job.profile}" for job in queued])
-        held = [goes_on(job, option) for job in jobs if job.is_open and job.is_held]
+        held = [
+            goes_on(job, option)
+            for job in jobs
+            if job.is_open and (job.is_held or job.held_since is not None)
+        ]
         if held or result.next_at is not None:
             tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
     return worst_exit_code(codes)

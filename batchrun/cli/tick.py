@@ -8,6 +8,8 @@ from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import Duration, running_tools, shared
 from batchrun.cli.printing import put_json, tell
 from batchrun.cli.signals import LongRunning
+from batchrun.clock import rfc3339
+from batchrun.ledger.held import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +46,7 @@ def command(
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import show_warning
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
-    from batchrun.cli.opening import open_batchrun, with_tools
+    from batchrun.cli.opening import home_option, open_batchrun, with_tools
     from batchrun.errors import BackendError, NotFinished
 
     batchrun = open_batchrun(invocation, home, backend=backend)
@@ -70,6 +72,10 @@ def command(
     if tools is None and (calling := _news(before, jobs, _calling, "{}")):
         codes.append(NotFinished.exit_code)
         news += calling
+    if held := _held(jobs, batchrun.untold_holds(), home_option(batchrun.home)):
+        codes.append(NotFinished.exit_code)
+        news += held.values()
+        batchrun.mark_holds_told(held)
     if not invocation.is_json:
         for line in news:
             tell(line)
@@ -89,6 +95,22 @@ def _news(
         for job in after
         if job.label not in known and (reason := why(job)) is not None
     ]
+
+
+def _held(jobs: "tuple[JobStatus, ...]", untold: frozenset[int], option: str) -> dict[int, str]:
+    """What a person holds back, by its number, where something waits behind it: told once."""
+    from batchrun.cli.finishing import goes_on
+
+    news = {}
+    for job in jobs:
+        if job.is_open and job.held_since is not None:
+            number = HOME if job.is_home_held else job.id
+            what = "the home" if job.is_home_held else f"job {job.label}"
+            news[number] = (
+                f"batchrun: {what} is held since {rfc3339(job.held_since)}; nothing more of it is sent. "
+                f"Go on with: {goes_on(job, option)}"
+            )
+    return {number: line for number, line in news.items() if number in untold}
 
 
 def _paused(job: "JobStatus") -> str | None:

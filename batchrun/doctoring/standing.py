@@ -5,6 +5,7 @@ from typing import Final
 
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
+from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.snapshot import take_snapshot
@@ -145,15 +146,17 @@ def _needing_person(ledger: Ledger) -> Iterator[Diagnosis]:
 def _paused(ledger: Ledger) -> Diagnosis:
     paused = [
         row["name"]
-        for row in ledger.rows("select name from jobs where paused is not null order by name")
+        for row in ledger.rows(
+            f"select name from jobs j where paused is not null or {HELD_AT} is not null order by name"
+        )
     ]
     if not paused:
-        return _home("paused", Level.OK, "no job is paused")
+        return _home("paused", Level.OK, "no job is paused or held")
     return _home(
         "paused",
         Level.WARN,
-        f"paused jobs send nothing: {', '.join(paused)}",
-        "batchrun status says why.",
+        f"paused and held jobs send nothing: {', '.join(paused)}",
+        "batchrun status says why, and batchrun resume lets them go on.",
     )
 
 

@@ -106,6 +106,7 @@ def scrub_job(ledger: Ledger, job: int) -> None:
         "update jobs set name = 'forgotten~' || id, source = '', settings = '{}', submission = null, paused = null where id = ?",
         (job,),
     )
+    ledger.execute("delete from held where job = ?", (job,))
     ledger.execute("update submissions set items_from = null where job = ?", (job,))
     ledger.execute("update request_files set criteria = null where job = ?", (job,))
     drop_unused(ledger, job)

@@ -146,3 +146,12 @@ def open_accounts(ledger: Ledger, profile: str) -> list[Account]:
             (profile,),
         )
     ]
+
+
+def remote_profiles(ledger: Ledger, job: int) -> frozenset[str]:
+    """On which profiles' services there are batches of a job, or may be, that have not been collected."""
+    rows = ledger.rows(
+        "select distinct profile from batch_rows where job = ? and state in (?, ?, ?)",
+        (job, BatchState.CREATING, BatchState.CREATED, BatchState.ENDED),
+    )
+    return frozenset(row["profile"] for row in rows)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.held import HELD_AT, IS_HOME_HELD
 from batchrun.ledger.states import IS_OPEN_ITEM
 
 if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
@@ -19,7 +20,10 @@ _IS_ENDED: Final = (
 
 
 class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
-    """One job as the ledger knows it. `paused`: why nothing more is sent, or None. `sends_to`: the profile that its new batches go to."""
+    """One job as the ledger knows it. `paused`: why nothing more is sent, or None. `held_at`: since when a person holds it or its home.
+
+    `sends_to`: the profile that its new batches go to.
+    """
 
     id: int
     name: str
@@ -27,6 +31,8 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     source: str
     outputs: str
     paused: str | None
+    held_at: int | None
+    is_home_held: bool
     is_stale: bool
     submitted_at: int
     sends_to: str
@@ -47,12 +53,15 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             source=row["source"],
             outputs=row["outputs"],
             paused=row["paused"],
+            held_at=row["held_at"],
+            is_home_held=bool(row["is_home_held"]),
             is_stale=bool(row["stale"]),
             submitted_at=row["at"],
             sends_to=row["sends_to"] or row["profile"],
         )
         for row in ledger.rows(
-            "select j.*, s.at from jobs j join submissions s on s.id = j.submission order by j.id"
+            f"select j.*, s.at, {HELD_AT} as held_at, {IS_HOME_HELD} as is_home_held from jobs j "
+            "join submissions s on s.id = j.submission order by j.id"
         )
     ]
 

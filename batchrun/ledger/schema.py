@@ -65,6 +65,12 @@ create table jobs (
 ) strict;
 create unique index jobs_by_name on jobs (name, profile);
 
+create table held (                   -- what a person holds back: nothing more of it is sent
+  job integer primary key,           -- 0: the whole home, jobs that come later too
+  at integer not null,
+  told_at integer                    -- when a pass told it, or null
+) strict;
+
 create table submissions (
   id integer primary key,
   job integer not null references jobs,

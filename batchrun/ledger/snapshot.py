@@ -6,6 +6,7 @@ Costs rows of jobs and open batches, never of items: the queue is counted no fur
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.opencalls import has_waiting_calls
 from batchrun.ledger.remotefiles import untidy
 from batchrun.ledger.states import (
@@ -87,7 +88,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
 def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        "select j.id, j.profile, j.sends_to, j.paused, j.stale, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.profile, j.sends_to, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -111,7 +112,8 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 profile=job["profile"],
                 has_open_items=bool(job["open"]),
                 is_stale=bool(job["stale"]),
-                is_paused=job["paused"] is not None,
+                is_paused=job["paused"] is not None or job["held_at"] is not None,
+                is_held=job["held_at"] is not None,
                 fresh_files=fresh,
                 queued_due=due,
                 queued_next_at=next_at,

@@ -13,6 +13,7 @@ import msgspec
 from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
+from batchrun.ledger.held import hand_on
 from batchrun.ledger.intake import Intake, Tally
 from batchrun.ledger.items import count_added, open_count
 from batchrun.ledger.jobs import archive_job
@@ -122,6 +123,7 @@ class Submission:
         ledger, at, job = self._ledger, self._at, self.job
         with ledger.transaction():
             if self._is_fresh:
+                hand_on(ledger, name=self._settings.name, profile=self._profile, job=job)
                 archive_job(ledger, self._settings.name, self._profile, at)
                 ledger.execute("update jobs set name = ? where id = ?", (self._settings.name, job))
             self.intake.files.finish()

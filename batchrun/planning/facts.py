@@ -32,6 +32,8 @@ class JobFacts:
     `fresh_files`: request files whose items wait for a batch, as (file id, model). `queued`: items that wait outside of such files,
     `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
     `has_calls`: items wait for functions that their answers call. `diverted_to`: the profile that its new batches go to in place of its own.
+    `is_paused`: nothing more of it is sent, for whatever reason; `is_held`: because a person holds it, so that what runs in our own process
+    rests too.
     """
 
     id: int
@@ -39,6 +41,7 @@ class JobFacts:
     has_open_items: bool
     is_stale: bool
     is_paused: bool = False
+    is_held: bool = False
     fresh_files: tuple[tuple[int, str], ...] = ()
     queued_due: int = 0
     queued_next_at: int | None = None

@@ -189,7 +189,8 @@ def _sweeps(batches: Iterable[BatchFacts], now: int) -> list[Action]:
 
 
 def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
-    created = [b for b in batches if b.state == BatchState.CREATED]
+    resting = _resting(snapshot)
+    created = [b for b in batches if b.state == BatchState.CREATED and b.id not in resting]
     actions: list[Action] = [
         Cancel(b.id)
         for b in created
@@ -204,6 +205,16 @@ def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
         elif ids := tuple(b.id for b in created if b.profile == profile and b.next_at <= now):
             actions.append(Poll(profile, ids))
     return actions
+
+
+def _resting(snapshot: Snapshot) -> set[int]:
+    """Batches inside our own process whose job is held: nothing of them is executed, so there is nothing to ask either."""
+    held = {job.id for job in snapshot.jobs if job.is_held}
+    return {
+        b.id
+        for b in snapshot.batches
+        if b.job in held and b.profile in snapshot.in_process and not b.cancel_requested
+    }
 
 
 def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
@@ -308,12 +319,14 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     gathering = _gathering(snapshot)
     blocked = _blocked(snapshot, paused)
+    resting = _resting(snapshot)
     for b in snapshot.batches:
+        is_resting = b.state == BatchState.CREATED and b.id in resting
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
-        if b.state in FINAL_BATCH_STATES or b.job in paused or b.id in blocked:
+        if b.state in FINAL_BATCH_STATES or b.job in paused or b.id in blocked or is_resting:
             if _is_sought(b, now) or (b.audit_until is not None and b.audit_until > now):
                 yield max(b.next_at, later)
-            if b.state in FINAL_BATCH_STATES or b.state in _NOT_CREATED:
+            if b.state in FINAL_BATCH_STATES or b.state in _NOT_CREATED or is_resting:
                 continue
         held = 0
         if b.state in _NOT_CREATED:

@@ -14,6 +14,7 @@ from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
+from batchrun.ledger.held import is_held
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.lock import pass_lock
@@ -245,6 +246,8 @@ def _perform_on_batch(
                 outcome=Outcome.RELEASED,
                 cause="cancelled",
             )
+        case ((Upload() | Create()), _) if is_held(context.ledger, row["job"]):
+            pass  # since this plan was made
         case Upload(), BatchState.PLANNED:
             if has_room(context, row):
                 upload(context, row)

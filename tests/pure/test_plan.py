@@ -44,13 +44,15 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     for number in range(1, draw(st.integers(0, 3)) + 1):
         has_open = draw(st.booleans())
         due = draw(st.sampled_from([0, 1, RETRY_GATHER_COUNT])) if has_open else 0
+        is_held = draw(st.booleans())
         jobs.append(
             JobFacts(
                 id=number,
                 profile=draw(profiles),
                 has_open_items=has_open,
                 is_stale=draw(st.booleans()),
-                is_paused=draw(st.booleans()),
+                is_paused=is_held or draw(st.booleans()),
+                is_held=is_held,
                 fresh_files=tuple((number * 10 + k, "m") for k in range(draw(st.integers(0, 2))))
                 if has_open
                 else (),
@@ -132,6 +134,13 @@ def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
 def is_all_final(snapshot: Snapshot) -> bool:
     """Nothing is open (or it is paused, or waits for functions that nobody named), no outputs are old, nothing is under audit or untidy, nothing lost is looked for."""
     paused = {j.id for j in snapshot.jobs if j.is_paused}
+    held = {j.id for j in snapshot.jobs if j.is_held}
+
+    def rests(batch: BatchFacts) -> bool:
+        """It runs in our own process, and a person holds its job."""
+        is_ours = batch.state == BatchState.CREATED and batch.profile in snapshot.in_process
+        return is_ours and batch.job in held
+
     on_the_way = {BatchState.PLANNED, BatchState.UPLOADED, BatchState.CREATING}
     for profile, _ in snapshot.untidy:
         if profile in snapshot.unreachable:
@@ -155,7 +164,7 @@ def is_all_final(snapshot: Snapshot) -> bool:
         elif (
             batch.job not in paused
             or batch.cancel_requested
-            or batch.state not in {BatchState.PLANNED, BatchState.UPLOADED}
+            or not (batch.state in {BatchState.PLANNED, BatchState.UPLOADED} or rests(batch))
             or (batch.audit_until is not None and batch.audit_until > NOW)
         ):
             return False
