@@ -13,7 +13,7 @@ from batchrun.attachments.kinds import Attachment, Kind
 from batchrun.endpoints.answer import Answer, Interpret, Reading
 from batchrun.endpoints.calling import Calling
 from batchrun.endpoints.parameters import BodyRules
-from batchrun.endpoints.schemas import format_in, judged_schema, written_format
+from batchrun.endpoints.schemas import format_in, judged_schema, strict_faults, written_format
 from batchrun.endpoints.tables import parameters_of
 from batchrun.endpoints.values import interpreter
 from batchrun.errors import JobFileError
@@ -132,7 +132,7 @@ class Endpoint(ABC):
         Each is a sentence or two without the place, which the caller knows. Not to be called where the job says `body_unchecked`.
         """
         problems, warnings = self._rules.check(body)
-        problems += self.faults(body)
+        problems += (*self.faults(body), *strict_faults(self.url, body))
         if is_complete:
             missing = [name for name in self.required if body.get(name) is None]
             problems += tuple(f"{name!r} is missing: {self.url} needs it." for name in missing)

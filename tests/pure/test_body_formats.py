@@ -51,6 +51,28 @@ def test_a_schema_in_a_body_is_checked_before_anything_is_sent(
     assert endpoint_of(url).check_job(job(url, body=body, body_unchecked=True)) == ()
 
 
+@pytest.mark.parametrize("strict", [True, False, None])
+@pytest.mark.parametrize("url", [RESPONSES, CHAT])
+def test_a_strict_schema_in_a_body_keeps_the_rules_of_strict_output(
+    url: str, *, strict: bool | None
+) -> None:
+    body = asking(url, "json_schema", SCHEMA)
+    form = body["text"]["format"] if url == RESPONSES else body["response_format"]["json_schema"]
+    tool: JsonObject = {"name": "f", "parameters": SCHEMA}
+    if strict is not None:
+        form["strict"] = tool["strict"] = strict
+    kind = {"type": "function"}
+    body["tools"] = [kind | tool if url == RESPONSES else kind | {"function": tool}]
+    where = (
+        ["text.format.schema", "tools[0].parameters"]
+        if url == RESPONSES
+        else ["response_format.json_schema.schema", "tools[0].function.parameters"]
+    )
+    problems, _ = endpoint_of(url).check_body(body)
+    told = [problem.partition(" is not for strict output: at $, ")[0] for problem in problems]
+    assert told == ([f"'{place}'" for place in where] if strict else [])
+
+
 @pytest.mark.parametrize("url", [RESPONSES, CHAT])
 def test_an_item_cannot_ask_for_another_format_than_its_job(url: str) -> None:
     def build(body: JsonObject) -> object:

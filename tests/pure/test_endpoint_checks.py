@@ -8,7 +8,7 @@ from batchrun.endpoints.tables import parameters_of
 from batchrun.model import JobSettings, Json, JsonObject
 
 RESPONSES, CHAT, EMBEDDINGS = "/v1/responses", "/v1/chat/completions", "/v1/embeddings"
-SCHEMA = {"type": "object"}
+SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 
 
 def problems(url: str, body: JsonObject) -> tuple[str, ...]:

@@ -10,6 +10,12 @@ from batchrun.requests import RequestBuilder
 
 COMPARED: JsonObject = {"type": "eq", "key": "year", "value": 2024}
 FILE_SEARCH: JsonObject = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+EMPTY: JsonObject = {
+    "type": "object",
+    "properties": {},
+    "required": [],
+    "additionalProperties": False,
+}
 FUNCTION: JsonObject = {"type": "function", "name": "f", "parameters": {"type": "object"}}
 
 
@@ -41,7 +47,10 @@ def built(body: JsonObject) -> tuple[JsonObject, tuple[str, ...], list[str]]:
         ("top_p", 0.1),
         ("text", {"format": {"type": "text"}}),
         ("text", {"format": {"type": "json_object"}}),
-        ("text", {"format": {"type": "json_schema", "name": "a", "schema": {}, "strict": True}}),
+        (
+            "text",
+            {"format": {"type": "json_schema", "name": "a", "schema": EMPTY, "strict": True}},
+        ),
         *[("tool_choice", mode) for mode in ("none", "auto", "required")],
         *[
             ("tool_choice", {"type": kind})
