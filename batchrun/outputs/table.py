@@ -17,6 +17,8 @@ from batchrun.outputs.lines import FAILURE_CAUSE, FAILURE_MESSAGE, STATUS_NAMES,
 from batchrun.outputs.rows import JobView
 from batchrun.outputs.shown import shown_blocks
 
+# Of keys that answers have and no schema names: a model asked for free keys may invent some for every item, and no reader takes 100,000 columns.
+FREE_COLUMNS_MOST: Final = 1_000
 # A JSON value as it came, a text or a count of ours, or nothing.
 Value: TypeAlias = bytes | str | int | None
 
@@ -50,7 +52,10 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """`fields`: names of input fields; `members`: keys of answers that are objects; `extras`: what came beside answers; `header`: all names as written, each once."""
+    """`fields`: names of input fields; `members`: keys of answers that are objects; `extras`: what came beside answers; `header`: all names as written, each once.
+
+    `is_capped`: answers have keys for which there is no column; such an answer stands whole in `output`.
+    """
 
     fields: tuple[str, ...]
     has_id: bool
@@ -58,6 +63,7 @@ class Columns:
     has_output: bool
     extras: tuple[str, ...]
     header: tuple[str, ...]
+    is_capped: bool
 
 
 def find_columns(ledger: Ledger, job: JobView) -> Columns:
@@ -68,11 +74,14 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
     properties = (schema or {}).get("properties")
     members = dict.fromkeys(properties) if isinstance(properties, dict) else {}
     has_objects = bool(members)
+    most, is_capped = len(members) + FREE_COLUMNS_MOST, False
     for rows in _answers(ledger, job, "cast(a.output as blob)", "= '{'"):
         has_objects = True
         for (output,) in rows:
-            members.update(dict.fromkeys(_members(output)))
-    has_output = not has_objects or any(_answers(ledger, job, "1", "<> '{'"))
+            new = [name for name in _members(output) if name not in members]
+            is_capped = is_capped or len(members) + len(new) > most
+            members.update(dict.fromkeys(new[: most - len(members)]))
+    has_output = not has_objects or is_capped or any(_answers(ledger, job, "1", "<> '{'"))
     extras = _extras(ledger, job)
     names = [*fields, *(["id"] if has_id else []), "status", *(["output"] if has_output else [])]
     return Columns(
@@ -82,16 +91,19 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
         has_output=has_output,
         extras=extras,
         header=_each_once([*names, *members, *_AFTER, *extras]),
+        is_capped=is_capped,
     )
 
 
 def table_rows(ledger: Ledger, job: JobView, columns: Columns) -> Iterator[list[list[Value]]]:
     """The rows in blocks, in output order; each has a value for every name of the header."""
     reader = FieldReader(ledger, job)
+    shown = frozenset(columns.members) if columns.is_capped else None
     models = model_names(ledger)
     for rows in shown_blocks(ledger, job, _COLUMNS, joins=_JOINS):
         yield [
-            _row(row, reader.take(row[0], is_listed=bool(row[1])), columns, models) for row in rows
+            _row(row, reader.take(row[0], is_listed=bool(row[1])), columns, models, shown)
+            for row in rows
         ]
 
 
@@ -122,7 +134,9 @@ def _row(
     fields: bytes | None,
     columns: Columns,
     models: dict[int | None, str | None],
+    shown: frozenset[str] | None,
 ) -> list[Value]:
+    """`shown`: the keys that have columns, where not all have."""
     _, _, key, state, output, finish, cause, message, attempts, model, extras, *tokens = row
     values: list[Value] = []
     if columns.fields:
@@ -131,11 +145,14 @@ def _row(
         values.append(key)
     values.append(STATUS_NAMES[state])
     answer = output if state == _SUCCEEDED else None
-    is_object = answer is not None and answer[:1] == b"{"
+    members = answer if answer is not None and answer[:1] == b"{" else None
     if columns.has_output:
-        values.append(None if is_object else answer)
+        is_whole = members is None or (
+            shown is not None and not shown.issuperset(_members(members))
+        )
+        values.append(answer if is_whole else None)
     if columns.members:
-        values += _spread(answer if is_object else None, columns.members)
+        values += _spread(members, columns.members)
     values.append(None if finish == "none" else finish)
     values += (cause, message, attempts or 0, models[model], *[count or 0 for count in tokens])
     if columns.extras:

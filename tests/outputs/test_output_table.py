@@ -246,3 +246,22 @@ def test_a_lookup_past_the_fields_of_another_item_does_not_lose_the_next_ones(wo
     world.fields(job, [(first, {"t": "A"}), (gone, {"t": "B"}), (last, {"t": "C"})])
 
     assert [row["t"] for row in _csv(world, job)] == ["A", "C"]
+
+
+def test_answers_with_keys_of_their_own_do_not_make_a_column_each(world: World) -> None:
+    schema = {"type": "object", "properties": {"a": {}}}
+    job = world.job(schema=schema, strict=False)
+    world.answered(job, "many", {"a": 0} | {f"k{n}": "x" for n in range(999)})
+    world.answered(job, "last", {"a": 1, "k999": "y"})
+    world.answered(job, "more", {"a": 2, "k1000": "z", "k0": "w"})
+
+    many, last, more = _csv(world, job)
+
+    names = list(many)
+    assert sum(name[:1] == "k" for name in names) == 1_000
+    assert "k1000" not in names
+    assert names.index("output") < names.index("a") < names.index("k0")
+    assert [row["output"] for row in (many, last, more)] == ["", "", '{"a":2,"k1000":"z","k0":"w"}']
+    assert [row["a"] for row in (many, last, more)] == ["0", "1", "2"]
+    assert [row["k0"] for row in (many, last, more)] == ["x", "", "w"]
+    assert last["k999"] == "y"
