@@ -20,6 +20,8 @@ UNSUPPORTED: Final = (
     *("allOf", "oneOf", "not", "if", "then", "else"),
     *("dependentRequired", "dependentSchemas", "patternProperties"),
 )
+# What says of a value what it may be; who uses what is not supported is told only that.
+_KINDS: Final = frozenset({"type", "$ref", "anyOf", "enum", "const", *UNSUPPORTED})
 _SCHEMAS_BY_NAME: Final = ("properties", "$defs", "definitions")
 _LISTED_SCHEMAS: Final = ("anyOf", "allOf", "oneOf", "prefixItems")
 _SINGLE_SCHEMAS: Final = ("items", "not", "if", "then", "else", "contains", "additionalProperties")
@@ -36,6 +38,7 @@ class _Place(NamedTuple):
     path: str
     schema: JsonObject
     level: int  # objects around it
+    is_value: bool = True  # it says what a value may be, which strict output wants to know
 
 
 def breaches(schema: JsonObject) -> Iterator[Breach]:
@@ -52,7 +55,7 @@ def breaches(schema: JsonObject) -> Iterator[Breach]:
 
 def _places(schema: JsonObject) -> Iterator[_Place]:
     """Every schema within, itself first, depth first and in order."""
-    waiting = [_Place("$", schema, 0)]
+    waiting = [_Place("$", schema, 0, is_value=False)]
     while waiting:
         place = waiting.pop()
         yield place
@@ -63,13 +66,13 @@ def _places(schema: JsonObject) -> Iterator[_Place]:
             for name, value in _members(place.schema.get(key))
         ]
         inner += [
-            _Place(f"{place.path}.{key}[{index}]", value, level)
+            _Place(f"{place.path}.{key}[{index}]", value, level, key not in UNSUPPORTED)
             for key in _LISTED_SCHEMAS
             for index, value in enumerate(_listed(place.schema.get(key)))
             if isinstance(value, dict)
         ]
         inner += [
-            _Place(f"{place.path}.{key}", value, level)
+            _Place(f"{place.path}.{key}", value, level, key == "items")
             for key in _SINGLE_SCHEMAS
             if isinstance(value := place.schema.get(key), dict)
         ]
@@ -95,6 +98,10 @@ def _in_place(place: _Place) -> Iterator[Breach]:
     is_array = kinds == "array" or "array" in _listed(kinds)
     if is_array and "items" not in schema and "prefixItems" not in schema:
         yield Breach(path, "an array without 'items'. Say what it holds")
+    if place.is_value and _KINDS.isdisjoint(schema):
+        yield Breach(path, "it has no 'type'. Say what it may be")
+    for where, anything in _anythings(schema):
+        yield Breach(path + where, f"{anything} says nothing of its 'type'. Say what it may be")
     if place.level == LEVELS_MOST and "properties" in schema:
         yield Breach(path, f"objects are nested more than {LEVELS_MOST} deep")
     values = [value for value in _listed(schema.get("enum")) if isinstance(value, str)]
@@ -104,6 +111,17 @@ def _in_place(place: _Place) -> Iterator[Breach]:
             path,
             f"its {len(values):,} values have {characters:,} characters together, more than {LARGE_ENUM_CHARACTERS_MOST:,}",
         )
+
+
+def _anythings(schema: JsonObject) -> Iterator[tuple[str, str]]:
+    """Where `true` or `false` stands for a schema, which JSON Schema allows."""
+    for key in _SCHEMAS_BY_NAME:
+        given = schema.get(key)
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if isinstance(value, bool):
+                yield f".{key}.{name}", str(value).lower()
+    if isinstance(value := schema.get("items"), bool):
+        yield ".items", str(value).lower()
 
 
 def _in_all(places: list[_Place]) -> Iterator[Breach]:

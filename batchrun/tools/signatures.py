@@ -132,7 +132,7 @@ def _read(name: str, function: FunctionType) -> Function | list[str]:
         return [schema]
     for parameter in parameters.values():
         _note_default(schema["properties"][parameter.name], parameter.default)
-    if problems := [*_gaps(schema), *(f"{at}: {what}" for at, what in breaches(schema))]:
+    if problems := [*_gaps(schema)] or [f"{at}: {what}" for at, what in breaches(schema)]:
         return problems
     tool: JsonObject = {"name": name}
     if described := _description(function):

@@ -27,6 +27,7 @@ def nested(levels: int) -> JsonObject:
     return schema
 
 
+T = {"type": "string"}
 SOUND = obj(
     name={"type": ["string", "null"]},
     tags={
@@ -48,18 +49,24 @@ def test_what_strict_output_takes_breaks_nothing(schema: JsonObject) -> None:
 @pytest.mark.parametrize(
     ("schema", "path", "word"),
     [
-        ({"type": "array", "items": obj(a={})}, "$", "type 'object'"),
-        ({"anyOf": [obj(a={})]}, "$", "'anyOf' may not stand at the root"),
+        ({"type": "array", "items": obj(a=T)}, "$", "type 'object'"),
+        ({"anyOf": [obj(a=T)]}, "$", "'anyOf' may not stand at the root"),
         (obj(a={"type": "array", "items": {"type": "object"}}), "$.properties.a.items", "additionalProperties"),
-        (obj(a={**obj(b={}), "required": []}), "$.properties.a.properties.b", "not in 'required'"),
+        (obj(a={**obj(b=T), "required": []}), "$.properties.a.properties.b", "not in 'required'"),
         (obj(a={"type": ["object", "null"], "properties": {}}), "$.properties.a", "additionalProperties"),
         (obj(a={"type": "array"}), "$.properties.a", "an array without 'items'"),
         (obj(a={"type": ["array", "null"]}), "$.properties.a", "an array without 'items'"),
+        (obj(a={}), "$.properties.a", "it has no 'type'"),
+        (obj(a={"description": "anything"}), "$.properties.a", "it has no 'type'"),
+        (obj(a=True), "$.properties.a", "true says nothing of its 'type'"),
+        (obj(a={"type": "array", "items": True}), "$.properties.a.items", "true says nothing"),
+        (obj(a={"type": "array", "items": {}}), "$.properties.a.items", "it has no 'type'"),
+        (obj(a={"anyOf": [T, {}]}), "$.properties.a.anyOf[1]", "it has no 'type'"),
         (obj(a={"allOf": [{"type": "string"}]}), "$.properties.a", "'allOf' is not supported"),
-        (obj(a={"anyOf": [{}, {"not": {}}]}), "$.properties.a.anyOf[1]", "'not' is not supported"),
+        (obj(a={"anyOf": [T, {"not": {}}]}), "$.properties.a.anyOf[1]", "'not' is not supported"),
         ({**obj(a={"$ref": "#/$defs/x"}), "$defs": {"x": {"oneOf": [{}]}}}, "$.$defs.x", "'oneOf'"),
         (nested(11), "$" + ".properties.inner" * 10, "nested more than 10 deep"),
-        (obj(**{f"p{n}": {} for n in range(5001)}), "$", "5,001 properties"),
+        (obj(**{f"p{n}": T for n in range(5001)}), "$", "5,001 properties"),
         (obj(a={"enum": [str(n) for n in range(600)]}, b={"enum": list(range(401))}), "$", "1,001 enum values"),
         (obj(a={"enum": [f"{n:060}" for n in range(251)]}), "$.properties.a", "15,060 characters"),
         (obj(a={"const": "x" * 120_000}), "$", "120,001 characters"),
@@ -78,7 +85,7 @@ def line(tmp_path: Path, **keys: Any) -> list[str]:
     return [str(problem) for job in load(path).jobs for problem in job.problems]
 
 
-LOOSE = {"type": "object", "properties": {"a": {}}}
+LOOSE = {"type": "object", "properties": {"a": T}}
 
 
 def test_a_schema_that_the_service_would_refuse_is_refused_here(tmp_path: Path) -> None:
