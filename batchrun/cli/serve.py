@@ -114,11 +114,18 @@ def _responder(
         return ScriptedResponder.from_file(
             Path(script), clock=invocation.clock, seen=data / "script-seen"
         )
+    from batchrun.errors import BackendError
     from batchrun.service.llama.discovery import find_model
     from batchrun.service.responders.llama import LlamaResponder
 
     # What is missing is told now, not by the first request.
-    return LlamaResponder(find_model(None if model is None else Path(model)))
+    try:
+        found = find_model(None if model is None else Path(model))
+    except BackendError as exc:
+        raise BackendError(
+            f"{str(exc).rstrip('.')}. A service needs no model that answers from --script FILE."
+        ) from exc
+    return LlamaResponder(found)
 
 
 def _require_packages() -> None:

@@ -157,9 +157,15 @@ def _write(
     )
     marks = ", ".join("?" * (len(values) + 2))
     connection.execute("begin")
-    connection.executemany(
-        f"insert into answers values ({marks})", _rows(ledger, job, target, key_of)
-    )
+    try:
+        connection.executemany(
+            f"insert into answers values ({marks})", _rows(ledger, job, target, key_of)
+        )
+    except sqlite3.IntegrityError as exc:
+        raise _Unfit(
+            f"two items have ids that are the same key in column {target.key!r} of type {affinity or 'ANY'}, as '7' and '07' are the same "
+            "number. Give the items ids that differ there, or the column the type TEXT"
+        ) from exc
     connection.execute("commit")
     connection.execute("begin immediate")
     try:

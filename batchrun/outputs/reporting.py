@@ -34,7 +34,8 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         ended = [
             at for at in (last_at, *(batch["ended_at"] for batch in batches)) if at is not None
         ]
-        finished_at = max(ended, default=None)
+        # Nothing was sent where a job was submitted again unchanged: it was done when it was submitted.
+        finished_at = max((*ended, job.submitted_at or 0)) if ended else None
         is_complete = not any(found[state] for state in OPEN_ITEM_STATES)
         return {
             "job": job.name,
@@ -170,5 +171,4 @@ def _time(at: int | None) -> str | None:
 
 
 def _duration(since: int | None, until: int | None) -> int:
-    # Nothing was sent where a job was submitted again unchanged: its last answer is older than the submission.
-    return 0 if since is None or until is None else max(0, until - since)
+    return 0 if since is None or until is None else until - since

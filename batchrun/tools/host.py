@@ -117,7 +117,8 @@ def _text(result: Any) -> str:
         from pydantic_core import PydanticSerializationError, to_json
 
         try:
-            result = to_json(result).decode()
+            # NaN and the infinities as text: as JSON's own word they would be no JSON.
+            result = to_json(result, inf_nan_mode="strings").decode()
         except (PydanticSerializationError, RecursionError, ValueError) as error:
             what = f"returned a {type(result).__name__}, which JSON cannot say"
             raise TypeError(f"the function {what}: {error}") from None

@@ -369,3 +369,12 @@ def test_an_organization_that_no_header_can_carry_is_a_mistake_of_the_settings(d
     called = desk.call("run", desk.write("faq.jsonl", JOB, ITEM))
     assert called.code == 2
     assert "[profile.openai] has project = 'proj_é', which cannot be sent" in called.err
+
+
+def test_a_service_without_its_model_points_to_scripts(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHRUN_SERVE_KEY", "any")
+    called = desk.call("serve", "--model", "none.gguf")
+    assert called.code == 6
+    assert "A service needs no model that answers from --script FILE." in called.err

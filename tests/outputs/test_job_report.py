@@ -93,6 +93,7 @@ def test_a_job_submitted_again_unchanged_took_no_time(world: World) -> None:
 
     report = job_report(world.ledger, job)
 
+    assert report["finished_at"] == report["submitted_at"]
     assert report["duration_s"] == 0
     assert "**Done:** every one of 1 items succeeded." in report_markdown(report)
 

@@ -32,6 +32,9 @@ def bare() -> None:
 def rich() -> dict[str, datetime.date]:
     return {"day": datetime.date(2026, 1, 2)}
 
+def unsure() -> list[float]:
+    return [float("nan"), float("-inf"), 0.5]
+
 def odd() -> object:
     return object()
 
@@ -76,6 +79,7 @@ def test_results_come_as_text_and_whatever_goes_wrong_as_an_error(
         ("noisy", '{"word": "hi"}'): CallResult("hi''[]", is_error=False),
         ("bare", ""): CallResult("null", is_error=False),
         ("rich", "{}"): CallResult('{"day":"2026-01-02"}', is_error=False),
+        ("unsure", "{}"): CallResult('["NaN","-Infinity",0.5]', is_error=False),
         ("torn", "{}"): CallResult("a?", is_error=False),
         ("leave", "{}"): CallResult("error: SystemExit: enough", is_error=True),
         ("seen", '{"name": "SECRET_OF_MINE"}'): CallResult("null", is_error=False),
