@@ -405,7 +405,7 @@ class Batchrun(HomeView):
         return open_backend(self.config.profile(profile), home=self.home.path, clock=self.clock)
 
     def _deletes_remote(self, profile: str) -> bool:
-        found = self.config.profiles.get(profile)
+        found = self.config.find(profile)
         return found is not None and found.delete_remote
 
 

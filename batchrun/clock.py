@@ -5,6 +5,7 @@ Everything else takes `now: int` or a `Clock`; a test reads the sources and fail
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -35,6 +36,11 @@ class SystemClock:
         """Sleep in slices of at most a minute, so that a clock that is set forward shortens the wait."""
         while (left := at - time.time()) > 0:
             time.sleep(min(left, 60.0))
+
+
+def ticks_of(clock: Clock) -> Callable[[], float]:
+    """Seconds with fractions that never go back, since some moment; those of a clock that is not the machine's are its own."""
+    return time.monotonic if isinstance(clock, SystemClock) else clock.now
 
 
 def rfc3339(at: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batchrun.clock import Clock, SystemClock
-from batchrun.config import BackendKind, Config
+from batchrun.config import Config
 from batchrun.errors import NotFinished
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import untold_holds
@@ -195,5 +195,4 @@ class HomeView:
         return None
 
     def _is_in_process(self, profile: str) -> bool:
-        found = self.config.profiles.get(profile)
-        return found is not None and found.kind is BackendKind.LOCAL
+        return profile in self.config.in_process

@@ -34,6 +34,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How a server may be asked line by line; 0 of something by the minute: no limit but the server's own.
+
+    `concurrency`: requests under way at once, at most. `timeout_s`: how long the server may think about one request before it answers.
+    """
+
+    concurrency: int = 64
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    timeout_s: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SqliteQuery:
     """Items from a database: `sqlite` is its absolute path, `query` one SELECT of which each row is an item."""
 

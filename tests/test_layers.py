@@ -30,7 +30,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.jobfile",
         "batchrun.service",
     ),
-    ("batchrun.attachments",),
+    ("batchrun.attachments", "batchrun.profiles"),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
     (
         "batchrun.backends",

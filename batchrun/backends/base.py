@@ -15,10 +15,10 @@ Every call raises only the errors of `batchrun.errors`:
 | AuthError    | all               | 401, 403                                                                     |
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from batchrun.model import Account, JsonObject, Limits
 
@@ -39,6 +39,7 @@ class Traits:
     `refusals_final`: a typed 4xx answer to `create` means that there is no batch.
     `listing_echoes`: listings show our metadata or input file id; without it an unknown create can be settled by the user only.
     `poll_s`: seconds between polls of a young batch. `executes_in_process`: lines run inside our own pass (`work`).
+    `retry_delays_s`: how long a request that failed waits after its 1st, 2nd, and every later spent attempt.
     `attach`: how attachments get there, where the endpoint leaves a choice.
     """
 
@@ -48,7 +49,21 @@ class Traits:
     listing_echoes: bool = True
     poll_s: int = 60
     executes_in_process: bool = False
+    retry_delays_s: tuple[int, ...] = (60, 600, 3_600)
     attach: AttachMode = AttachMode.AUTO
+
+
+# Lines run in our own process, durable in our own folder: nothing lags, and nothing is in doubt. Waiting for a local model to recover
+# would be waiting for ourselves; a server behind a direct profile is others' too, and is given as long as an overload lasts.
+LOCAL_TRAITS: Final = Traits(
+    settle_s=0,
+    second_settle_s=0,
+    poll_s=0,
+    executes_in_process=True,
+    attach=AttachMode.INLINE,
+    retry_delays_s=(0,),
+)
+DIRECT_TRAITS: Final = replace(LOCAL_TRAITS, retry_delays_s=(5, 30, 120))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

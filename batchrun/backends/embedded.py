@@ -9,7 +9,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchrun.backends.base import AttachMode, BatchPage, FilePage, RemoteBatch, RemoteFile, Traits
+from batchrun.backends.base import (
+    LOCAL_TRAITS,
+    BatchPage,
+    FilePage,
+    RemoteBatch,
+    RemoteFile,
+    Traits,
+)
 from batchrun.backends.reading import read_batch, read_deleted, read_file, read_file_page, read_page
 from batchrun.clock import Clock
 from batchrun.errors import Ambiguous, AuthError, LedgerError, NotFound, Refused, Transient
@@ -23,17 +30,13 @@ from batchrun.service.service import BatchService
 
 BASE_URL = "embedded:"
 _COPY_BYTES = 1 << 20
-_TRAITS = Traits(
-    settle_s=0,
-    second_settle_s=0,
-    poll_s=0,
-    executes_in_process=True,
-    attach=AttachMode.INLINE,
-)
 
 
 class EmbeddedBackend:
-    """`Backend` over a BatchService in `data`; neither it nor the responder is made before it is needed. `script`: its faults."""
+    """`Backend` over a BatchService in `data`; neither it nor the responder is made before it is needed.
+
+    `script`: its faults. `account`: whose the lines are, from the salt of fingerprints; None where they go nowhere.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class EmbeddedBackend:
         limits: Limits | None = None,
         options: Options | None = None,
         script: FaultScript | None = None,
+        account: Callable[[bytes], Account] | None = None,
+        traits: Traits = LOCAL_TRAITS,
     ) -> None:
         self._data = data
         self._responder_factory = responder_factory
@@ -51,21 +56,23 @@ class EmbeddedBackend:
         self._limits = limits or Limits()
         self._options = options
         self._script = script
+        self._account = account
+        self._traits = traits
         self._opened: BatchService | None = None
 
     @property
     def traits(self) -> Traits:
         """No lag, nothing to settle, and lines that only run while we work."""
-        return _TRAITS
+        return self._traits
 
     @property
     def limits(self) -> Limits:
         """Those of OpenAI, unless the constructor was given others."""
         return self._limits
 
-    def account(self, salt: bytes) -> Account:  # noqa: ARG002 - there is no key to take a fingerprint of
-        """The one account of this folder."""
-        return Account(base_url=BASE_URL)
+    def account(self, salt: bytes) -> Account:
+        """The one account of this folder, or that of the server which answers the lines. Raises AuthError where that needs a key and has none."""
+        return Account(base_url=BASE_URL) if self._account is None else self._account(salt)
 
     @property
     def service(self) -> BatchService:

@@ -5,7 +5,6 @@ models (they hide what is missing). Answers are read in `reading.py`, errors tra
 in `openai_http.py`. Only the `openai*.py` files here know the SDK, and they import it when the first call is made.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Generator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchrun.attachments.kinds import MEDIA
+from batchrun.backends.accounts import account_of, key_of
 from batchrun.backends.base import (
     TERMINAL_STATUSES,
     BatchPage,
@@ -22,7 +22,7 @@ from batchrun.backends.base import (
     RemoteFile,
     Traits,
 )
-from batchrun.backends.credentials import base_url_problem, host_of, is_loopback
+from batchrun.backends.credentials import host_of, is_loopback
 from batchrun.backends.openai_content import CHUNK_BYTES, Content, write_content
 from batchrun.backends.openai_errors import Call, Server, translated
 from batchrun.backends.reading import (
@@ -36,9 +36,9 @@ from batchrun.backends.reading import (
     reported_bytes,
 )
 from batchrun.clock import Clock
-from batchrun.config import Profile
-from batchrun.errors import AuthError, LedgerError, NotFound, Refused, Transient
+from batchrun.errors import LedgerError, NotFound, Refused, Transient
 from batchrun.model import Account, Json, Limits
+from batchrun.profiles import Profile
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -79,14 +79,8 @@ class OpenAIBackend:
         return self._profile.limits
 
     def account(self, salt: bytes) -> Account:
-        """The account as profile and key give it; the fingerprint is 16 hex digits of BLAKE2b, keyed with `salt`."""
-        digest = hashlib.blake2b(self._key().encode(), digest_size=8, key=salt[:64])
-        return Account(
-            base_url=self._profile.base_url.rstrip("/"),
-            organization=self._profile.organization,
-            project=self._profile.project,
-            fingerprint=digest.hexdigest(),
-        )
+        """As profile and key give it."""
+        return account_of(self._profile, salt)
 
     def upload(
         self, path: Path, *, name: str, expires_after_s: int | None, purpose: str = "batch"
@@ -239,12 +233,6 @@ class OpenAIBackend:
         )
         return translated(call, server, now=self._clock.now())
 
-    def _key(self) -> str:
-        """The key, unless it would travel where it must not."""
-        if wrong := base_url_problem(self._profile.base_url):
-            raise AuthError(f"profile {self._profile.name!r} cannot use the base_url {wrong}.")
-        return self._profile.key.reveal()
-
     def _client(self, *, keep_alive: bool = True) -> "OpenAI":
         """The SDK's client, made on first use."""
         if keep_alive not in self._clients:
@@ -252,7 +240,7 @@ class OpenAIBackend:
 
             from batchrun.backends.openai_http import http_client
 
-            key, is_local = self._key(), is_loopback(self._profile.base_url)
+            key, is_local = key_of(self._profile), is_loopback(self._profile.base_url)
             client = OpenAI(
                 api_key=key,
                 base_url=self._profile.base_url,

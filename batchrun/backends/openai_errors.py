@@ -83,10 +83,9 @@ class Said:
 
 
 @cache
-def fates() -> Mapping[type[Exception], Fate]:
-    """The table: the most specific class of an exception decides. Built on first use, since it imports the SDK."""
+def http_fates() -> Mapping[type[Exception], Fate]:
+    """The part of the table that needs no SDK. Built on first use, since it imports the HTTP library."""
     import httpx2
-    import openai
 
     return {
         # The HTTP library, before anything is sent. Its ConnectError covers DNS and TLS, its ProxyError the tunnel.
@@ -122,6 +121,18 @@ def fates() -> Mapping[type[Exception], Fate]:
         httpx2.DecodingError: Fate.UNREADABLE,
         # The SDK lists this one beside the HTTP library's errors: TLS failures that reach it unmapped, at any moment.
         ssl.SSLError: Fate.LOST,
+        # Our own reading of a 2xx.
+        UnreadableError: Fate.UNREADABLE,
+    }
+
+
+@cache
+def fates() -> Mapping[type[Exception], Fate]:
+    """The table: the most specific class of an exception decides. Built on first use, since it imports the SDK."""
+    import openai
+
+    return {
+        **http_fates(),
         # The SDK.
         openai.APITimeoutError: Fate.WRAPPED,
         openai.APIConnectionError: Fate.WRAPPED,
@@ -144,8 +155,6 @@ def fates() -> Mapping[type[Exception], Fate]:
         openai.WebSocketConnectionClosedError: Fate.LOST,
         openai.WebSocketQueueFullError: Fate.LOST,
         openai.OpenAIError: Fate.LOST,
-        # Our own reading of a 2xx.
-        UnreadableError: Fate.UNREADABLE,
     }
 
 
@@ -160,15 +169,15 @@ def translated(call: Call, server: Server, *, now: int) -> Iterator[None]:
 
 def translate(error: Exception, call: Call, server: Server, *, now: int) -> BackendError:
     """The error of ours for one of theirs. `now` serves a Retry-After date where the answer has no date of its own."""
-    fate = _fate(error)
+    fate = fate_of(error, fates())
     while fate is Fate.WRAPPED:
         cause = error.__cause__
         if not isinstance(cause, Exception):
             fate = Fate.LOST
             break
-        error, fate = cause, _fate(cause)
+        error, fate = cause, fate_of(cause, fates())
     if fate is Fate.ANSWERED:
-        return _answered(error.response, call, server, now=now)  # type: ignore[attr-defined]  # each of this fate has one
+        return refusal_of(error.response, call, server, now=now)  # type: ignore[attr-defined]  # each of this fate has one
     reason = (
         printable(str(error), secrets=server.secrets).rstrip(".") or type(error).__name__
     )  # some of theirs have no words
@@ -186,17 +195,20 @@ def translate(error: Exception, call: Call, server: Server, *, now: int) -> Back
     return Transient(what + hint)
 
 
-def _fate(error: Exception) -> Fate:
-    table = fates()
+def fate_of(error: Exception, table: Mapping[type[Exception], Fate]) -> Fate:
+    """What became of the call, by the most specific class of the table."""
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]
     return Fate.LOST
 
 
-def _answered(response: "httpx2.Response", call: Call, server: Server, *, now: int) -> BackendError:
+def refusal_of(
+    response: "httpx2.Response", call: Call, server: Server, *, now: int
+) -> BackendError:
+    """The error of ours for an answer with a status of 300 or more."""
     status = response.status_code
-    said = _said(response.text, server)
+    said = said_in(response.text, server)
     refused = said is not None and status in FINAL_REFUSALS and server.refusals_final
     kind: type[BackendError]
     if call.costs_money and not refused:
@@ -254,7 +266,7 @@ def _hint(response: "httpx2.Response", call: Call, server: Server, said: Said | 
     return ""
 
 
-def _said(text: str, server: Server) -> Said | None:
+def said_in(text: str, server: Server) -> Said | None:
     """The typed error in a body, in the shapes that servers use; None where the body is no error of an API.
 
     OpenAI nests an object under "error"; others put a string there, vLLM has it at the top, FastAPI says "detail".

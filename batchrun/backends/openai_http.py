@@ -17,21 +17,30 @@ ANSWER_LIMIT_BYTES = (
     64_000_000  # an answer other than a file's content; a page of 100 batches is about 0.2 MB
 )
 
+IDLE_S = 3.0  # shorter than servers keep a connection: one that is closed while a request is on its way looks like a lost answer
+
 TIMEOUT = httpx2.Timeout(connect=10.0, read=60.0, write=60.0, pool=10.0)
 
 
-def http_client(clock: Clock, *, keep_alive: bool, trust_env: bool) -> "GuardedClient":
+def http_client(
+    clock: Clock, *, keep_alive: bool, trust_env: bool, connections: int = 10, **settings: Any
+) -> "GuardedClient":
     """A client that follows no redirect: a 307 would take the key, the project and the whole body to another host.
 
-    `keep_alive`: reuse connections. `trust_env`: use the proxies of the environment; never for this machine itself.
+    `keep_alive`: reuse connections, of which there are `connections` at most. `trust_env`: use the proxies of the environment; never for
+    this machine itself.
     """
-    idle_connections = 10 if keep_alive else 0
     return GuardedClient(
         clock=clock,
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=trust_env,
-        limits=httpx2.Limits(max_connections=10, max_keepalive_connections=idle_connections),
+        limits=httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections if keep_alive else 0,
+            keepalive_expiry=IDLE_S,
+        ),
+        **settings,
     )
 
 

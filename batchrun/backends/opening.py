@@ -1,13 +1,36 @@
 """From a profile to an open backend: the one place that knows which class stands behind which kind."""
 
 import random
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from batchrun.backends.accounts import account_of
 from batchrun.backends.base import Backend
 from batchrun.clock import Clock
-from batchrun.config import BackendKind, Profile
+from batchrun.profiles import BackendKind, Profile
 
-SERVICE_FOLDER = "service"  # in the home: the files and batches of the embedded service
+if TYPE_CHECKING:
+    from batchrun.backends.live.responder import LiveResponder
+    from batchrun.model import Account
+    from batchrun.service.responders.base import Responder
+
+SERVICE_FOLDER: Final = "service"  # in the home: the files and batches of the embedded service
+DIRECT_FOLDER: Final = "direct"  # in the home: a folder for each direct profile
+
+
+def service_folder(home: Path, profile: Profile) -> Path:
+    """Where the embedded service of a local or direct profile keeps its files and batches."""
+    if profile.kind is BackendKind.LOCAL:
+        return home / SERVICE_FOLDER
+    return home / DIRECT_FOLDER / profile.name.replace(":", "@")  # no file system minds that
+
+
+def service_folders(home: Path) -> Iterator[Path]:
+    """The folders of all embedded services that this home has, whatever its profiles are today."""
+    folders = (home / SERVICE_FOLDER, *sorted((home / DIRECT_FOLDER).glob("*")))
+    return (folder for folder in folders if (folder / "service.db").exists())
 
 
 def open_backend(profile: Profile, *, home: Path, clock: Clock, is_patient: bool = True) -> Backend:
@@ -15,8 +38,33 @@ def open_backend(profile: Profile, *, home: Path, clock: Clock, is_patient: bool
 
     Waits between tries go through `clock`; not `is_patient`: each call is made once. The caller closes the backend.
     """
+    match profile.kind:
+        case BackendKind.LOCAL:
+            return _embedded(profile, home, clock, partial(_local_responder, profile))
+        case BackendKind.DIRECT:
+            responder = partial(live_responder, profile, clock)
+            return _embedded(profile, home, clock, responder, account=partial(account_of, profile))
+        case BackendKind.OPENAI:
+            return _openai(profile, clock, is_patient=is_patient)
+
+
+def live_responder(profile: Profile, clock: Clock) -> "LiveResponder":
+    """What asks the server of a direct profile line by line. The caller closes it."""
+    from batchrun.backends.live.responder import LiveResponder
+    from batchrun.backends.openai_live import LiveClient
+
+    return LiveResponder(lambda: LiveClient(profile, clock=clock), profile.rates, clock)
+
+
+def check_installed(profile: Profile) -> None:
+    """Raises BackendError naming what to install, where a local profile lacks its engine or its model. Starts nothing."""
     if profile.kind is BackendKind.LOCAL:
-        return _embedded(profile, home, clock)
+        from batchrun.service.responders.llama import find_model
+
+        find_model(profile.model_file)
+
+
+def _openai(profile: Profile, clock: Clock, *, is_patient: bool) -> Backend:
     from batchrun.backends.openai import OpenAIBackend
 
     if not is_patient:
@@ -33,21 +81,27 @@ def open_backend(profile: Profile, *, home: Path, clock: Clock, is_patient: bool
     )
 
 
-def check_installed(profile: Profile) -> None:
-    """Raises BackendError naming what to install, where a local profile lacks its engine or its model. Starts nothing."""
-    if profile.kind is BackendKind.LOCAL:
-        from batchrun.service.responders.llama import find_model
-
-        find_model(profile.model_file)
-
-
-def _embedded(profile: Profile, home: Path, clock: Clock) -> Backend:
+def _embedded(
+    profile: Profile,
+    home: Path,
+    clock: Clock,
+    responder: "Callable[[], Responder]",
+    *,
+    account: "Callable[[bytes], Account] | None" = None,
+) -> Backend:
     from batchrun.backends.embedded import EmbeddedBackend
-    from batchrun.service.responders.base import Responder
 
-    def responder() -> Responder:
-        from batchrun.service.responders.llama import LlamaResponder
+    return EmbeddedBackend(
+        service_folder(home, profile),
+        responder,
+        clock,
+        limits=profile.limits,
+        account=account,
+        traits=profile.traits,
+    )
 
-        return LlamaResponder(profile.model_file)
 
-    return EmbeddedBackend(home / SERVICE_FOLDER, responder, clock, limits=profile.limits)
+def _local_responder(profile: Profile) -> "Responder":
+    from batchrun.service.responders.llama import LlamaResponder
+
+    return LlamaResponder(profile.model_file)

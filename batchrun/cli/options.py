@@ -43,7 +43,7 @@ _SHARED: Final[dict[str, Callable[[Any], Any]]] = {
     "backend": click.option(
         "--backend",
         metavar="NAME",
-        help="Backend or profile: openai, local, or one of batchrun.toml (default: BATCHRUN_BACKEND, else the job's own).",
+        help="Backend or profile: openai, local, direct, or one of batchrun.toml (default: BATCHRUN_BACKEND, else the job's own).",
     ),
     "json": click.option(
         "--json",

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchrun.backends.opening import open_backend
 from batchrun.clock import Clock
-from batchrun.config import BackendKind, Config
+from batchrun.config import Config
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.doctoring.machine import proxies, python_version, sqlite_version
 from batchrun.doctoring.places import (
@@ -20,12 +20,19 @@ from batchrun.doctoring.places import (
     space,
     writable,
 )
-from batchrun.doctoring.service import Patient, examine_service, examine_settings, try_writing
+from batchrun.doctoring.service import (
+    Patient,
+    examine_models,
+    examine_service,
+    examine_settings,
+    try_writing,
+)
 from batchrun.doctoring.standing import examine_ledger, used_profiles
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger, open_for_reading
 from batchrun.ledger.home import Home
 from batchrun.looking import worst_exit_code
+from batchrun.profiles import BackendKind
 
 _DEFAULT: Final = ("openai",)
 
@@ -69,10 +76,9 @@ def _examined(wanted: Examination, profiles: Sequence[str]) -> Iterator[Diagnosi
         if wanted.home is not None:
             try:
                 ledger = stack.enter_context(open_for_reading(wanted.home))
-                local = (
-                    p.name for p in wanted.config.profiles.values() if p.kind is BackendKind.LOCAL
+                yield from examine_ledger(
+                    ledger, wanted.clock.now(), in_process=wanted.config.in_process
                 )
-                yield from examine_ledger(ledger, wanted.clock.now(), in_process=frozenset(local))
                 profiles = profiles or used_profiles(ledger)
             except LedgerError as exc:
                 # Its own words end with what to do: another thing for a ledger that is gone than for one of a newer batchrun.
@@ -106,7 +112,7 @@ def _place(wanted: Examination) -> Iterator[Diagnosis]:
 
 
 def _profile(wanted: Examination, name: str, ledger: Ledger | None) -> Iterator[Diagnosis]:
-    profile = wanted.config.profiles.get(name)
+    profile = wanted.config.find(name)
     if profile is None:
         yield Diagnosis(
             area=Area.SERVICE,
@@ -125,6 +131,9 @@ def _profile(wanted: Examination, name: str, ledger: Ledger | None) -> Iterator[
             is_well = is_well and found.level is not Level.FAIL
             yield found
         if wanted.is_offline or not is_well or profile.kind is BackendKind.LOCAL:
+            return
+        if profile.kind is BackendKind.DIRECT:
+            yield examine_models(patient, wanted.clock)
             return
         for found in examine_service(patient):
             is_well = is_well and found.level is not Level.FAIL

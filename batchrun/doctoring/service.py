@@ -12,13 +12,14 @@ from typing import Final
 
 from batchrun.backends.base import Backend, BatchPage
 from batchrun.backends.credentials import base_url_problem, is_loopback
-from batchrun.config import BackendKind, Profile
+from batchrun.clock import Clock
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
 from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.origins import is_missing_here
 from batchrun.model import TOKEN_KEY
+from batchrun.profiles import BackendKind, Profile
 
 SKEW_MOST_S: Final = 60
 _PAGE: Final = 20
@@ -86,6 +87,21 @@ def examine_service(patient: Patient) -> Iterator[Diagnosis]:
     if patient.ledger is not None:
         yield _unknown_batches(patient, patient.ledger, page)
     yield _files(patient, page)
+
+
+def examine_models(patient: Patient, clock: Clock) -> Diagnosis:
+    """What the server of a direct profile answers to the one call that is free everywhere."""
+    from batchrun.backends.opening import live_responder
+
+    responder = live_responder(patient.profile, clock)
+    try:
+        models = responder.models()
+    except BackendError as exc:
+        return _refusal(patient, exc)
+    finally:
+        responder.close()
+    known = f"it lists {len(models):,} models" if models else "it lists no models"
+    return patient.diagnosis("models", Level.OK, f"reached, and {known}")
 
 
 def try_writing(patient: Patient) -> Diagnosis:
@@ -174,8 +190,9 @@ def _refusal(patient: Patient, exc: BackendError) -> Diagnosis:
             f"Set base_url of {config} to a server with a Batch API (it usually ends in /v1).",
         )
     name = "reachable" if exc.status is None else "answers"
+    path = "models" if patient.profile.kind is BackendKind.DIRECT else "batches"
     return patient.diagnosis(
-        name, Level.FAIL, str(exc), f"curl -sS -o /dev/null {patient.profile.base_url}/batches"
+        name, Level.FAIL, str(exc), f"curl -sS -o /dev/null {patient.profile.base_url}/{path}"
     )
 
 

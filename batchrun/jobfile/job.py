@@ -70,7 +70,7 @@ EXPECTED: Final = {
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
     "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
-    "backend": "'openai', 'local' or the name of a profile in batchrun.toml",
+    "backend": "'openai', 'local', 'direct' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
     "metadata": "an object of strings",
     "note": "a string",
@@ -138,12 +138,6 @@ def _later(known: JsonObject) -> Iterator[tuple[str, Fault]]:
                 'items from {"job": …} are not in this version',
                 "Name the results.jsonl of that job.",
             ),
-        )
-    if known.get("backend") == "direct":
-        del known["backend"]
-        yield (
-            "backend",
-            Fault("backend 'direct' is not in this version", "Use 'openai' or 'local'."),
         )
 
 
@@ -410,7 +404,7 @@ def _model() -> "type[BaseModel]":
             str,
             Field(
                 pattern=NAME_PATTERN,
-                description="`openai`, `local`, or a profile of batchrun.toml.",
+                description="`openai`, `local`, `direct`, or a profile of batchrun.toml.",
             ),
         ] = "openai"
         output: Annotated[

@@ -9,8 +9,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from batchrun.backends.accounts import DIRECT_PREFIX
 from batchrun.backends.base import Backend
 from batchrun.backends.embedded import BASE_URL as EMBEDDED
+from batchrun.backends.opening import service_folders
 from batchrun.errors import BackendError, BatchrunError, LedgerError, NotFound, WrongAccount
 from batchrun.ledger.connection import Ledger, is_copied
 from batchrun.ledger.states import BatchState
@@ -23,6 +25,8 @@ select l.file_id, l.batch, b.profile, b.base_url, b.organization, b.project, b.f
 from remote_leftovers l join batch_rows b on b.id = l.batch
 union all select file_id, 0, profile, base_url, organization, project, fingerprint from attachment_uploads where is_forgotten
 """
+# Batches of the services in the home itself.
+_IS_HERE: Final = f"(b.base_url = '{EMBEDDED}' or b.base_url like '{DIRECT_PREFIX}%')"
 _SETTLED: Final = frozenset({BatchState.COLLECTED, BatchState.REJECTED})
 
 
@@ -63,28 +67,25 @@ def leftover_count(ledger: Ledger) -> int:
 
 
 def forget_embedded(ledger: Ledger) -> None:
-    """Take the noted batches out of the service that lives in this home, files and rows; no backend is opened."""
-    data = ledger.home.service
-    if not (data / "service.db").exists():
-        return
+    """Take the noted batches out of the services that live in this home, files and rows; no backend is opened."""
+    folders = list(service_folders(ledger.home.path))
     batches = ledger.connection.execute(
-        "select distinct b.id, b.remote_id, b.token from batch_rows b join remote_leftovers l on l.batch = b.id where b.base_url = ?",
-        (EMBEDDED,),
+        f"select distinct b.id, b.remote_id, b.token from batch_rows b join remote_leftovers l on l.batch = b.id where {_IS_HERE}"
     ).fetchall()
-    if not batches:
+    if not folders or not batches:
         return
     from batchrun.service.erasing import erase
 
     files = ledger.connection.execute(
-        "select l.file_id from remote_leftovers l join batch_rows b on b.id = l.batch where b.base_url = ?",
-        (EMBEDDED,),
+        f"select l.file_id from remote_leftovers l join batch_rows b on b.id = l.batch where {_IS_HERE}"
     ).fetchall()
-    erase(
-        data,
-        batch_ids=[remote_id for _, remote_id, _ in batches if remote_id is not None],
-        file_ids=[file_id for (file_id,) in files],
-        file_names=[f"{token}.jsonl" for _, _, token in batches],
-    )
+    for folder in folders:
+        erase(
+            folder,
+            batch_ids=[remote_id for _, remote_id, _ in batches if remote_id is not None],
+            file_ids=[file_id for (file_id,) in files],
+            file_names=[f"{token}.jsonl" for _, _, token in batches],
+        )
     with ledger.transaction():
         ledger.executemany(
             "delete from remote_leftovers where batch = ?", ((b[0],) for b in batches)

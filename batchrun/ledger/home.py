@@ -43,11 +43,6 @@ class Home(NamedTuple):
         return self.path / "spool" / "results"
 
     @property
-    def service(self) -> Path:
-        """Data of the embedded Batch service."""
-        return self.path / "service"
-
-    @property
     def lock(self) -> Path:
         """The lock file of a pass."""
         return self.path / "lock"

@@ -1,11 +1,11 @@
 """What one settled attempt means for its item: the retry policy, as tables and small functions. Pure."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from batchrun.ledger.states import ItemEvent
 from batchrun.planning.classify import Outcome
 
-RETRY_DELAYS_S: Final = (60, 600, 3_600)  # after the 1st, 2nd, and every later spent attempt
 RUNS_PER_ATTEMPT: Final = 3  # releases are free, but an item that is sent for ever is not worth it
 TOKEN_HOLD_S: Final = (
     60,
@@ -70,9 +70,9 @@ def settle(
     return Settlement(ItemEvent.RETRY, spent)
 
 
-def retry_delay_s(attempts: int) -> int:
-    """Seconds before an item that has spent `attempts` (>= 1) is sent again."""
-    return RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
+def retry_delay_s(attempts: int, delays_s: Sequence[int]) -> int:
+    """Seconds before an item that has spent `attempts` (>= 1) is sent again to a service with these delays."""
+    return delays_s[min(attempts, len(delays_s)) - 1]
 
 
 def error_delay_s(errors: int, retry_after_s: float | None) -> int:

@@ -5,13 +5,14 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
+from batchrun.backends.base import Traits
 from batchrun.backends.reading import printable
 from batchrun.customids import item_of
 from batchrun.endpoints.answer import Finish, Reading
@@ -40,6 +41,7 @@ _BUFFER_BYTES: Final = 1 << 18
 # are appended and never squeezed in between others.
 _HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
+_RETRY_DELAYS_S: Final = Traits().retry_delays_s
 _INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
@@ -72,14 +74,14 @@ def collect(
     event: BatchEvent,
     at: int,
     failed: Mapping[int, str] | None = None,
-    retries_at_once: bool = False,
+    retry_delays_s: Sequence[int] = _RETRY_DELAYS_S,
     **columns: object,
 ) -> Settled:
     """Settle every attempt of `batch` and move it by `event` (COLLECTED, LOST or REJECTED), in one transaction.
 
     `files`: (kind, spool path) of those that exist, output first. `missing`: outcome, cause and message for items without any line;
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
-    `retries_at_once`: the service runs in this process, and waiting for it to recover would be waiting for ourselves.
+    `retry_delays_s`: those of the service (`backends/base.py`).
     Raises LedgerError, and UnreadableResults where the batch is not marked to be settled all the same; then nothing has changed, and the
     same call can be made again.
     """
@@ -96,7 +98,7 @@ def collect(
             at,
             # A batch that was rejected never ran: being sent in it does not count against its items.
             has_run=event != BatchEvent.REJECTED,
-            retries_at_once=retries_at_once,
+            retry_delays_s=retry_delays_s,
         )
         for kind, path in files:
             lines.take(kind, path)
@@ -134,10 +136,10 @@ class _Lines:
         at: int,
         *,
         has_run: bool,
-        retries_at_once: bool,
+        retry_delays_s: Sequence[int],
     ) -> None:
         self._ledger, self._settling, self._batch, self._at = ledger, settling, batch, at
-        self._has_run, self._retries_at_once = has_run, retries_at_once
+        self._has_run, self._retry_delays_s = has_run, retry_delays_s
         # The job may have other labels, another schema or another endpoint since these requests were made.
         asked = judging(ledger, settings, batch["request_file"])
         self._read = make_reader(replace(asked, endpoint=batch["endpoint"]))
@@ -279,8 +281,9 @@ class _Lines:
         )  # fmt: skip
         self._held += len(text or "") + len(reading.message or "") + len(extras or "") + _ROW_BYTES
         if event != ItemEvent.SUCCEEDED:
-            is_delayed = event == ItemEvent.RETRY and not self._retries_at_once
-            not_before = self._at + (retry_delay_s(attempts) if is_delayed else 0)
+            is_retry = event == ItemEvent.RETRY
+            delay_s = retry_delay_s(attempts, self._retry_delays_s) if is_retry else 0
+            not_before = self._at + delay_s
             self._settling.except_for(((item, event, not_before),))
 
     def _store(self, kind: int | None = None) -> None:

@@ -95,7 +95,7 @@ def _collect(
             missing=missing,
             event=BatchEvent.COLLECTED,
             at=ctx.clock.now(),
-            retries_at_once=ctx.is_in_process(row["profile"]),
+            retry_delays_s=ctx.backend(row["profile"]).traits.retry_delays_s,
             reason=None if remote.status == "completed" else remote.status,
         )
     except UnreadableResults as found:

@@ -5,7 +5,7 @@ from misbehaving import Server, server
 
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
-from batchrun.config import Profile
+from batchrun.profiles import Profile
 from batchrun.testing import ManualClock
 
 __all__ = ["backend", "clock", "crawling", "key", "server"]

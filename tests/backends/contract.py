@@ -211,8 +211,8 @@ class BackendContract:
     def test_failed_lines_are_in_the_error_file_and_the_others_in_the_output_file(
         self, rig: Rig, create: Create, tmp_path: Path
     ) -> None:
-        rig.script.rules = [Rule(custom_id="^b$", status=400, code="context_length_exceeded")]
-        batch = create(request("a"), request("b"))
+        rig.script.rules = [Rule(prompt="^too long$", status=400, code="context_length_exceeded")]
+        batch = create(request("a"), request("b", "too long"))
         rig.finish()
         ended = rig.backend.retrieve(batch.id)
         assert ended.status == "completed"
@@ -316,7 +316,7 @@ class BackendContract:
     def test_an_unfinished_batch_expires_when_its_window_closes(
         self, rig: Rig, create: Create, tmp_path: Path
     ) -> None:
-        rig.script.rules = [Rule(custom_id="^a$", delay_s=DAY_S)]
+        rig.script.rules = [Rule(prompt="^in time$", delay_s=DAY_S)]
         batch = create(request("a", "in time"), request("b"))
         rig.finish()
         ended = rig.backend.retrieve(batch.id)

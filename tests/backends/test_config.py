@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.backends.base import AttachMode, Traits
+from batchrun.backends.base import DIRECT_TRAITS, AttachMode, Traits
 from batchrun.backends.embedded import EmbeddedBackend
-from batchrun.backends.opening import open_backend
-from batchrun.config import _SERVER_KEYS as SERVER_KEYS
-from batchrun.config import BackendKind, Config, load_config
+from batchrun.backends.opening import open_backend, service_folder
+from batchrun.config import Config, load_config
 from batchrun.errors import BackendError, UsageError
-from batchrun.model import Limits
+from batchrun.model import Limits, Rates
+from batchrun.profiles import _SERVER_KEYS as SERVER_KEYS
+from batchrun.profiles import BackendKind
 from batchrun.testing import ManualClock
 
 KEY = "sk-canary-0123456789abcdef"
@@ -38,9 +39,9 @@ def mistakes(load: Load, text: str) -> str:
     return str(caught.value)
 
 
-def test_without_a_file_there_are_the_two_built_in_profiles() -> None:
+def test_without_a_file_there_are_the_three_built_in_profiles() -> None:
     config = load_config(None, None, {})
-    assert set(config.profiles) == {"openai", "local"}
+    assert set(config.profiles) == {"openai", "local", "direct"}
     openai, local = config.profile("openai"), config.profile("local")
     assert (openai.kind, local.kind) == (BackendKind.OPENAI, BackendKind.LOCAL)
     assert openai.base_url == "https://api.openai.com/v1"
@@ -138,6 +139,68 @@ def test_a_loopback_address_keeps_the_waits_of_openai_unless_told_otherwise(load
     assert config.profile("b").traits == Traits(settle_s=0, second_settle_s=0)
 
 
+def test_the_built_in_direct_profile_asks_the_server_of_openai(load: Load) -> None:
+    text = (
+        '[profile.openai]\nproject = "p"\n[profile.direct]\nconcurrency = 8\ntokens_per_minute = 9'
+    )
+    config = load(text, OPENAI_BASE_URL="https://x.example", OPENAI_API_KEY=KEY)
+    direct = config.profile("direct")
+    assert (direct.kind, direct.base_url) == (BackendKind.DIRECT, "https://x.example")
+    assert (direct.project, direct.key.reveal()) == ("p", KEY)
+    assert direct.rates == Rates(concurrency=8, tokens_per_minute=9)
+    assert direct.traits == DIRECT_TRAITS
+    own = load('[profile.direct]\nbase_url = "https://other.example"\napi_key_env = "K"', K="k-1")
+    assert own.profile("direct").base_url == "https://other.example"
+    assert own.profile("direct").key.reveal() == "k-1"
+
+
+def test_every_profile_with_batches_has_a_live_twin(load: Load) -> None:
+    config = load(
+        """
+        [profile.work]
+        base_url = "https://llm.example/v1"
+        api_key_env = "K"
+        organization = "org"
+        requests_per_minute = 60
+        timeout_s = 5
+        delete_remote = true
+        [profile.other]
+        live = "near"
+        [profile.near]
+        backend = "direct"
+        base_url = "http://localhost:8000/v1"
+        """,
+        K="k-1",
+    )
+    assert config.live_twin("work") == "work:live"
+    twin = config.profile("work:live")
+    assert (twin.name, twin.kind, twin.traits) == ("work:live", BackendKind.DIRECT, DIRECT_TRAITS)
+    assert (twin.base_url, twin.organization) == ("https://llm.example/v1", "org")
+    assert (twin.key.reveal(), twin.delete_remote) == ("k-1", False)
+    assert twin.rates == Rates(requests_per_minute=60, timeout_s=5)
+    assert config.live_twin("other") == "near"
+    assert [config.live_twin(name) for name in ("near", "local", "direct")] == [
+        *("near", "local", "direct")
+    ]
+    assert config.in_process == {
+        *("local", "direct", "near", "openai:live", "work:live", "other:live")
+    }
+    assert config.find("local:live") is None
+
+
+def test_each_direct_profile_has_a_folder_of_its_own(load: Load, tmp_path: Path) -> None:
+    config = load()
+    folders = {
+        name: service_folder(tmp_path, config.profile(name))
+        for name in ("local", "direct", "openai:live")
+    }
+    assert folders == {
+        "local": tmp_path / "service",
+        "direct": tmp_path / "direct" / "direct",
+        "openai:live": tmp_path / "direct" / "openai@live",
+    }
+
+
 def test_the_file_is_found_upwards_from_the_job_file(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
@@ -192,9 +255,14 @@ def test_a_file_that_others_can_change_is_not_read(load: Load, tmp_path: Path) -
         ("[profile.x]\nrefusals_final = 1", "it takes true or false"),
         ("[profile.x]\nbase_url = 3", "it takes a line of text"),
         ('[profile.x]\nproject = "a\\nb"', "it takes a line of text"),
-        ('[profile.x]\nbackend = "azure"', "it takes 'openai' or 'local'"),
-        ('[profile.x]\nbackend = "direct"', "not in this version"),
-        ("[profile.direct]", "may not have this name"),
+        ('[profile.x]\nbackend = "azure"', "it takes 'openai', 'local' or 'direct'"),
+        ("[profile.'..']", "may not have this name"),
+        ("[profile.'openai:live']", "may not have this name"),
+        ('[profile.direct]\nbackend = "openai"', "built in with backend = 'direct'"),
+        ("[profile.direct]\nsettle_s = 1", "means nothing to this backend"),
+        ("[profile.x]\nconcurrency = 0", "it takes a whole number from 1"),
+        ('[profile.x]\nlive = "y"', "it takes the name of a profile with backend = 'direct'"),
+        ('[profile.x]\nlive = "openai"', "it takes the name of a profile with backend = 'direct'"),
         ('[profile."a b"]', "may not have this name"),
         ('[profile.local]\nbackend = "openai"', "built in with backend = 'local'"),
         ('[profile.local]\nbase_url = "https://x.example"', "means nothing to this backend"),
@@ -249,8 +317,8 @@ def test_an_unknown_profile_is_named_with_the_nearest_known_one(load: Load) -> N
         UsageError, match=r"no backend or profile 'opnai'\. Did you mean 'openai'\?"
     ):
         load().profile("opnai")
-    with pytest.raises(UsageError, match="'direct' is not in this version"):
-        load().profile("direct")
+    with pytest.raises(UsageError, match=r"'opnai:live'\..* Add \[profile\.opnai\] to"):
+        load().profile("opnai:live")
 
 
 def test_a_profile_shows_no_key(load: Load) -> None:
@@ -264,10 +332,14 @@ def test_opening_a_profile_makes_no_connection_and_looks_for_no_key(
     load: Load, tmp_path: Path
 ) -> None:
     config = load('[profile.x]\napi_key_file = "gone"')
-    for name, kind in (("x", "RetryingBackend(OpenAIBackend("), ("local", "<batchrun")):
+    for name, kind in (
+        ("x", "RetryingBackend(OpenAIBackend("),
+        ("local", "<batchrun"),
+        ("x:live", "<batchrun"),
+    ):
         backend = open_backend(config.profile(name), home=tmp_path / "home", clock=ManualClock())
         assert repr(backend).startswith(kind)
-        assert backend.traits.executes_in_process is (name == "local")
+        assert backend.traits.executes_in_process is (name != "x")
         backend.close()
     assert not (tmp_path / "home").exists()
 
@@ -305,7 +377,7 @@ def test_the_example_of_the_documentation_is_read(load: Load) -> None:
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     example = page.split("```toml\n")[1].split("```")[0]
     profiles = load(example).profiles
-    assert set(profiles) == {"openai", "local", "groq", "azure", "bigger"}
+    assert set(profiles) == {*("openai", "local", "direct", "groq", "azure", "nearby", "bigger")}
     assert profiles["azure"].key.describe() == "the command 'az-key'"
 
 

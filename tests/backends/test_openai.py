@@ -13,9 +13,9 @@ from misbehaving import DATE_AT, Server, answer, refusal
 from batchrun.backends.base import Traits
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
-from batchrun.config import Profile
 from batchrun.errors import AuthError, LedgerError, NotFound, Refused, Transient
 from batchrun.model import Limits
+from batchrun.profiles import Profile
 from batchrun.testing import ManualClock
 
 KEY = "sk-canary-0123456789abcdef"

@@ -8,8 +8,8 @@ from contract import BackendContract, Rig, Script, scripted
 
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
-from batchrun.config import Profile
 from batchrun.errors import AuthError
+from batchrun.profiles import Profile
 from batchrun.service.running import running
 from batchrun.service.service import BatchService
 from batchrun.testing import ManualClock

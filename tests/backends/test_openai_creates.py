@@ -8,8 +8,8 @@ from misbehaving import Server, answer, page, refusal
 from batchrun.backends.base import Traits
 from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
-from batchrun.config import Profile
 from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
+from batchrun.profiles import Profile
 from batchrun.testing import ManualClock
 
 

@@ -16,8 +16,8 @@ from batchrun.backends.credentials import KeySource
 from batchrun.backends.openai import OpenAIBackend
 from batchrun.backends.openai_errors import Call, Fate, fates, translate
 from batchrun.backends.openai_errors import Server as Peer
-from batchrun.config import Profile
 from batchrun.errors import Ambiguous, AuthError, BackendError, NotFound, Refused, Transient
+from batchrun.profiles import Profile
 from batchrun.testing import ManualClock
 
 

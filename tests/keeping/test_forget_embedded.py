@@ -35,7 +35,9 @@ class Desk:
         assert self.may_open, "no model is needed to forget"
         script = [Rule(prompt=CANARY, reply=f"answer to {CANARY}")]
         backend = EmbeddedBackend(
-            self.home.service, lambda: ScriptedResponder(script, clock=self.clock), self.clock
+            self.home.path / "service",
+            lambda: ScriptedResponder(script, clock=self.clock),
+            self.clock,
         )
         self.opened.append(backend)
         return backend
@@ -81,7 +83,7 @@ def test_items_leave_no_byte_in_the_service_of_the_home(desk: Desk) -> None:
 
 def test_free_pages_of_the_service_are_wiped(desk: Desk) -> None:
     desk.run()
-    with contextlib.closing(sqlite3.connect(desk.home.service / "service.db")) as other:
+    with contextlib.closing(sqlite3.connect(desk.home.path / "service" / "service.db")) as other:
         other.execute("pragma secure_delete = off")
         other.execute("update finished set answer = ?", (CANARY.encode() * 10_000,))
         other.commit()
@@ -93,7 +95,7 @@ def test_free_pages_of_the_service_are_wiped(desk: Desk) -> None:
 
 def test_uploads_that_were_repeated_are_found_by_their_name(desk: Desk) -> None:
     desk.run()
-    with contextlib.closing(sqlite3.connect(desk.home.service / "service.db")) as other:
+    with contextlib.closing(sqlite3.connect(desk.home.path / "service" / "service.db")) as other:
         (name,) = other.execute("select filename from files where purpose = 'batch'").fetchone()
     backend = desk.open_backend("local")
     upload = desk.home.path.parent / "again.jsonl"
@@ -112,8 +114,10 @@ def test_counts_of_the_service_stay(desk: Desk) -> None:
 
 def test_a_reader_of_the_service_s_database_is_named(desk: Desk) -> None:
     desk.run()
-    with contextlib.closing(sqlite3.connect(desk.home.service / "service.db")) as reader:
+    with contextlib.closing(sqlite3.connect(desk.home.path / "service" / "service.db")) as reader:
         reader.execute("begin")
         reader.execute("select count(*) from files").fetchone()
         with pytest.raises(LedgerError, match=r"service\.db-wal: still holds"):
-            erase(desk.home.service, batch_ids=(), file_ids=(), file_names=(), patience_s=0)
+            erase(
+                desk.home.path / "service", batch_ids=(), file_ids=(), file_names=(), patience_s=0
+            )

@@ -7,10 +7,10 @@ import pytest
 from runnerkit import NewWorld, items
 
 from batchrun.api import Batchrun
+from batchrun.backends.base import Traits
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.config import load_config
 from batchrun.ledger.home import Home
-from batchrun.planning.policy import RETRY_DELAYS_S
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.testing import ManualClock
@@ -24,7 +24,7 @@ def test_a_distant_service_is_given_time(new_world: NewWorld) -> None:
     world.submit()
     world.run()
     first, second = world.rows("select * from batch_rows order by id")
-    assert second["planned_at"] - first["collected_at"] >= RETRY_DELAYS_S[0]
+    assert second["planned_at"] - first["collected_at"] >= Traits().retry_delays_s[0]
 
 
 @pytest.mark.parametrize("profile", ["local", "mine"])
@@ -39,7 +39,7 @@ def test_a_service_in_our_own_process_is_asked_again_at_once(tmp_path: Path, pro
         home=home,
         config=load_config(tmp_path, home.path, {}),
         clock=clock,
-        open_backend=lambda _: EmbeddedBackend(home.service, lambda: responder, clock),
+        open_backend=lambda _: EmbeddedBackend(home.path / "service", lambda: responder, clock),
     )
     batchrun.submit([job])
     began = clock.now()

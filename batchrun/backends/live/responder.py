@@ -1,0 +1,232 @@
+"""Answers by asking the server of a profile, and says of each outcome what it means for its line.
+
+| what came                                        | the line                                                              |
+|--------------------------------------------------|-----------------------------------------------------------------------|
+| 2xx with a JSON object                           | answered                                                              |
+| 2xx with anything else, 3xx to 5xx without a typed error that would say that nothing was done | unanswered: it may have been executed |
+| a typed 4xx, a typed 5xx but 503                 | an error line, retried as the job says                                |
+| 404 or 405 of a server without this endpoint     | an error line that says so                                            |
+| 429, 503, 529, 425                               | postponed; all others wait too                                        |
+| 429 because of the account's quota; 401, 403; 3xx | stays open; the profile is left alone                                |
+| no connection                                    | postponed; after some in a row the profile is left alone              |
+| silence or a broken connection after sending     | unanswered                                                            |
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from batchrun.backends.live.limits import exhausted_s
+from batchrun.backends.live.pace import Pace, Ticket
+from batchrun.clock import Clock, ticks_of
+from batchrun.errors import AuthError, BackendError, Transient
+from batchrun.model import Json, JsonObject, Rates, Usage
+from batchrun.service.refusals import error_body
+from batchrun.service.responders.base import Postponed, Reply, Responder, Unanswered
+from batchrun.service.results import usage_of
+
+if TYPE_CHECKING:
+    from batchrun.backends.openai_errors import Said
+    from batchrun.backends.openai_live import Answer, LiveClient
+
+FLEX_TIMEOUT_S: Final = 900  # OpenAI's guide to flex processing: it may take that long
+REFUSALS_MOST: Final = (
+    8  # pauses in a row without an answer between them; then the pass had better do something else
+)
+UNREACHED_MOST: Final = 3  # requests in a row that found no server
+
+_NOT_NOW: Final = frozenset(
+    {425, 429, 503, 529}
+)  # 529: overloaded, of servers that tell it from 503
+_QUOTA: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+)
+_TOO_LARGE: Final = "request too large"  # OpenAI's words for a request that no minute has room for; the code is that of any 429
+_BYTES_PER_TOKEN: Final = 4
+
+
+class LiveResponder(Responder):
+    """`Responder` over the server that `open_client` gives, which is not called before the first question. Threads share it.
+
+    `ticks` are seconds for pauses and limits; without them those of `clock`.
+    """
+
+    def __init__(
+        self,
+        open_client: "Callable[[], LiveClient]",
+        rates: Rates,
+        clock: Clock,
+        *,
+        ticks: Callable[[], float] | None = None,
+    ) -> None:
+        self._open_client = open_client
+        self._rates = rates
+        self._ticks = ticks or ticks_of(clock)
+        self._pace = Pace(rates)
+        self._lock = threading.Lock()
+        self._opened: LiveClient | None = None
+        self._unreached = 0
+
+    @property
+    def is_billed(self) -> bool:
+        """Each call is."""
+        return True
+
+    @property
+    def concurrency(self) -> int:
+        """As many as the server seems to bear now."""
+        with self._lock:
+            return self._pace.concurrency
+
+    def wait_s(self) -> float:
+        """Until the limits by the minute and the server's own wishes allow another request; 0.0 lets one go."""
+        with self._lock:
+            return self._pace.wait_s(self._ticks())
+
+    def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:  # noqa: ARG002
+        """Ask once. Raises Postponed, Unanswered, AuthError and Transient as the table above says."""
+        client = self._client()
+        content = msgspec.json.encode(body)
+        timeout_s = self._rates.timeout_s
+        if body.get("service_tier") == "flex":
+            timeout_s = max(timeout_s, FLEX_TIMEOUT_S)
+        with self._lock:
+            ticket = self._pace.begin(self._ticks(), len(content) / _BYTES_PER_TOKEN)
+        try:
+            answer = client.post(url, content, timeout_s=timeout_s)
+        except Postponed as unsent:
+            raise self._unsent(ticket, unsent) from None
+        except Unanswered:
+            with self._lock:
+                self._pace.slow_down(ticket)
+            raise
+        return self._read(client, url, ticket, answer)
+
+    def models(self) -> list[str]:
+        """What GET /v1/models lists; nothing where the server has no such listing. Raises AuthError, Transient."""
+        client = self._client()
+        try:
+            answer = client.get("/v1/models")
+        except Unanswered as lost:
+            raise Transient(lost.message) from None
+        if answer.status in {404, 405, 501}:
+            return []
+        if answer.refusal is not None:
+            raise answer.refusal
+        listed = _decoded(answer.content)
+        data = listed.get("data") if isinstance(listed, dict) else listed
+        if not isinstance(data, list):
+            raise Transient(
+                f"{client.host} answered GET /models with something else. Check base_url: is this the API?"
+            )
+        names = (one.get("id") for one in data if isinstance(one, dict))
+        return sorted(client.printable(name) for name in names if isinstance(name, str))
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def _client(self) -> "LiveClient":
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open_client()
+            self._opened.open()
+            return self._opened
+
+    def _unsent(self, ticket: Ticket, unsent: Postponed) -> Transient:
+        """What becomes of a request that found no server."""
+        with self._lock:
+            self._unreached += 1
+            if self._unreached >= UNREACHED_MOST:
+                return Transient(unsent.message)
+            wait_s = self._pace.refused(ticket, self._ticks(), None)
+        return Postponed(unsent.message, retry_after_s=wait_s)
+
+    def _read(self, client: "LiveClient", url: str, ticket: Ticket, answer: "Answer") -> Reply:
+        """What an answer means. Raises as `respond` does."""
+        body = _decoded(answer.content)
+        is_success = 200 <= answer.status < 300
+        usage = usage_of(body) if is_success and isinstance(body, dict) else Usage()
+        with self._lock:
+            self._unreached = 0
+            if is_success:
+                self._pace.answered(ticket, usage.input_tokens + usage.output_tokens)
+            at_once = self._pace.concurrency
+            pause_s = exhausted_s(
+                answer.headers, requests=at_once, tokens=at_once * self._pace.mean_tokens
+            )
+            if pause_s:
+                self._pace.pause(self._ticks(), pause_s)
+        if is_success:
+            if isinstance(body, dict):
+                return Reply(status_code=200, body=body)
+            start = client.printable(answer.content[:2000].decode("utf-8", "replace"))
+            raise Unanswered(
+                f"{client.host} answered POST {url} with {answer.status} and no JSON object: {start or 'nothing'}."
+            )
+        return self._refused(client, url, ticket, answer, body)
+
+    def _refused(
+        self,
+        client: "LiveClient",
+        url: str,
+        ticket: Ticket,
+        answer: "Answer",
+        body: Json,
+    ) -> Reply:
+        status, said = answer.status, answer.said
+        refusal = answer.refusal
+        assert refusal is not None
+        if status in _NOT_NOW and not (said and said.message.lower().startswith(_TOO_LARGE)):
+            raise self._not_now(ticket, refusal)
+        if status < 400 or isinstance(refusal, AuthError):
+            raise refusal
+        if status in {404, 405} and _is_no_endpoint(said):
+            message = f"{client.host} has no {url}. Choose another endpoint for this job, or another server."
+            return Reply(
+                status_code=status,
+                body=error_body(message, type="invalid_request_error", code="endpoint_not_found"),
+            )
+        if said is None and (status == 408 or status >= 500):
+            with self._lock:
+                self._pace.slow_down(ticket)
+            raise Unanswered(refusal.message)
+        if said is None and status != 413:
+            raise refusal  # the page of a proxy in between: it would say the same to every line
+        error = (
+            body
+            if isinstance(body, dict) and said is not None
+            else error_body(refusal.message, type="invalid_request_error", code=refusal.code)
+        )
+        return Reply(status_code=status, body=error)
+
+    def _not_now(self, ticket: Ticket, refusal: BackendError) -> BackendError:
+        """Too many requests, or no room: all wait."""
+        if refusal.code in _QUOTA:
+            return refusal
+        with self._lock:
+            wait_s = self._pace.refused(ticket, self._ticks(), refusal.retry_after_s)
+            is_hopeless = self._pace.refusals >= REFUSALS_MOST
+        kind = Transient if is_hopeless else Postponed
+        return kind(refusal.message, status=refusal.status, code=refusal.code, retry_after_s=wait_s)
+
+
+def _is_no_endpoint(said: "Said | None") -> bool:
+    """Whether a 404 is about the address, and not about the model or something else that the body names."""
+    if said is None:
+        return True
+    about = f"{said.code or ''} {said.message}".lower()
+    return said.param is None and "model" not in about and "deployment" not in about
+
+
+def _decoded(content: bytes) -> Json:
+    """The JSON of a body; None where it is none."""
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
