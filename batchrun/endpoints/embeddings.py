@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
+from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.fast import Line, PlainBody, PromptUsage, success
 from batchrun.endpoints.tolerant import as_text, error_of, objects, usage_of
@@ -59,12 +59,14 @@ class Embeddings(Endpoint):
         # Sorting is stable: entries without an index stay as they came.
         entries.sort(key=lambda entry: index if isinstance(index := entry.get("index"), int) else 0)
         vectors = [_vector(entry.get("embedding")) for entry in entries]
+        gap = _gap(entries)
         value: Json = None
-        if vectors and all(vector is not None for vector in vectors):
+        if gap is None and vectors and all(vector is not None for vector in vectors):
             value = vectors[0] if len(vectors) == 1 else vectors
         return Answer(
             finish=Finish.STOP,
             value=value,
+            mismatch=gap,
             error=error_of(body.get("error")),
             usage=usage_of(body, given="prompt", made="completion"),
             model=as_text(body.get("model")),
@@ -79,7 +81,7 @@ class Embeddings(Endpoint):
         def read(line: bytes) -> Reading | None:
             result = decode(line)
             data = result.response.body.data
-            if len(data) != 1:
+            if len(data) != 1 or data[0].index != 0:
                 return None
             vector = bytes(data[0].embedding).translate(None, b" \t")
             # Raw has been through the JSON scanner, so an array of nothing but number characters is an array of numbers.
@@ -91,6 +93,17 @@ class Embeddings(Endpoint):
             return success(result, vector)
 
         return read
+
+
+def _gap(entries: list[JsonObject]) -> Mismatch | None:
+    """Where a vector's number is beyond how many there are, one before it is missing: to take what is there for all would be wrong by one place."""
+    last = max((n for entry in entries if type(n := entry.get("index")) is int), default=0)
+    if not entries or last < len(entries):
+        return None
+    return Mismatch(
+        cause="malformed_result",
+        message=f"{len(entries)} vectors came, and one of them is number {last}, counted from 0: some are missing",
+    )
 
 
 def _vector(value: Json) -> list[int | float] | None:
@@ -116,6 +129,7 @@ def _vector(value: Json) -> list[int | float] | None:
 
 class _Entry(msgspec.Struct, gc=False):
     embedding: msgspec.Raw
+    index: int = 0
 
 
 class _Body(PlainBody, kw_only=True, gc=False):

@@ -242,6 +242,17 @@ def test_several_inputs_give_several_vectors_in_input_order() -> None:
     assert read(line(body), EMBEDDINGS).output == b"[[1,2],[3.5,4]]"
 
 
+@pytest.mark.parametrize("kept", [[0, 2], [1, 2], [1], [2]])
+def test_vectors_of_which_one_is_missing_are_not_taken_for_all(kept: list[int]) -> None:
+    body = embedding([1, 2], [3, 4], [5, 6])
+    body["data"] = [body["data"][n] for n in kept]
+    reading = read(line(body), EMBEDDINGS)
+    assert (reading.outcome, reading.cause) == (FAILED, "malformed_result")
+    assert reading.message == (
+        f"{len(kept)} vectors came, and one of them is number {kept[-1]}, counted from 0: some are missing"
+    )
+
+
 def test_base64_vectors_are_unpacked() -> None:
     packed = base64.b64encode(struct.pack("<3f", 0.5, -2.0, 1e-3)).decode()
     vector = output(read(line(embedding(packed)), EMBEDDINGS))
