@@ -21,7 +21,7 @@ from batchrun.backends.base import AttachMode
 from batchrun.errors import GuardError, JobFileError, Problem
 from batchrun.guards import guard
 from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
-from batchrun.jobfile.problems import PROBLEMS_KEPT
+from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
 from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
@@ -92,13 +92,13 @@ def prepare(
         keep=partial(keep_content, ledger.home) if keeps else forget_bytes,
     )
     builder = RequestBuilder(settings, attacher, attaching.mode)
-    problems = Problems()
+    problems, job_file = Problems(), shown(settings.path)
     for what in builder.check():
-        problems.add(Problem(path=settings.path, line=settings.line, what=what))
+        problems.add(Problem(path=job_file, line=settings.line, what=what))
     if problems.count:
         raise problems.error()
     for what in builder.warnings:
-        warn(Problem(path=settings.path, line=settings.line, what=what))
+        warn(Problem(path=job_file, line=settings.line, what=what))
     former = None
     if options.new_only:
         former = _former_builder(ledger, settings, profile, attaching)
@@ -293,7 +293,7 @@ def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
 def _reporters(
     builder: RequestBuilder, block: ItemBlock, bad: Problems
 ) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
-    shown = _shown(builder.settings, block.path)
+    place = _from_job_file(builder.settings, block.path)
 
     def note_bad(index: int, exc: BadItem) -> None:
         key = None
@@ -302,12 +302,12 @@ def _reporters(
         bad.add(Fault(exc.message, exc.fix).of_item(block.path, block.lines[index], key))
 
     def name_of(index: int) -> str:
-        return f"{shown}:{block.lines[index]}"
+        return f"{place}:{block.lines[index]}"
 
     return note_bad, name_of
 
 
-def _shown(settings: JobSettings, path: str) -> str:
+def _from_job_file(settings: JobSettings, path: str) -> str:
     """A data file as it names items without id: relative to the job file, whatever the current folder, so that moving both changes nothing."""
     if path == STDIN_SHOWN:
         return path
@@ -359,7 +359,7 @@ def _duplicate_problems(
 
 
 def _failure_of(settings: JobSettings, problem: Problem) -> BadRow:
-    placed = problem._replace(path=_shown(settings, problem.path))
+    placed = problem._replace(path=_from_job_file(settings, problem.path))
     name = placed.path if placed.line is None else f"{placed.path}:{placed.line}"
     return BadRow(placed.key, name, "bad_item", str(placed))
 

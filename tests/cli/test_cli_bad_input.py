@@ -56,6 +56,13 @@ def test_a_bad_job_file_is_told_with_its_line(
     assert len(called.err) < 2_000
 
 
+def test_a_job_file_has_one_name_whoever_finds_what_is_wrong_with_it(desk: Desk) -> None:
+    body = {"temperature": "0.5", "max_tokens": 5}  # the first is also a doubt about the model
+    called = desk.call("check", desk.write("faq.jsonl", {**JOB, "body": body}, ITEM))
+    assert len(called.err.splitlines()) == 3
+    assert all(line.startswith("faq.jsonl:1: ") for line in called.err.splitlines())
+
+
 @pytest.mark.parametrize("command", ["check", "submit", "run"])
 def test_a_missing_job_file_starts_no_home(desk: Desk, command: str) -> None:
     called = desk.call(command, "jobs/gone.jsonl")
