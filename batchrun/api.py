@@ -224,6 +224,7 @@ class Batchrun(HomeView):
         cause: str | None = None,
         redo: bool = False,
         rerun_lost: bool = False,
+        rerun_uncertain: bool = False,
     ) -> int:
         """Wish failed items (all, the named ones, or those of a cause) asked again as they were sent; `redo` takes answered ones too.
 
@@ -234,10 +235,11 @@ class Batchrun(HomeView):
             "cause": cause,
             "redo": redo,
             "lost": rerun_lost,
+            "uncertain": rerun_uncertain,
         }
         with open_for_reading(self.home) as ledger:
             row = self._one(ledger, job)
-            check_retry(ledger, row.id, items or (), redo=redo, lost=rerun_lost)
+            check_retry(ledger, row.id, arguments)
             if not count_retry(ledger, row.id, arguments):
                 return 0
         with self._wishing(job) as (ledger, row, now):

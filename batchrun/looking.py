@@ -10,7 +10,7 @@ from batchrun.clock import rfc3339
 from batchrun.errors import UsageError
 from batchrun.ledger.backoff import Backoff, backoffs
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.items import counts, open_count
+from batchrun.ledger.items import counts, open_count, uncertain_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
@@ -56,6 +56,7 @@ class JobStatus(NamedTuple):
     `paused` is one of `waiting`: a person has to act. `held_since`: a person holds it, or (`is_home_held`) all of its home. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
+    `uncertain`: failed items that were sent and may have been executed, without an answer.
     `open_calls`: calls in answers that wait for functions, which only a person can name.
     """
 
@@ -74,6 +75,7 @@ class JobStatus(NamedTuple):
     is_held: bool
     retries: tuple[str, ...]
     retry_at: int | None
+    uncertain: int
     open_calls: int
     submitted_at: int
     videos_until: int | None
@@ -186,6 +188,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         is_held=any(row["until"] >= FOREVER for row in holds),
         retries=retries,
         retry_at=min((backoff.until for backoff in found), default=None),
+        uncertain=uncertain_count(ledger, job.id) if by_state[ItemState.FAILED] else 0,
         open_calls=open_calls,
         submitted_at=job.submitted_at,
         videos_until=_videos_until(ledger, job),

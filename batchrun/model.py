@@ -109,6 +109,7 @@ class JobSettings:
     `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
     `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
     `profile` is the backend or profile that the job line asks for. `attach` are templates of the files and links that go with each item.
+    `uncertain`: "retry" asks again what may have been executed, and paid for, without an answer.
     `rounds`: how often calls of functions are run for one item, None where no function is offered; `tools` are those that are (name,
     description, parameters), from the command line and never from a job file.
     """
@@ -134,6 +135,7 @@ class JobSettings:
     max_new: int | None = None
     window: str = "24h"
     attempts: int = 3
+    uncertain: str = "fail"
     repair: RepairSettings | None = None
     rounds: int | None = None
     tools: tuple[JsonObject, ...] = ()

@@ -20,6 +20,11 @@ from batchrun.cli.signals import LongRunning
     is_flag=True,
     help="Also items whose answer was lost by the service and may have been paid for.",
 )
+@click.option(
+    "--rerun-uncertain",
+    is_flag=True,
+    help="Also items that were sent and may have been executed, and paid for, without an answer.",
+)
 @shared("home", "backend", "json", "yes")
 @click.pass_obj
 def command(
@@ -30,6 +35,7 @@ def command(
     cause: str | None,
     redo: bool,
     rerun_lost: bool,
+    rerun_uncertain: bool,
     home: str | None,
     backend: str | None,
     yes: bool,
@@ -51,7 +57,14 @@ def command(
             "Name items, or add --yes if that is meant."
         )
     batchrun = open_batchrun(invocation, home, backend=backend)
-    count = batchrun.retry(job, items, cause=cause, redo=redo, rerun_lost=rerun_lost)
+    count = batchrun.retry(
+        job,
+        items,
+        cause=cause,
+        redo=redo,
+        rerun_lost=rerun_lost,
+        rerun_uncertain=rerun_uncertain,
+    )
     pruned = batchrun.pruned_count(job) if redo and not items else 0
     if invocation.is_json:
         put_json({"job": job, "queued": count, "pruned": pruned})

@@ -35,6 +35,7 @@ def status_json(job: JobStatus) -> dict[str, object]:
         "open": job.is_open,
         "paused": job.paused,
         "held_since": _time(job.held_since),
+        "uncertain": job.uncertain,
         "open_calls": job.open_calls,
         "waiting": list(job.waiting),
         "next_at": _time(job.next_at),
@@ -100,6 +101,11 @@ def _details(job: JobStatus, now: int) -> list[str]:
     more = len(job.batches) - len(shown)
     if more > 0:
         lines.append(f"… and {more:,} more batches")
+    if job.uncertain:
+        lines.append(
+            f"uncertain: {counted(job.uncertain, 'item')} may have been executed without an answer; "
+            f"batchrun retry {job.name} --rerun-uncertain asks again"
+        )
     told = {batch.reason for batch in shown}
     return lines + [f"waits: {reason}" for reason in job.waiting if reason not in told]
 

@@ -68,6 +68,7 @@ EXPECTED: Final = {
     "max_new": "a whole number from 1",
     "window": "a time such as '24h'",
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
+    "uncertain": "'fail' or 'retry'",
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
     "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
     "backend": "'openai', 'local', 'direct' or the name of a profile in batchrun.toml",
@@ -386,6 +387,12 @@ def _model() -> "type[BaseModel]":
         attempts: Annotated[
             int, Field(ge=1, le=ATTEMPTS_LIMIT, description="Attempts that an item may spend.")
         ] = 3
+        uncertain: Annotated[
+            Literal["fail", "retry"],
+            Field(
+                description="A request that may have been executed without an answer fails, or is asked again for an attempt."
+            ),
+        ] = "fail"
         repair: Annotated[
             Repair | None,
             Field(

@@ -84,6 +84,7 @@ class SettingsReader:
             max_new=good.get("max_new"),
             window=good.get("window", "24h"),
             attempts=good.get("attempts", 3),
+            uncertain=good.get("uncertain", "fail"),
             repair=self._repair(good),
             rounds=good.get("rounds"),
             profile=good.get("backend", "openai"),

@@ -69,6 +69,17 @@ def count_vanished(ledger: Ledger, *, job: int, state: ItemState, n: int, to: in
         ledger.execute(_EVENT, (at, job, None, event, state, state, n, to))
 
 
+def uncertain_count(ledger: Ledger, job: int) -> int:
+    """How many failed items were sent and may have been executed, without an answer; an index has them all."""
+    return int(
+        ledger.value(
+            "select count(*) from result_rows r indexed by result_rows_uncertain cross join item_rows i on i.id = r.item "
+            "where r.cause = 'uncertain' and i.job = ? and i.vanished = 0 and i.state = ?",
+            (job, ItemState.FAILED),
+        )
+    )
+
+
 def move_items(
     ledger: Ledger,
     *,

@@ -278,6 +278,8 @@ create table result_rows (
 
 create index result_rows_pictures on result_rows (item) where instr(extras, '"images":[{{') > 0;  -- few answers have any
 
+create index result_rows_uncertain on result_rows (item) where cause = 'uncertain';
+
 create table history (
   id integer primary key,
   item integer not null,

@@ -23,7 +23,19 @@ _CAUSE: Final = (
     "coalesce((select r.cause from result_rows r where r.item = i.id and r.outcome <> 0), (select 'rejected' from batch_rows y "
     "where y.id = i.batch and y.reason is not null), 'unknown')"
 )
-_LOST: Final = "('lost_result')"
+# What may have been paid for is asked again only by a retry with this argument: the cause, the argument, and what is said without it.
+_GUARDED: Final = (
+    (
+        "lost_result",
+        "lost",
+        "its answer was lost and may have been paid for. --rerun-lost asks again",
+    ),
+    (
+        "uncertain",
+        "uncertain",
+        "it was sent, and may have been executed and paid for. --rerun-uncertain asks again",
+    ),
+)
 _PRUNED: Final = f"select id from request_files where state = {int(FileState.REMOVED)}"
 
 
@@ -39,13 +51,7 @@ def add_retry(ledger: Ledger, *, job: int, arguments: dict[str, Any], at: int) -
     They are counted as the wish is written: what a prune frees before that is not counted, and afterwards none frees what was.
     """
     with ledger.transaction():
-        check_retry(
-            ledger,
-            job,
-            arguments["items"] or (),
-            redo=arguments["redo"],
-            lost=arguments["lost"],
-        )
+        check_retry(ledger, job, arguments)
         count = count_retry(ledger, job, arguments)
         if count:
             _add(ledger, job, "retry", arguments, at)
@@ -102,8 +108,9 @@ def _rule(arguments: dict[str, Any]) -> str:
     states = "(2, 3)" if arguments.get("redo") else "(3)"
     rule = f"i.job = ?1 and i.state in {states} and i.file is not null and i.vanished = 0 and i.file not in ({_PRUNED})"
     rule += f" and (?2 is null or {_CAUSE} = ?2)"
-    if not arguments.get("lost"):
-        rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') not in {_LOST}"
+    for cause, argument, _ in _GUARDED:
+        if not arguments.get(argument):
+            rule += f" and coalesce((select r.cause from result_rows r where r.item = i.id), '') <> '{cause}'"
     return rule
 
 
@@ -154,8 +161,9 @@ def _items_of(ledger: Ledger, job: int, keys: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lost: bool) -> None:
+def check_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> None:
     """Raises UsageError for the first named item that there is not, or that such a retry would leave as it is."""
+    keys, redo = arguments["items"] or (), arguments["redo"]
     found = _items_of(ledger, job, keys)
     for key in keys:
         row = ledger.row(
@@ -179,14 +187,21 @@ def check_retry(ledger: Ledger, job: int, keys: Sequence[str], *, redo: bool, lo
                     "its request was pruned, so it cannot be asked again as it was. `batchrun forget` it and submit its job file: "
                     "then it is asked as a new item"
                 )
-            elif row["cause"] == "lost_result" and not lost:
-                what = "its answer was lost and may have been paid for. --rerun-lost asks again"
+            else:
+                what = next(
+                    (
+                        told
+                        for cause, argument, told in _GUARDED
+                        if row["cause"] == cause and not arguments.get(argument)
+                    ),
+                    None,
+                )
         if what is not None:
             raise UsageError(f"item {key!r}: {what}.")
 
 
 def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None:
-    """Failed items go again as they were sent; `redo` takes answered ones too, `lost` those whose answer may have been paid for."""
+    """Failed items go again as they were sent; `redo` takes answered ones too, `lost` and `uncertain` those that may have been paid for."""
     ledger.connection.execute(
         "create temp table if not exists wished (item integer primary key) strict"
     )

@@ -42,6 +42,8 @@ def _head(report: JsonObject) -> list[str]:
         ("items", "count"),
         [("all" if n == "items" else n.replace("_", " "), f"{c:,}") for n, c in shown],
     )
+    if report["uncertain"]:
+        lines.append(f"- of those that failed, sent and perhaps executed: {report['uncertain']:,}")
     times = [("submitted", report["submitted_at"]), ("finished", report["finished_at"])]
     lines += [f"- {name}: {at}" for name, at in times if at]
     if report["duration_s"] is not None:

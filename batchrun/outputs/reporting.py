@@ -4,7 +4,7 @@ from typing import Final
 
 from batchrun.clock import rfc3339
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.items import counts
+from batchrun.ledger.items import counts, uncertain_count
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
 from batchrun.ledger.toolcalls import call_errors
@@ -50,6 +50,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
                 "items": sum(found.values()),
                 **{state.name.lower(): n for state, n in found.items()},
             },
+            "uncertain": uncertain_count(ledger, job_id),
             "failures": [
                 {
                     "cause": group.cause,

@@ -103,6 +103,13 @@ CAUSES: Mapping[str, Cause] = _by_code(
             command=f"{_RETRY} --rerun-lost",
         ),
         Cause(
+            code="uncertain",
+            title="the request was sent, and nobody knows whether it was executed",
+            fix='Ask again, knowing that the first request may have been charged; `"uncertain": "retry"` in {path} does so by itself.',
+            is_retryable=True,
+            command=f"{_RETRY} --rerun-uncertain",
+        ),
+        Cause(
             code="malformed_result",
             title="the result line cannot be read",
             fix="Look at the line as received (`batchrun explain`); ask again, knowing that it may have been charged.",

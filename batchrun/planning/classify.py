@@ -43,6 +43,7 @@ _AUTH = Verdict(Outcome.FAILED, "auth")
 _MODEL = Verdict(Outcome.FAILED, "model_not_found")
 _CONTEXT = Verdict(Outcome.FAILED, "context_length_exceeded")
 _FILTERED = Verdict(Outcome.FAILED, "content_filter")
+_UNCERTAIN = Verdict(Outcome.FAILED, "uncertain")  # it may have been executed: as above
 _TOO_LARGE = Verdict(Outcome.FAILED, "too_large")
 _BAD_REQUEST = Verdict(Outcome.FAILED, "bad_request")
 
@@ -54,6 +55,7 @@ BY_CODE: Mapping[str, Verdict] = {
     "batch_canceled": _CANCELLED,
     "cancelled": _CANCELLED,
     "canceled": _CANCELLED,
+    "outcome_unknown": _UNCERTAIN,  # of our own service (service/lines.py)
     "rate_limit_exceeded": _RATE_LIMITED,
     "rate_limit_error": _RATE_LIMITED,
     "too_many_requests": _RATE_LIMITED,

@@ -250,6 +250,8 @@ class _Lines:
     ) -> None:
         sends = int(custom_id.split("-")[1])
         reading = asked_again_if_gone(self._ledger, self._batch["profile"], item, reading)
+        if reading.cause == "uncertain" and self._settings.uncertain == "retry":
+            reading = msgspec.structs.replace(reading, outcome=Outcome.RETRY)
         reading, turn, goes_on = follow(self._ledger, self._settings, item, reading, line)
         event, attempts = settle(
             reading.outcome,

@@ -1,15 +1,14 @@
-"""Batches of the service: created, shown, cancelled, moved through their lifecycle, and charged line by line.
+"""Batches of the service: created, shown, cancelled and moved through their lifecycle.
 
 Every change of status is a compare-and-set on the status that was read, so that a cancel and the executor cannot overrule one another.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import msgspec
 
 from batchrun.clock import Clock
-from batchrun.model import Json, JsonObject, Usage
+from batchrun.model import Json, JsonObject
 from batchrun.service import checks
 from batchrun.service.files import page_of
 from batchrun.service.lifecycle import ENDED, Status, check_move, stamp_of
@@ -200,65 +199,6 @@ class Batches:
         """Enter a status now, and set more columns; False, with nothing changed, where the batch has moved on since it was read."""
         with self._store.transaction() as connection:
             return move(connection, batch, status, now=self._clock.now(), **columns)
-
-    def record(
-        self,
-        batch: Batch,
-        *,
-        line: int,
-        custom_id: str,
-        is_success: bool,
-        answer: bytes,
-        usage: Usage,
-    ) -> None:
-        """Make one executed line durable, with its result line; a second time for the same line is an error."""
-        with self._store.transaction() as connection:
-            connection.execute(
-                "INSERT INTO finished (batch, line, custom_id, is_success, answer) VALUES (?, ?, ?, ?, ?)",
-                (batch.seq, line, custom_id, is_success, answer),
-            )
-            connection.execute(
-                "UPDATE batches SET completed = completed + ?, failed = failed + ?, input_tokens = input_tokens + ?, "
-                "cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?, "
-                "reasoning_tokens = reasoning_tokens + ? WHERE seq = ?",
-                (
-                    int(is_success),
-                    int(not is_success),
-                    usage.input_tokens,
-                    usage.cached_tokens,
-                    usage.output_tokens,
-                    usage.reasoning_tokens,
-                    batch.seq,
-                ),
-            )
-
-    def finished_lines(self, batch: Batch, *, beyond: int = 0) -> set[int]:
-        """Numbers of the executed lines after line `beyond`."""
-        rows = self._store.rows(
-            "SELECT line FROM finished WHERE batch = ? AND line > ?", (batch.seq, beyond)
-        )
-        return {row["line"] for row in rows}
-
-    def answers(self, batch: Batch, *, is_success: bool) -> list[int]:
-        """The keys of a batch's result lines of one kind, in order of completion; `answer` reads one."""
-        rows = self._store.rows(
-            "SELECT seq FROM finished WHERE batch = ? AND is_success = ? ORDER BY seq",
-            (batch.seq, is_success),
-        )
-        return [row["seq"] for row in rows]
-
-    def answer(self, key: int) -> bytes:
-        """One result line."""
-        (row,) = self._store.rows("SELECT answer FROM finished WHERE seq = ?", (key,))
-        answer: bytes = row["answer"]
-        return answer
-
-    def charges(self) -> Iterator[tuple[str, int]]:
-        """How often each custom_id was executed, over all batches, in order of first execution."""
-        rows = self._store.rows(
-            "SELECT custom_id, count(*) AS times FROM finished GROUP BY custom_id ORDER BY min(seq)"
-        )
-        return ((row["custom_id"], row["times"]) for row in rows)
 
     def _select(self, where: str, parameters: tuple[SqlValue, ...]) -> list[Batch]:
         rows = self._store.rows(f"SELECT {_COLUMNS} FROM batches WHERE {where}", parameters)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batchrun.clock import Clock
-from batchrun.service.batches import Batch, Batches, move
+from batchrun.service.batches import Batch, move
 from batchrun.service.bodies import ident_of
 from batchrun.service.course import Course
 from batchrun.service.files import insert_file
 from batchrun.service.inputs import read_custom_ids
 from batchrun.service.lifecycle import Status
+from batchrun.service.lines import Lines
 from batchrun.service.options import Options
 from batchrun.service.results import expired_line
 from batchrun.service.store import Store, new_id
@@ -31,10 +32,10 @@ class Closer:
     """Ends batches. Only the holder of the work lock may call it, with no line of the batch in flight."""
 
     def __init__(
-        self, store: Store, batches: Batches, clock: Clock, options: Options, course: Course
+        self, store: Store, lines: Lines, clock: Clock, options: Options, course: Course
     ) -> None:
         self._store = store
-        self._batches = batches
+        self._lines = lines
         self._clock = clock
         self._options = options
         self._course = course
@@ -82,16 +83,16 @@ class Closer:
         return _Written(file_id=file_id, name=f"{batch.id}_{kind}.jsonl", size=size)
 
     def _outputs(self, batch: Batch) -> Iterator[bytes]:
-        keys = self._batches.answers(batch, is_success=True)
+        keys = self._lines.answers(batch.seq, is_success=True)
         if self._options.shuffle_seed is not None:
             random.Random(self._options.shuffle_seed).shuffle(keys)  # noqa: S311 - an order, no secret
-        return map(self._batches.answer, keys)
+        return map(self._lines.answer, keys)
 
     def _errors(self, batch: Batch, *, is_expired: bool) -> Iterator[bytes]:
-        yield from map(self._batches.answer, self._batches.answers(batch, is_success=False))
+        yield from map(self._lines.answer, self._lines.answers(batch.seq, is_success=False))
         if is_expired:
-            finished = self._batches.finished_lines(batch)
+            is_finished = self._lines.finished_of(batch.seq)
             with self._store.open_file(batch.input_file_id) as source:
                 for number, custom_id in read_custom_ids(source):
-                    if number not in finished:
+                    if not is_finished(number):
                         yield expired_line(custom_id, line_id=new_id("batch_req_"))

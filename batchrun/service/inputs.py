@@ -1,6 +1,6 @@
 """Reading an input file again that passed validation: whole requests for the executor, names alone for expiry. Streams."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -30,12 +30,14 @@ class _Name(msgspec.Struct):
     custom_id: str
 
 
-def read_lines(source: BinaryIO, *, first: int, offset: int, skip: set[int]) -> Iterator[Line]:
-    """The requests from line `first` on, which begins at `offset`, without those in `skip`, which are not even decoded."""
+def read_lines(
+    source: BinaryIO, *, first: int, offset: int, is_finished: Callable[[int], bool]
+) -> Iterator[Line]:
+    """The requests from line `first` on, which begins at `offset`, without those that are finished, which are not even decoded."""
     decode = msgspec.json.Decoder(_Request).decode
     source.seek(offset)
     for number, raw in enumerate(source, first):
-        if number not in skip:
+        if not is_finished(number):
             request = decode(raw)
             yield Line(
                 number=number,

@@ -25,7 +25,7 @@ class Options:
     executed before `in_progress_at + k * line_s`. `shuffle_seed`: order of the lines in the output file; None is the order of
     completion. `windows`: accepted completion windows, in seconds. `models`: names that exist; None accepts any.
     `queue_tokens`: estimated prompt tokens that all unfinished batches may hold together (the enqueued-token limit); None is no limit.
-    `upload_bytes`: limit of one file. `slice_s`: longest time for one batch before the others are looked at.
+    `upload_bytes`: limit of one file.
     """
 
     validating_s: int = 0
@@ -38,4 +38,3 @@ class Options:
     models: frozenset[str] | None = None
     queue_tokens: int | None = None
     upload_bytes: int = UPLOAD_LIMIT_BYTES
-    slice_s: int = 30

@@ -1,7 +1,8 @@
 """The lines of output and error files, and what one of them says about success and usage. Pure.
 
 Source of the shapes: OpenAI's Batch guide and its published line schema: an answer with HTTP status 200 belongs to the output file,
-everything else to the error file, where `response` is null only for lines that were never executed.
+everything else to the error file, where `response` is null only for lines
+that were never executed, and for those of which nobody knows it.
 """
 
 import msgspec
@@ -25,6 +26,16 @@ def answered_line(custom_id: str, reply: Reply, *, line_id: str, request_id: str
 def expired_line(custom_id: str, *, line_id: str) -> bytes:
     """The error line of a request that the window closed upon, with its newline."""
     line = {"id": line_id, "custom_id": custom_id, "response": None, "error": _EXPIRED}
+    return msgspec.json.encode(line) + b"\n"
+
+
+def uncertain_line(custom_id: str, message: str, *, line_id: str) -> bytes:
+    """The error line of a request that may have been executed, without anybody knowing its answer, with its newline.
+
+    OpenAI has no such line; the code is ours, and its readers know it.
+    """
+    error = {"code": "outcome_unknown", "message": message}
+    line = {"id": line_id, "custom_id": custom_id, "response": None, "error": error}
     return msgspec.json.encode(line) + b"\n"
 
 

@@ -18,6 +18,8 @@ from batchrun.service.bodies import model_of
 from batchrun.service.course import Course
 from batchrun.service.executor import Executor
 from batchrun.service.files import Files
+from batchrun.service.lines import Lines
+from batchrun.service.moving import Mover
 from batchrun.service.options import Options
 from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.base import Reply, Responder
@@ -47,15 +49,28 @@ class BatchService:
         self._files = Files(self._store, clock, self.options)
         self._batches = Batches(self._store, clock, self.options)
         self._answering = Answering(responder, self._files.get)
+        self._lines = Lines(self._store)
+        course = course or Course()
+        mover = Mover(
+            store=self._store,
+            files=self._files,
+            batches=self._batches,
+            lines=self._lines,
+            clock=clock,
+            limits=self.limits,
+            options=self.options,
+            course=course,
+        )
         self._executor = Executor(
             store=self._store,
             files=self._files,
             batches=self._batches,
+            lines=self._lines,
+            mover=mover,
             answering=self._answering,
             clock=clock,
-            limits=self.limits,
             options=self.options,
-            course=course or Course(),
+            course=course,
         )
         self._work_lock = threading.Lock()
         self._something_to_do = threading.Event()
@@ -161,8 +176,8 @@ class BatchService:
         self._something_to_do.clear()
 
     def charges(self) -> Iterator[tuple[str, int]]:
-        """(custom_id, how often it was executed) over all batches, whatever became of them."""
-        return self._batches.charges()
+        """(custom_id, how often it was executed, or may have been) over all batches, whatever became of them."""
+        return self._lines.charges()
 
     def truth(self) -> JsonObject:
         """Every batch as it really is, oldest first, with its usage, and how often each custom_id was executed.
@@ -182,5 +197,5 @@ class BatchService:
 
     def wake(self) -> None:
         """End a `wait_for_change`, and let `work` look at all batches again."""
-        self._executor.changed.set()
+        self._executor.wake()
         self._something_to_do.set()

@@ -1,6 +1,6 @@
 """The service's memory: one SQLite database and a folder of files, both private to the user.
 
-    <data>/service.db          files, batches, finished lines (WAL, every commit fsynced)
+    <data>/service.db          files, batches, lines started and finished (WAL, every commit fsynced)
     <data>/files/<file id>     contents; a row in `files` is what makes one exist
     <data>/incoming/           uploads on their way; whatever is found here later belongs to a dead process
     <data>/work.lock           held by the one process that executes lines; open.lock by the one that makes the database
@@ -81,6 +81,13 @@ CREATE TABLE finished (
   answer BLOB,  -- the line of that file; NULL once the file is written
   UNIQUE (batch, line)  -- no line of a batch is executed twice
 ) STRICT;
+
+CREATE TABLE started (
+  batch INTEGER NOT NULL REFERENCES batches (seq),
+  line INTEGER NOT NULL,
+  custom_id TEXT NOT NULL,
+  PRIMARY KEY (batch, line)  -- under way, or it was when a process died (lines.py)
+) STRICT, WITHOUT ROWID;
 
 -- What a fault script has done so far (faults/memory.py); empty without one.
 CREATE TABLE fault_night (began_at INTEGER NOT NULL) STRICT;

@@ -85,7 +85,7 @@ def test_ids_are_found_by_the_index(new_world: NewWorld) -> None:
     with world.ledger() as ledger:
         job = ledger.value("select id from jobs")
         with plans_of(ledger) as plans:
-            check_retry(ledger, job, ["i1", "i2"], redo=False, lost=False)
+            check_retry(ledger, job, {"items": ["i1", "i2"], "redo": False})
             assert count_retry(ledger, job, {"items": ["i1", "i2", "i1"]}) == 2
     steps = [step for _, step in plans if re.search(r"\b(i|item_rows)\b", step)]
     assert steps

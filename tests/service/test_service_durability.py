@@ -15,6 +15,7 @@ from servicekit import FAR_S, Desk, OpenDesk, jsonl, request
 from batchrun.errors import LedgerError
 from batchrun.model import JsonObject, Usage
 from batchrun.service import closing
+from batchrun.service.lines import Finished
 from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.responders.script import Rule
 
@@ -144,13 +145,17 @@ def test_a_line_cannot_be_recorded_twice(desk: Desk) -> None:
     desk.create(request("a"), request("b"))
     desk.service.work(0)
     (batch,) = desk.service._batches.live()
-    for attempt in range(2):
-        record = {"line": 1, "custom_id": "a", "is_success": True, "answer": b"{}\n"}
-        if attempt == 0:
-            desk.service._batches.record(batch, **record, usage=Usage(input_tokens=5))  # type: ignore[arg-type]  # one dict for both
-        else:
-            with pytest.raises(LedgerError, match="UNIQUE"):
-                desk.service._batches.record(batch, **record, usage=Usage(input_tokens=5))  # type: ignore[arg-type]  # as above
+    one = Finished(
+        batch=batch.seq,
+        line=1,
+        custom_id="a",
+        is_success=True,
+        answer=b"{}\n",
+        usage=Usage(input_tokens=5),
+    )
+    desk.service._lines.record([one])
+    with pytest.raises(LedgerError, match="UNIQUE"):
+        desk.service._lines.record([one])
     shown = desk.batch(batch.id)
     assert (shown["request_counts"]["completed"], shown["usage"]["input_tokens"]) == (1, 5)
 
