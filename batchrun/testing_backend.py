@@ -120,7 +120,7 @@ class FaultyBackend:
             "list_batches", partial(self._inner.list_batches, after=after, limit=limit)
         )
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float) -> int | None:
         """As `inner`, or a fault."""
         return self._run("work", partial(self._inner.work, seconds))
 

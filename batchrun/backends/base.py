@@ -186,8 +186,10 @@ class Backend(Protocol):
         """GET /batches, newest first, `limit` 1..100."""
         ...
 
-    def work(self, seconds: float) -> bool:
-        """Where `traits.executes_in_process`: execute lines for at most `seconds`; True if lines are left. Elsewhere: False at once."""
+    def work(self, seconds: float) -> int | None:
+        """Where `traits.executes_in_process`: execute lines for at most `seconds`. Returns None where none is left, else
+        from when on (unix seconds) there is something to do: not after now, unless a server wants nothing before. Elsewhere: None at once.
+        """
         ...
 
     def close(self) -> None:

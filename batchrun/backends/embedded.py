@@ -181,10 +181,12 @@ class EmbeddedBackend:
             page = self.service.list_batches(after=after, limit=limit)
             return read_page(page, limit=limit, server_time=self._clock.now())
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float) -> int | None:
         """Execute lines for at most `seconds`. Raises what the responder raises when it cannot answer at all."""
         with _translated():
-            return self.service.work(seconds)
+            if not self.service.work(seconds):
+                return None
+            return self.service.rests_until or self._clock.now()
 
     def close(self) -> None:
         """Close the service, and with it the responder."""

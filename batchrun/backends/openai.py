@@ -195,9 +195,9 @@ class OpenAIBackend:
             server_time = read_date(answer.headers.get("date"))
             return read_page(_decoded(answer.content), limit=limit, server_time=server_time)
 
-    def work(self, seconds: float) -> bool:  # noqa: ARG002  # the contract's name
+    def work(self, seconds: float) -> int | None:  # noqa: ARG002  # the contract's name
         """Nothing runs in this process."""
-        return False
+        return None
 
     def close(self) -> None:
         """Close the connections."""

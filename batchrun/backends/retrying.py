@@ -109,7 +109,7 @@ class RetryingBackend:
         """Repeated, page by page."""
         return self._repeated(partial(self._inner.list_batches, after=after, limit=limit))
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float) -> int | None:
         """Made once: the service in this process keeps its own account of what it did."""
         return self._inner.work(seconds)
 

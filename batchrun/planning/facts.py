@@ -60,7 +60,8 @@ class Snapshot:
     """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile. The hold of a
     model outlives its moment while batches of the model wait: until then they are sent one by one.
 
-    `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass.
+    `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass;
+    `quiet`: (profile, until when) of those whose server wants nothing before.
     `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next. `untidy`: profiles on whose service
     there may be files to delete, with the moment from which on that is looked after. `has_tools`: the current pass can run functions, though not those of
     the jobs in `not_lent`, and
@@ -72,6 +73,7 @@ class Snapshot:
     holds: tuple[tuple[str, str, int], ...] = ()
     in_process: frozenset[str] = frozenset()
     exhausted: frozenset[str] = frozenset()
+    quiet: tuple[tuple[str, int], ...] = ()
     unreachable: frozenset[str] = frozenset()
     untidy: tuple[tuple[str, int], ...] = ()
     has_tools: bool = False

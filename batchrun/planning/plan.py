@@ -320,6 +320,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     gathering = _gathering(snapshot)
     blocked = _blocked(snapshot, paused)
     resting = _resting(snapshot)
+    quiet = dict(snapshot.quiet)
     for b in snapshot.batches:
         is_resting = b.state == BatchState.CREATED and b.id in resting
         later = now + (UNREACHABLE_S if b.profile in snapshot.unreachable else 1)
@@ -331,6 +332,8 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
         held = 0
         if b.state in _NOT_CREATED:
             held = _held_until(snapshot, b.profile, b.model)
+        elif b.state == BatchState.CREATED:
+            held = quiet.get(b.profile, 0)
         yield max(b.next_at, held, later)
     yield from (max(at, now + 1) for _, at in _tidy_moments(snapshot, now))
     yield from (now + 1 for _ in _calling(snapshot))

@@ -39,7 +39,7 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 @dataclass(slots=True)
 class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
-    services may still use of it; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
+    services may still use of it; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
     the jobs in `not_lent`, which were submitted with other functions.
     """
@@ -54,6 +54,7 @@ class PassContext:
     backends: dict[str, Backend] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     exhausted: set[str] = field(default_factory=set)
+    quiet: dict[str, int] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
@@ -99,10 +100,14 @@ class PassContext:
         backend = self.backends[profile]
         share = min(_WORK_SLICE_S, self.work_s)
         before = self.clock.now()
-        left = backend.work(share)
+        due_at = backend.work(share)
+        if due_at is None:
+            return
         # A manual clock does not move by itself: the slice counts in full, so that a pass always ends.
-        self.work_s -= max(share, self.clock.now() - before) if left else 0
-        if left and self.work_s <= 0:
+        self.work_s -= max(share, self.clock.now() - before)
+        if due_at > self.clock.now():
+            self.quiet[profile] = due_at
+        if self.work_s <= 0 or profile in self.quiet:
             self.exhausted.add(profile)
 
     def close(self) -> None:

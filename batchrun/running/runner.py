@@ -159,6 +159,7 @@ class Runner:
             self.clock.now(),
             in_process=(in_process := frozenset(p for p in profiles if self.is_in_process(p))),
             exhausted=in_process if context.work_s <= 0 else frozenset(context.exhausted),
+            quiet=tuple(sorted(context.quiet.items())),
             unreachable=frozenset(context.unreachable),
             has_tools=context.tools is not None,
             not_lent=frozenset(context.not_lent),

@@ -170,6 +170,11 @@ class BatchService:
             except Timeout:
                 return bool(self._batches.live())
 
+    @property
+    def rests_until(self) -> int | None:
+        """Unix seconds before which the last `work` found that the responder wants nothing; None where it is not that."""
+        return self._executor.rests_until
+
     def wait_for_change(self, seconds: float) -> None:
         """Return when a call has made something to do, or after `seconds` of real time: for a thread that repeats `work`."""
         self._something_to_do.wait(seconds)

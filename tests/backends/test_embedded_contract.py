@@ -51,7 +51,7 @@ def test_a_backend_opened_again_goes_on_where_the_last_one_ended(tmp_path: Path)
 
     second = EmbeddedBackend(tmp_path / "service", lambda: scripted(script, clock), clock)
     assert second.account(b"salt") == first.account(b"pepper")
-    assert second.work(60.0) is False
+    assert second.work(60.0) is None
     assert second.retrieve(batch.id).status == "completed"
     second.close()
 

@@ -292,7 +292,7 @@ def test_traits_and_limits_are_those_of_the_profile(clock: ManualClock) -> None:
     traits, limits = Traits(settle_s=5), Limits(request_count=7)
     backend = OpenAIBackend(Profile(name="x", traits=traits, limits=limits), clock=clock)
     assert (backend.traits, backend.limits) == (traits, limits)
-    assert backend.work(10.0) is False
+    assert backend.work(10.0) is None
     assert repr(backend) == "OpenAIBackend('https://api.openai.com/v1')"
 
 

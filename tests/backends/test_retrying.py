@@ -61,8 +61,8 @@ class Obliging:
     def list_batches(self, *, after: str | None, limit: int) -> BatchPage:
         return BatchPage(batches=(BATCH,), has_more=False)
 
-    def work(self, seconds: float) -> bool:
-        return False
+    def work(self, seconds: float) -> int | None:
+        return None
 
     def close(self) -> None:
         self.closed += 1
@@ -194,7 +194,7 @@ def test_everything_else_passes_through() -> None:
     assert bench.backend.traits == Traits(settle_s=7)
     assert bench.backend.limits == Limits(request_count=7)
     assert bench.backend.account(b"") == Account(base_url="test:")
-    assert bench.backend.work(1.0) is False
+    assert bench.backend.work(1.0) is None
     bench.backend.close()
     assert bench.inner.closed == 1
 

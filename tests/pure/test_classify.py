@@ -123,6 +123,7 @@ def test_the_codes_of_the_output_format_are_all_there() -> None:
         "empty_output", "malformed_result", "missing_result", "lost_result", "expired", "cancelled",
         "insufficient_quota", "auth", "model_not_found", "bad_item", "template_error", "rejected",
         "attachment_gone", "too_large", "unknown", "video_expired", "tool_rounds", "lost_calls",
+        "uncertain",
     }  # fmt: skip
 
 

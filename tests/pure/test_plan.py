@@ -99,6 +99,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         untidy=tuple(
             draw(st.lists(st.tuples(profiles, times), max_size=2, unique_by=lambda u: u[0]))
         ),
+        quiet=draw(st.sampled_from([(), (("local", NOW + 600),)])),
         unreachable=draw(st.sampled_from([frozenset(), frozenset({"openai"})])),
         has_tools=draw(st.booleans()),
         is_tired=draw(st.booleans()),
@@ -357,6 +358,18 @@ def test_a_hold_on_a_profile_is_waited_out_not_polled_each_second() -> None:
     assert plan(Snapshot(jobs=(waiting,), batches=(running,), holds=held), NOW) == (
         Wait(NOW + 3_600),
     )
+
+
+def test_a_server_that_wants_nothing_for_a_while_is_waited_for_not_asked_each_second() -> None:
+    running = batch(BatchState.CREATED, profile="local")
+    snapshot = Snapshot(
+        jobs=(job(profile="local"),),
+        batches=(running,),
+        in_process=frozenset({"local"}),
+        exhausted=frozenset({"local"}),
+        quiet=(("local", NOW + 600),),
+    )
+    assert plan(snapshot, NOW) == (Wait(NOW + 600),)
 
 
 def test_an_unreachable_profile_is_left_alone_for_a_while() -> None:

@@ -119,9 +119,9 @@ class Wire(Backend):
         )
         return self.page(replace(shown, batches=batches, server_time=now))
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float) -> int | None:
         """Nothing runs in our process."""
-        return False
+        return None
 
     def close(self) -> None:
         """The far end does not notice."""

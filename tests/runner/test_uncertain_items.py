@@ -1,0 +1,165 @@
+"""Items whose request was under way when a direct run died: counted, told, and asked again only where that is wanted."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runnerkit import check_invariants, items
+
+from batchrun.api import Batchrun
+from batchrun.backends.embedded import EmbeddedBackend
+from batchrun.config import load_config
+from batchrun.errors import UsageError
+from batchrun.ledger.connection import open_ledger
+from batchrun.ledger.home import Home
+from batchrun.model import JsonObject
+from batchrun.outputs.reporting import job_report, report_markdown
+from batchrun.service.responders.base import Postponed, Reply, Responder
+from batchrun.service.responders.scripted import ScriptedResponder
+from batchrun.testing import START, ManualClock
+
+PROFILE = "local"
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+class Paid(Responder):
+    """Answers cost money; the process dies in the second request for an item in `deadly`, and in all others once it died."""
+
+    concurrency, is_billed = 3, True
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._inner = ScriptedResponder([], clock=clock)
+        self.executed: Counter[str] = Counter()
+        self.deadly: set[str] = set()
+        self.later: list[Postponed] = []
+
+    def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
+        if self.later:
+            raise self.later.pop()
+        text = body["input"]
+        self.executed[text] += 1
+        if text in self.deadly:
+            self.deadly.remove(text)
+            raise Killed
+        return self._inner.respond(url, body, custom_id=custom_id)
+
+
+class Night:
+    """A home whose jobs are answered line by line, in this process, for money."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock = folder, ManualClock()
+        self.home = Home(folder / ".batchrun")
+        self.paid = Paid(self.clock)
+        self.backends: list[EmbeddedBackend] = []
+
+    def api(self) -> Batchrun:
+        """The library, as a new process would have it."""
+        config = load_config(self.folder, self.home.path, {})
+        return Batchrun(home=self.home, config=config, clock=self.clock, open_backend=self._open)
+
+    def _open(self, _profile: str) -> EmbeddedBackend:
+        backend = EmbeddedBackend(self.home.path / "service", lambda: self.paid, self.clock)
+        self.backends.append(backend)
+        return backend
+
+    def submit(self, count: int, **changes: Any) -> None:
+        line = {"job": "reviews", "model": "m", "prompt": "{{ text }}", "backend": PROFILE}
+        path = self.folder / "reviews.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in (line | changes, *items(count))))
+        self.api().submit([path])
+
+    def died(self) -> None:
+        """A run that is killed."""
+        with pytest.raises(Killed):
+            self.api().wait()
+
+    def causes(self) -> Counter[str]:
+        with open_ledger(self.home) as ledger:
+            return Counter(row["cause"] for row in ledger.rows("select cause from failures"))
+
+    def answered(self) -> int:
+        with open_ledger(self.home) as ledger:
+            return int(ledger.value("select count(*) from results"))
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    night = Night(tmp_path)
+    yield night
+    for backend in night.backends:
+        backend.close()
+    with open_ledger(night.home) as ledger:
+        check_invariants(ledger)
+
+
+def test_no_finished_item_is_repeated_and_what_was_under_way_is_counted(night: Night) -> None:
+    night.submit(12)
+    night.paid.deadly = {"text 4", "text 9"}
+    night.died()
+    night.died()
+    night.api().wait()
+    assert set(night.paid.executed.values()) == {1}
+    assert (night.answered(), night.causes()) == (10, {"uncertain": 2})
+    (status,) = night.api().status()
+    assert status.uncertain == 2
+    with open_ledger(night.home) as ledger:
+        report = job_report(ledger, 1)
+    assert report["uncertain"] == 2
+    assert "of those that failed, sent and perhaps executed: 2" in report_markdown(report)
+    (group,) = report["failures"]
+    assert group["command"].endswith("retry reviews --cause uncertain --rerun-uncertain")
+
+
+def test_only_a_retry_that_says_so_sends_uncertain_items_again_and_no_others(night: Night) -> None:
+    night.submit(6)
+    night.paid.deadly = {"text 2"}
+    night.died()
+    night.api().wait()
+    before = Counter(night.paid.executed)
+    assert night.api().retry("reviews") == 0
+    with pytest.raises(UsageError, match="--rerun-uncertain"):
+        night.api().retry("reviews", ["i2"])
+    assert night.api().retry("reviews", rerun_lost=True) == 0
+    assert night.api().retry("reviews", rerun_uncertain=True) == 1
+    night.api().wait()
+    assert night.paid.executed - before == {"text 2": 1}
+    assert (night.answered(), night.causes()) == (6, {})
+    assert night.api().status()[0].uncertain == 0
+
+
+def test_a_job_may_want_uncertain_items_asked_again_by_themselves(night: Night) -> None:
+    night.submit(6, uncertain="retry", attempts=2)
+    night.paid.deadly = {"text 2"}
+    night.died()
+    night.api().wait()
+    assert night.answered() == 6
+    assert night.paid.executed == {f"text {n}": 2 if n == 2 else 1 for n in range(6)}
+
+
+def test_asking_again_ends_with_the_attempts(night: Night) -> None:
+    night.submit(2, uncertain="retry", attempts=2)
+    for _ in range(2):
+        night.paid.deadly = {"text 1"}
+        night.died()
+    night.api().wait()
+    assert night.paid.executed == {"text 0": 1, "text 1": 2}
+    assert night.causes() == {"uncertain": 1}
+
+
+def test_a_server_that_wants_nothing_for_an_hour_is_left_alone_for_an_hour(night: Night) -> None:
+    night.submit(1)
+    night.paid.later = [Postponed("too many requests", status=429, retry_after_s=3_600)]
+    result = night.api().tick()
+    assert result is not None
+    assert result.next_at == START + 3_600
+    assert night.clock.now() - START < 10
+    night.api().wait()
+    assert night.answered() == 1
+    assert night.clock.now() - START < 3_700
