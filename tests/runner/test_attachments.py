@@ -1,6 +1,7 @@
 """Attachments on their way: kept once, sent as data or uploaded once for all, and bought again only where their content is another."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -111,6 +112,17 @@ def test_data_that_no_input_file_has_room_for_is_refused_before_anything_is_sent
     world.write(ITEMS[:1], attach="a.png")
     assert "an input file may hold 3,000" in str(world.submit().error)
     assert world.batches() == []
+
+
+def test_a_reference_that_data_spell_is_sent_as_it_is(world: World) -> None:
+    """Only what an item attaches itself is put into its request, whoever knows the hash of another's file."""
+    (world.folder / "secret.png").write_bytes(PNG + b"secret")
+    foreign = f"batchrun-attachment-{hashlib.sha256(PNG + b'secret').hexdigest()}"
+    own = {"metadata": {"url": foreign}}
+    items = [{"id": "a", "text": "x", "file": "secret.png"}, {**ITEMS[0], "body": own}]
+    submitted(world, items)
+    (_, spelled) = sent(world)
+    assert spelled["metadata"] == {"url": foreign}
 
 
 def test_images_for_chat_are_always_data(new_world: NewWorld) -> None:
