@@ -43,7 +43,7 @@ class Rates:
     concurrency: int = 64
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
-    timeout_s: int = 600
+    timeout_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,7 +237,7 @@ def _rates(reader: ConfigTable) -> Rates:
         concurrency=reader.integer("concurrency", normal.concurrency, least=1),
         requests_per_minute=reader.integer("requests_per_minute", normal.requests_per_minute),
         tokens_per_minute=reader.integer("tokens_per_minute", normal.tokens_per_minute),
-        timeout_s=reader.integer("timeout_s", normal.timeout_s, least=1),
+        timeout_s=reader.integer("timeout_s", int(normal.timeout_s), least=1),
     )
 
 

@@ -116,6 +116,8 @@ class LiveClient:
         call = Call(name=f"{method} {url}", on_id=False)
         return replace(
             answer,
+            # It becomes a line of a result file as it is, and some repeat the key.
+            content=answer.content.replace(self._profile.key.reveal().encode(), b"***"),
             refusal=refusal_of(response, call, self._server, now=self._clock.now()),
             said=said_in(response.text, self._server),
         )

@@ -6,6 +6,7 @@ The limits by the minute are meters that let requests start evenly; whatever the
 pause for all.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 from batchrun.model import Rates
@@ -14,6 +15,7 @@ START_AT_ONCE = 4
 LEAST_PAUSE_S = 1.0
 MOST_PAUSE_S = 60.0  # of our own, where a server that has too much does not say how long
 _CATCH_UP_S = 3.0  # of a limit by the minute that was not used may be used late
+_BELIEVED = 2  # pauses in a row that are as short as a server says
 _MINUTE_S = 60.0
 _WEIGHT_OF_NEW = 0.1  # in the mean size of a request, of the newest one
 
@@ -57,7 +59,9 @@ class Pace:
         self._requests = Meter(rates.requests_per_minute)
         self._tokens = Meter(rates.tokens_per_minute)
         self._mean_tokens = 0.0
-        self._let_go = 0  # allowed by `wait_s`, and not begun yet
+        self._let_go: deque[float] = (
+            deque()
+        )  # allowed by `wait_s`, not begun yet: for how many tokens
         self._begun = 0
         self._slowed_at = 0  # the number of the newest request when it was last slowed down
         self._resumes_at = float("-inf")
@@ -79,7 +83,7 @@ class Pace:
             self._resumes_at - now, self._requests.wait_s(now), self._tokens.wait_s(now), 0.0
         )
         if wait == 0.0:
-            self._let_go += 1
+            self._let_go.append(self._mean_tokens)
             self._requests.take(now, 1)
             self._tokens.take(now, self._mean_tokens)
         return wait
@@ -87,8 +91,7 @@ class Pace:
     def begin(self, now: float, tokens: float) -> Ticket:
         """A request begins, of about so many tokens; one that nobody let go (it was asked apart from the others) counts like the rest."""
         if self._let_go:
-            self._let_go -= 1
-            self._tokens.correct(tokens - self._mean_tokens)
+            self._tokens.correct(tokens - self._let_go.popleft())
         else:
             self._requests.take(now, 1)
             self._tokens.take(now, tokens)
@@ -111,12 +114,16 @@ class Pace:
         return self._refusals
 
     def refused(self, ticket: Ticket, now: float, retry_after_s: float | None) -> float:
-        """The server has too much; how long all wait now: what it asks for, else longer with each pause in a row."""
+        """The server has too much; how long all wait now: what it asks for, else longer with each pause in a row.
+
+        A server that asks for too little, again and again, is not asked as often as it says.
+        """
         self.slow_down(ticket)
-        is_news = now >= self._resumes_at  # else it was under way when the pause began
-        self._refusals += is_news
-        if retry_after_s is None and is_news:
-            retry_after_s = min(LEAST_PAUSE_S * 2.0 ** (self._refusals - 1), MOST_PAUSE_S)
+        if now >= self._resumes_at:  # else it was under way when the pause began, and is no news
+            self._refusals += 1
+            if retry_after_s is None or self._refusals > _BELIEVED:
+                own_s = min(LEAST_PAUSE_S * 2.0 ** (self._refusals - 1), MOST_PAUSE_S)
+                retry_after_s = max(own_s, retry_after_s or 0.0)
         self.pause(now, retry_after_s or 0.0)
         return self._resumes_at - now
 
