@@ -106,7 +106,7 @@ class JobSettings:
     """A job line, read whole: files inlined, paths absolute, labels turned into `schema`. Stored with the job in the ledger,
     so that no later command opens the job file again.
 
-    `endpoint` and `window` are spelled as the API spells them. `is_raw` marks a ready Batch file: its items are requests already.
+    `endpoint` and `window` are spelled as the API spells them; without a window the profile's is used, and stored with the job. `is_raw` marks a ready Batch file: its items are requests already.
     `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
     `profile` is the backend or profile that the job line asks for. `attach` are templates of the files and links that go with each item.
     `uncertain`: "retry" asks again what may have been executed, and paid for, without an answer.
@@ -133,7 +133,7 @@ class JobSettings:
     missing: str = "drop"
     bad_items: int = 0
     max_new: int | None = None
-    window: str = "24h"
+    window: str | None = None
     attempts: int = 3
     uncertain: str = "fail"
     repair: RepairSettings | None = None

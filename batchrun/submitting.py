@@ -8,6 +8,7 @@ from typing import BinaryIO
 from batchrun.backends.base import Backend
 from batchrun.config import Config
 from batchrun.errors import BatchrunError, JobFileError, Problem
+from batchrun.fitting import fitted
 from batchrun.jobfile import JobEntry, load
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
@@ -132,7 +133,9 @@ class Submitter:
         # Another profile than the job line's own has a folder of its own: a trial is not the real thing.
         suffix = "" if profile == settings.profile else f"@{profile}"
         outputs = str(self.home.outputs / f"{settings.name}{suffix}")
-        doubts: list[Problem] = []
+        target = self.config.profile(profile)
+        settings, misfits = fitted(settings, target)
+        doubts = [*misfits]
 
         def prepared(tally: Tally) -> Prepared:
             return Prepared(
@@ -144,7 +147,6 @@ class Submitter:
                 warnings=(*entry.warnings, *doubts),
             )
 
-        target = self.config.profile(profile)
         return prepared(
             prepare(
                 self.ledger,

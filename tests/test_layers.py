@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 # layer; two names in one layer know nothing of each other. So job files know no ledger, the Batch service knows neither (it is a service,
 # and batchrun its client), planning knows of the ledger only its tables of states, and nothing knows the command line.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    ("batchrun.errors", "batchrun.model", "batchrun.clock", "batchrun.memory"),
+    ("batchrun.errors", "batchrun.model", "batchrun.clock", "batchrun.memory", "batchrun.windows"),
     (
         "batchrun.ledger.states",
         "batchrun.planning.classify",
@@ -40,7 +40,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.tools",
     ),
     ("batchrun.ledger",),
-    ("batchrun.guards",),
+    ("batchrun.guards", "batchrun.fitting"),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
     ("batchrun.keeping", "batchrun.homeview"),

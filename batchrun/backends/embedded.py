@@ -54,7 +54,8 @@ class EmbeddedBackend:
         self._responder_factory = responder_factory
         self._clock = clock
         self._limits = limits or Limits()
-        self._options = options
+        # Who looks after the lines is ourselves: any window that some server takes will do.
+        self._options = options or Options(windows=None)
         self._script = script
         self._account = account
         self._traits = traits

@@ -25,11 +25,6 @@ _SAMPLING = ("temperature", "top_p")
 def warnings_of(settings: JobSettings) -> Iterator[Fault]:
     """All warnings for a job whose line has no problem, in no particular order of weight."""
     is_reasoning = _REASONING_MODEL.match(settings.model or "") is not None
-    if settings.window != "24h":
-        yield Fault(
-            f"completion window {settings.window!r}",
-            "OpenAI's Batch API knows only '24h'; other servers may know others.",
-        )
     if settings.endpoint in _WITHOUT_TEXT:
         return
     yield from _cap_warnings(settings, is_reasoning=is_reasoning)

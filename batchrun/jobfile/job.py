@@ -381,9 +381,12 @@ def _model() -> "type[BaseModel]":
             int | None, Field(ge=1, description="Most items that one submit may queue.")
         ] = None
         window: Annotated[
-            str,
-            Field(pattern=r"^[1-9][0-9]{0,3}[hd]$", description="The batch's completion window."),
-        ] = "24h"
+            str | None,
+            Field(
+                pattern=r"^[1-9][0-9]{0,3}[hd]$",
+                description="The batch's completion window; without it, the profile's.",
+            ),
+        ] = None
         attempts: Annotated[
             int, Field(ge=1, le=ATTEMPTS_LIMIT, description="Attempts that an item may spend.")
         ] = 3

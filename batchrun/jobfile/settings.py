@@ -82,7 +82,7 @@ class SettingsReader:
             missing=good.get("missing", "drop"),
             bad_items=good.get("bad_items", 0),
             max_new=good.get("max_new"),
-            window=good.get("window", "24h"),
+            window=good.get("window"),
             attempts=good.get("attempts", 3),
             uncertain=good.get("uncertain", "fail"),
             repair=self._repair(good),

@@ -25,6 +25,7 @@ from batchrun.ledger.turns import drop_turns
 from batchrun.model import Account
 from batchrun.recovery.sentlines import read_requests
 from batchrun.running.form import break_up
+from batchrun.windows import DEFAULT_WINDOW
 
 _MATCHED: Final = "select item from matched"
 _BEFORE_CREATED: Final = {
@@ -84,7 +85,7 @@ def import_batch(
                 "profile": job["profile"],
                 "endpoint": remote.endpoint or first["endpoint"],
                 "model": first["model"],
-                "window": remote.window or "24h",
+                "window": remote.window or DEFAULT_WINDOW,
                 "token": origin.token,
                 "request_file": file,
                 "request_count": first["n"],

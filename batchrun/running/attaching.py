@@ -21,16 +21,16 @@ from batchrun.ledger.remotefiles import mark_untidy
 from batchrun.ledger.states import IS_OPEN_ITEM
 from batchrun.running.context import PassContext
 from batchrun.running.refusing import is_for_later
+from batchrun.windows import upload_life_s, window_s
 
 log = logging.getLogger(__name__)
 
-UPLOAD_EXPIRES_S: Final = 14 * 86_400  # as input files: the least that Azure takes
 PURPOSES: Final = ("user_data", "vision")  # OpenAI's guides upload images as the latter
 # A content that would take more than this part of an input file, in all requests of its job together, is uploaded. So 200 MB always carry
 # a thousand requests with a file each; and a content that is sent more often than it takes to upload it is not sent again and again.
 _SHARE: Final = 1_000
-# What an upload must live on to be referred to: a day in which the batch may wait to be sent, the window, and a day of doubt.
-_LIFE_LEAST_S: Final = 3 * 86_400
+# What an upload must live on to be referred to, beside the window: a day in which the batch may wait to be sent, and a day of doubt.
+_LIFE_BESIDE_S: Final = 2 * 86_400
 _NOT_TAKEN: Final = frozenset({400, 404, 405, 413, 415, 422})
 
 _IS_UNNEEDED: Final = (
@@ -75,11 +75,15 @@ def uploading(ctx: PassContext, profile: str) -> Uploaded:
     def uploaded(job: int, endpoint: str, span: tuple[int, int]) -> Mapping[bytes, str]:
         most = -1 if mode is AttachMode.UPLOAD else backend.limits.input_bytes // _SHARE
         attachable = endpoint_of(endpoint).attachable
+        window = str(
+            ctx.ledger.value("select settings ->> 'window' from jobs where id = ?", (job,))
+        )
         ids: dict[bytes, str] = {}
         for content, copies in list(_contents_due(ctx.ledger, job, span)):
             can_be = attachable.get(kind_of(content.form), False)
             if can_be and copies * inlined_bytes(content) > most:
-                file_id = _known(ctx, profile, content) or _upload(ctx, profile, backend, content)
+                file_id = _known(ctx, profile, content, window)
+                file_id = file_id or _upload(ctx, profile, backend, content, window)
                 if file_id is not None:
                     ids[content.digest] = file_id
         return ids
@@ -101,7 +105,7 @@ def _contents_due(ledger: Ledger, job: int, span: tuple[int, int]) -> Iterator[t
         yield Content(row["digest"], row["bytes"], row["form"]), row["copies"]
 
 
-def _known(ctx: PassContext, profile: str, content: Content) -> str | None:
+def _known(ctx: PassContext, profile: str, content: Content, window: str) -> str | None:
     """The id of an upload that lives long enough, of this very place."""
     account = ctx.accounts[profile]
     found = ctx.ledger.value(
@@ -113,23 +117,26 @@ def _known(ctx: PassContext, profile: str, content: Content) -> str | None:
             account.base_url,
             account.organization,
             account.project,
-            ctx.clock.now() + _LIFE_LEAST_S,
+            ctx.clock.now() + window_s(window) + _LIFE_BESIDE_S,
         ),
     )
     return None if found is None else str(found)
 
 
-def _upload(ctx: PassContext, profile: str, backend: Backend, content: Content) -> str | None:
+def _upload(
+    ctx: PassContext, profile: str, backend: Backend, content: Content, window: str
+) -> str | None:
     """Upload one content and record its id; None where the service does not take it: then it goes as data, and the service judges that."""
     ledger, account = ctx.ledger, ctx.accounts[profile]
     content_at(ledger.home, content.digest, content.form)  # whole, or not at all
     path = ledger.home.attachment_file(content.digest, content.form)
     with ledger.transaction():
         mark_untidy(ledger, profile, ctx.clock.now())
+    life_s = upload_life_s(window)
     purpose = "vision" if kind_of(content.form) is Kind.IMAGE else "user_data"
     name = f"{upload_prefix(ledger)}{content.digest.hex()[:32]}.{content.form}"
     try:
-        file = backend.upload(path, name=name, expires_after_s=UPLOAD_EXPIRES_S, purpose=purpose)
+        file = backend.upload(path, name=name, expires_after_s=life_s, purpose=purpose)
     except Refused as exc:
         if is_for_later(exc) or exc.status not in _NOT_TAKEN:
             raise
@@ -147,7 +154,7 @@ def _upload(ctx: PassContext, profile: str, backend: Backend, content: Content) 
                 account.organization,
                 account.project,
                 account.fingerprint,
-                ctx.clock.now() + UPLOAD_EXPIRES_S,
+                ctx.clock.now() + life_s,
             ),
         )
     log.info("uploaded attachment %s as %s", name, file.id)

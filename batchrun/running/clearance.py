@@ -13,6 +13,7 @@ from typing import Final
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import move_batch, update_batch
+from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.ledger.takeover import forget_look, look_first_since
 from batchrun.running.audit import audit
@@ -29,10 +30,11 @@ from batchrun.running.listing import (
 )
 from batchrun.running.send import record_created
 from batchrun.running.twins import find_twin, stay_back
+from batchrun.windows import DEFAULT_WINDOW, window_s
 
 log = logging.getLogger(__name__)
 
-_TWINS_S: Final = 26 * 3_600  # a batch that has not ended is not much older than its window
+_TWINS_S: Final = 2 * 3_600  # how much older than its window a batch may be that has not ended
 _TWIN_PAGES: Final = 10
 _DAY_S: Final = 86_400
 _AGAIN_S: Final = 60
@@ -74,7 +76,8 @@ def _look(ctx: PassContext, backend: Backend, profile: str) -> Looked:
     floor = _known_until(ctx, profile)
     try:
         if since is None:
-            listing = read_listing(backend, min(floor, now - _TWINS_S), pages=_TWIN_PAGES)
+            oldest = now - _longest_window_s(ledger, profile) - _TWINS_S
+            listing = read_listing(backend, min(floor, oldest), pages=_TWIN_PAGES)
         else:
             listing = read_listing(backend, floor)
     except BackendError as exc:
@@ -91,6 +94,15 @@ def _look(ctx: PassContext, backend: Backend, profile: str) -> Looked:
             wait_s=backend.traits.settle_s - (now - since),
         )
     return Looked(listing=listing)
+
+
+def _longest_window_s(ledger: Ledger, profile: str) -> int:
+    """Of the batches that are to be created: a twin of one has its window."""
+    rows = ledger.rows(
+        "select distinct window from batch_rows where profile = ? and state = ?",
+        (profile, BatchState.UPLOADED),
+    )
+    return max((window_s(row["window"]) for row in rows), default=window_s(DEFAULT_WINDOW))
 
 
 def _adopt(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:

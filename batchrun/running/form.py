@@ -30,6 +30,7 @@ from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY, Limits
 from batchrun.running.attaching import Uploaded, fill, nothing_uploaded
 from batchrun.running.following import request_now
 from batchrun.running.marking import mark_requests
+from batchrun.windows import DEFAULT_WINDOW
 
 # The model that an item's conversation went to, if it left the first one's.
 _MODEL_NOW: Final = """(select t.changes ->> '$.model' from turns t where t.item = i.id and t.changes ->> '$.model' is not null
@@ -297,7 +298,7 @@ def _insert(
             "profile": job["sends_to"] or job["profile"],
             "endpoint": source["endpoint"],
             "model": source["model"],
-            "window": settings.window,
+            "window": settings.window or DEFAULT_WINDOW,
             "token": token,
             "request_file": file.id,
             "request_count": file.request_count,

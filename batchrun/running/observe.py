@@ -16,6 +16,7 @@ from batchrun.running.listing import failed_lately, note_failure
 from batchrun.running.lost import give_up
 from batchrun.running.refusing import put_off
 from batchrun.running.twins import yield_to_twin
+from batchrun.windows import window_s
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _RUNNING: Final = frozenset({"in_progress", "finalizing", "completed"})
 _PAGE: Final = 100
 _KNOWN: Final = TERMINAL_STATUSES | _RUNNING | {"validating", "cancelling"}
 _STRANGE_POLL_S: Final = 3_600
-_STRANGE_MOST_S: Final = 48 * 3_600  # twice the window: by then it should have ended
+_STRANGE_WINDOWS: Final = 2  # by then it should have ended
 
 
 def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
@@ -56,7 +57,9 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 now - row["created_at"], ctx.backends[row["profile"]].traits.poll_s
             )
             strange = None if remote.status in _KNOWN else _strange(ctx, row, remote)
-            needs_person = strange is not None and now - strange.since >= _STRANGE_MOST_S
+            needs_person = strange is not None and (
+                now - strange.since >= _STRANGE_WINDOWS * window_s(row["window"])
+            )
             if needs_person:
                 delay = max(delay, _STRANGE_POLL_S)
             update_batch(

@@ -38,10 +38,10 @@ from batchrun.running.refusing import (
     put_under_audit,
     reject,
 )
+from batchrun.windows import upload_life_s
 
 log = logging.getLogger(__name__)
 
-INPUT_FILE_EXPIRES_S: Final = 14 * 86_400  # the least that Azure takes; an orphan goes by itself
 # The service's words for a file that it does not see (yet); a profile or a file format is something else.
 _ABOUT_FILE: Final = re.compile(
     r"\binput_file|\bfile_not_found|\b(?:no such|(?:can ?not|could not|can't) find) (?:the |input )*file\b"
@@ -68,7 +68,7 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
             mark_untidy(ctx.ledger, batch["profile"], ctx.clock.now())
     try:
         file = backend.upload(
-            path, name=f"{batch['token']}.jsonl", expires_after_s=INPUT_FILE_EXPIRES_S
+            path, name=f"{batch['token']}.jsonl", expires_after_s=upload_life_s(batch["window"])
         )
     except (Refused, AuthError) as exc:
         if is_for_later(exc) or exc.status not in (400, 413, 422):

@@ -27,7 +27,7 @@ from batchrun.running.attaching import (
 )
 from batchrun.running.context import PassContext
 from batchrun.running.results import in_spool
-from batchrun.running.send import INPUT_FILE_EXPIRES_S
+from batchrun.windows import DEFAULT_WINDOW, upload_life_s
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _delete_listed(
     ctx: PassContext, backend: Backend, purpose: str, is_orphan: Callable[[RemoteFile], bool]
 ) -> int:
     after: str | None = None
-    oldest = ctx.clock.now() - INPUT_FILE_EXPIRES_S - _DAY_S
+    oldest = ctx.clock.now() - upload_life_s(DEFAULT_WINDOW) - _DAY_S
     again_s = 0
     while True:
         page = backend.list_files(after=after, limit=_PAGE, purpose=purpose)

@@ -15,6 +15,7 @@ from batchrun.service.lifecycle import ENDED, Status, check_move, stamp_of
 from batchrun.service.options import FILE_LIFE_S, Options
 from batchrun.service.refusals import ServiceError
 from batchrun.service.store import SqlValue, Store, new_id
+from batchrun.windows import DEFAULT_WINDOW, is_window, window_s
 
 _LIVE = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')"
 _STAMPS = (
@@ -114,10 +115,9 @@ class Batches:
 
     def create(self, params: JsonObject) -> JsonObject:
         """Queue a batch: `validating`, with nothing counted. Raises ServiceError 400 for its parameters or its file."""
-        windows = self._options.windows
         input_file_id = checks.required_text(params, "input_file_id")
         endpoint = checks.one_of(params, "endpoint", self._options.endpoints)
-        window = checks.one_of(params, "completion_window", tuple(windows))
+        window, length_s = self._window(params)
         metadata = checks.metadata_of(params)
         life_s = checks.life_of(params.get("output_expires_after"), "output_expires_after")
         batch_id = new_id("batch_")
@@ -147,10 +147,19 @@ class Batches:
                     life_s or FILE_LIFE_S,
                     None if metadata is None else msgspec.json.encode(metadata).decode(),
                     now,
-                    now + windows[window],
+                    now + length_s,
                 ),
             )
         return self.find(batch_id).to_json()
+
+    def _window(self, params: JsonObject) -> tuple[str, int]:
+        """The completion window that was asked for, and its seconds."""
+        windows, asked = self._options.windows, params.get("completion_window")
+        if windows is None and isinstance(asked, str) and is_window(asked):
+            return asked, window_s(asked)
+        windows = windows or {DEFAULT_WINDOW: window_s(DEFAULT_WINDOW)}
+        window = checks.one_of(params, "completion_window", tuple(windows))
+        return window, windows[window]
 
     def find(self, batch_id: str) -> Batch:
         """The batch with this id. Raises ServiceError 404."""

@@ -262,7 +262,7 @@ class BackendContract:
         ("changes", "param"),
         [
             ({"endpoint": "/v1/nothing"}, "endpoint"),
-            ({"window": "7d"}, "completion_window"),
+            ({"window": "soon"}, "completion_window"),
             ({"metadata": {str(number): "" for number in range(17)}}, "metadata"),
         ],
     )

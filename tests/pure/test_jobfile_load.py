@@ -95,6 +95,7 @@ def test_all_keys_arrive_in_the_settings(tmp_path: Path) -> None:
         missing="keep",
         bad_items=2,
         max_new=10,
+        window="24h",
         attempts=5,
         profile="local",
         output=type(settings.output)(files="{{ id }}.md", csv=True),

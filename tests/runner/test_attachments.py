@@ -13,9 +13,9 @@ from runnerkit import DAY_S, OPENAI, NewWorld, World
 from batchrun.backends.base import AttachMode
 from batchrun.errors import LedgerError, Refused, Transient
 from batchrun.model import JsonObject, Limits
-from batchrun.running.attaching import UPLOAD_EXPIRES_S
 from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
+from batchrun.windows import upload_life_s
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 UPLOADING: Final = replace(OPENAI, attach=AttachMode.UPLOAD)
@@ -182,7 +182,7 @@ def test_a_later_job_uses_the_upload_again_while_it_lives_long_enough(
     world = submitted(new_world(traits=UPLOADING))
     world.run()
     (first,) = uploads(world)
-    world.clock.advance(UPLOAD_EXPIRES_S - 4 * DAY_S)
+    world.clock.advance(upload_life_s("24h") - 4 * DAY_S)
     world.api().retry("reviews", redo=True)
     world.run()
     assert images(world) == [{"file_id": first}] * 3

@@ -10,8 +10,8 @@ from batchrun.config import Config
 from batchrun.errors import Ambiguous, AuthError, NotFound, Refused, Transient, UsageError
 from batchrun.model import Account
 from batchrun.recovery.recovering import RecoverOptions
-from batchrun.running.send import INPUT_FILE_EXPIRES_S
 from batchrun.testing_backend import Fault
+from batchrun.windows import upload_life_s
 
 
 def files(world: World) -> list[str]:
@@ -105,7 +105,7 @@ def test_orphans_expire_by_themselves(world: World) -> None:
     world.write(items(1))
     world.submit()
     (file,) = world.service.list_files(limit=10, purpose="batch")["data"]
-    assert file["expires_at"] - file["created_at"] == INPUT_FILE_EXPIRES_S
+    assert file["expires_at"] - file["created_at"] == upload_life_s("24h")
 
 
 class Deleting(World):
