@@ -169,7 +169,7 @@ def live(world: World, kills: list[int | None], *, most: int = 600) -> None:
             next_at = world.tick_moment()
             if next_at is None:
                 return
-            world.clock.sleep_until(next_at)
+            world.clock.sleep_until(next_at if left else world.next_visit(next_at))
         is_submitted = True
     raise AssertionError(f"no end after {most} processes: {world.states()}")
 

@@ -22,6 +22,7 @@ from batchrun.config import Config, load_config
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import JsonObject, Limits
 from batchrun.planning.plan import Wait, plan
 from batchrun.prepare import SubmitOptions
@@ -37,6 +38,13 @@ from batchrun.testing_backend import Fault, FaultyBackend
 FAR_S: Final = 1_000_000.0
 DAY_S: Final = 86_400
 PROFILE: Final = "openai"
+VISIT_S: Final = 600  # between two passes of a person who waits for nothing any more
+# The first end of an audit, where nothing but audits is left; else NULL.
+_ONLY_AUDITS: Final = f"""
+  select min(audit_until) from batch_rows where audit_until > ?
+    and not exists (select 1 from batch_rows where {IS_OPEN_BATCH})
+    and not exists (select 1 from progress where state in ('pending', 'in_flight'))
+"""
 __all__ = [
     "DAY_S",
     "OPENAI",
@@ -160,7 +168,7 @@ class World:
                 return result
             assert result.next_at > self.clock.now(), "a wait must lie in the future"
             self.serve()
-            self.clock.sleep_until(result.next_at)
+            self.clock.sleep_until(self.next_visit(result.next_at))
         raise AssertionError(f"no end after {most} passes: {self.states()}")
 
     def run_until(self, done: Callable[[], bool], *, most: int = 2_000) -> None:
@@ -173,6 +181,16 @@ class World:
             self.serve()
             self.clock.sleep_until(result.next_at)
         raise AssertionError(f"not done after {most} passes: {self.states()}")
+
+    def next_visit(self, next_at: int) -> int:
+        """When the next pass runs: at `next_at`, or later where all is final and a batch's duplicates are only still looked for.
+
+        Nobody waits then; somebody comes by every ten minutes, and once more in the last second of each audit.
+        """
+        now = self.clock.now()
+        with self.ledger() as ledger:
+            ends_at = ledger.value(_ONLY_AUDITS, (now,))
+        return next_at if ends_at is None else max(next_at, min(now + VISIT_S, ends_at - 1))
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
 
