@@ -75,6 +75,37 @@ def test_what_a_listing_is_refused_with_is_told_by_name(
     assert len(server.seen) == 1  # once: the doctor says what is, now
 
 
+def test_a_direct_profile_is_asked_for_its_models_only_and_makes_no_folder(
+    desk: Desk, server: Server
+) -> None:
+    server.then(answer({"object": "list", "data": [{"id": "a"}, {"id": "b"}]}))
+    found = checks(desk, "--backend", "direct")
+    assert levels(found)["models"] == "ok"
+    assert "2 models" in found["models"]["what"]
+    assert [(seen.method, seen.path) for seen in server.seen] == [("GET", "/v1/models")]
+    assert not list(desk.folder.rglob("service.db"))
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "level"),
+    [
+        (page(404), "models", "ok"),
+        pytest.param(
+            refusal(401, "invalid_api_key"), "authenticated", "fail", marks=pytest.mark.fault(1)
+        ),
+        (refusal(500, "oops"), "answers", "fail"),
+        (reset, "reachable", "fail"),
+    ],
+)
+def test_what_the_server_of_a_direct_profile_answers_is_told(
+    desk: Desk, server: Server, step: object, name: str, level: str
+) -> None:
+    server.then(step)  # type: ignore[arg-type]
+    found = checks(desk, "--backend", "direct", code=0 if level == "ok" else 6)
+    assert found[name]["level"] == level
+    assert len(server.seen) == 1
+
+
 @pytest.mark.fault(12)
 def test_a_server_that_is_not_there_is_told(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, server: Server

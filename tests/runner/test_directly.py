@@ -1,0 +1,135 @@
+"""The whole way of a job through a direct profile, over a real socket, to a server that is asked for single answers only."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from runnerkit import items
+
+from batchrun.api import Batchrun
+from batchrun.config import load_config
+from batchrun.errors import WrongAccount
+from batchrun.ledger.home import Home
+from batchrun.service.responders.script import Rule
+from batchrun.service.responders.scripted import ScriptedResponder
+from batchrun.service.running import running
+from batchrun.service.service import BatchService
+from batchrun.testing import ManualClock
+
+KEY = "sk-canary-0123456789abcdef"
+REVIEWS = Path(__file__).parents[2] / "jobs" / "reviews.jsonl"
+RULES = (
+    Rule(prompt="text 1", times=1, status=500),
+    Rule(prompt="text 2", status=400, message="no such thing"),
+    Rule(prompt="good|great|love", label="positive"),
+    Rule(prompt="Sentiment", label="negative"),
+)
+CLEAR = "http://127.0.0.1:9/v1"
+
+
+class Distant(ManualClock):
+    """While we sleep, the service at the far end works."""
+
+    service: BatchService | None = None
+
+    def sleep_until(self, at: int) -> None:
+        super().sleep_until(at)
+        if self.service is not None:
+            self.service.work(1e6)
+
+
+class Desk:
+    """A folder with a home, and a server at the far end of a socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Distant()
+        self.server = BatchService(
+            folder / "far", ScriptedResponder(RULES, clock=self.clock), self.clock
+        )
+        self.clock.service = self.server
+        self.base_url = CLEAR
+
+    def api(self, profile: str, home: str = "home") -> Batchrun:
+        place = Home(self.folder / home / ".batchrun")
+        place.path.parent.mkdir(exist_ok=True)
+        environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.base_url}
+        config = load_config(None, None, environ)
+        return Batchrun(home=place, config=config, clock=self.clock, backend=profile)
+
+    def run(self, api: Batchrun, job_file: Path) -> None:
+        prepared, _ = api.submit([job_file])
+        assert [job.error for job in prepared] == [None]
+        _, is_done = api.wait()
+        assert is_done
+
+    def job(self, count: int = 4) -> Path:
+        line = {"job": "faq", "model": "m", "prompt": "{{ text }}", "endpoint": "/v1/responses"}
+        path = self.folder / "faq.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in (line, *items(count))))
+        return path
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    with running(desk.server, api_key=KEY, works=False) as desk.base_url:
+        yield desk
+    desk.clock.service = None
+    desk.server.close()
+
+
+def outputs(api: Batchrun) -> dict[str, bytes]:
+    """What was written for the one job of a home, but for what names its batches and its time."""
+    (folder,) = api.home.outputs.iterdir()
+    names = ("results.jsonl", "failures.jsonl", "results.csv")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_the_same_job_file_has_the_same_answers_by_batch_and_directly(desk: Desk) -> None:
+    direct = desk.api("direct", "direct")
+    desk.run(direct, REVIEWS)
+    assert desk.server.truth()["batches"] == []
+    batched = desk.api("openai", "batched")
+    desk.run(batched, REVIEWS)
+    assert len(desk.server.truth()["batches"]) == 1
+    assert outputs(direct) == outputs(batched)
+    assert outputs(direct)["results.jsonl"].count(b"succeeded") > 30
+
+
+def test_what_fails_is_asked_again_after_seconds_and_the_key_stands_nowhere(desk: Desk) -> None:
+    api, began = desk.api("direct"), desk.clock.now()
+    desk.run(api, desk.job())
+    (status,) = api.status()
+    assert (status.counts["succeeded"], status.counts["failed"]) == (3, 1)
+    assert 5 <= desk.clock.now() - began < 60
+    for path in desk.folder.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+
+
+def test_open_lines_go_to_no_other_server(desk: Desk) -> None:
+    api = desk.api("direct")
+    api.submit([desk.job()])
+    desk.base_url = CLEAR
+    elsewhere = desk.api("direct")
+    result = elsewhere.tick()
+    assert result is not None
+    assert [type(problem) for problem in result.problems] == [WrongAccount]
+    assert f"direct:{CLEAR}" in str(result.problems[0])
+
+
+def test_forgetting_reaches_the_folder_of_a_direct_profile(desk: Desk) -> None:
+    api = desk.api("direct")
+    desk.run(api, desk.job(1))
+    home = api.home
+
+    def holders() -> list[str]:
+        places = (home.path, home.outputs)
+        files = (path for place in places for path in place.rglob("*") if path.is_file())
+        return [str(path) for path in files if b"text 0" in path.read_bytes()]
+
+    assert any("/direct/direct/files/" in name for name in holders())
+    found = api.forget("faq", ("i0",))
+    assert found.remote_left == 0
+    assert holders() == []
