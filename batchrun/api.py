@@ -200,7 +200,7 @@ class Batchrun(HomeView):
 
     def _is_waited_for(self, ledger: Ledger, job: JobRow) -> bool:
         """Whether waiting brings a job nearer to its end: where nothing more of it is sent, only what is on the service still comes."""
-        if job.paused or not open_count(ledger, job.id):
+        if job.why_paused or not open_count(ledger, job.id):
             return False
         there = remote_profiles(ledger, job.id)
         return job.held_at is None or not all(map(self._is_in_process, there))
@@ -257,7 +257,8 @@ class Batchrun(HomeView):
     def resume(self, job: str | None = None) -> Resumed:
         """Let go what `hold` holds (None: the whole home), or a job that batchrun paused; the next pass sends."""
         with open_ledger(self.home) as ledger:
-            return resume(ledger, None if job is None else self._one(ledger, job).id)
+            number = None if job is None else self._one(ledger, job).id
+            return resume(ledger, number, self.clock.now())
 
     def mark_holds_told(self, numbers: Collection[int]) -> None:
         """A person was told that these are held: `untold_holds` has them no more, until they are held anew."""

@@ -14,6 +14,7 @@ from batchrun.ledger.items import counts, open_count, uncertain_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
+from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.policy import FOREVER
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class BatchStatus(NamedTuple):
 class JobStatus(NamedTuple):
     """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
 
-    `paused` is one of `waiting`: a person has to act. `held_since`: a person holds it, or (`is_home_held`) all of its home. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
+    `paused` is one of `waiting`: a person has to act; `has_failed_canary`: because the items that went first failed. `held_since`: a person holds it, or (`is_home_held`) all of its home. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
     `uncertain`: failed items that were sent and may have been executed, without an answer.
@@ -70,6 +71,7 @@ class JobStatus(NamedTuple):
     batches: tuple[BatchStatus, ...]
     waiting: tuple[str, ...]
     paused: str | None
+    has_failed_canary: bool
     held_since: int | None
     is_home_held: bool
     is_held: bool
@@ -98,9 +100,9 @@ class JobStatus(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0 all answered, 3 finished with items that failed or were cancelled, 4 not finished."""
+        """0 all answered, 3 finished with items that failed or were cancelled, 4 not finished, 8 nor going to be: the canary failed."""
         if self.is_open:
-            return 4
+            return 8 if self.has_failed_canary else 4
         return 3 if self.counts["failed"] or self.counts["cancelled"] else 0
 
 
@@ -152,7 +154,14 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     is_open = bool(open_count(ledger, job.id))
     batches = _batches(ledger, job.id)
     waiting = [batch.reason for batch in batches if batch.reason]
-    waiting += [job.paused] if job.paused else []
+    paused = job.why_paused if is_open else job.paused
+    waiting += [paused] if paused else []
+    canary = job.canary if is_open else None
+    has_failed = canary is not None and judge(canary) is Verdict.FAILED
+    if canary is not None and not has_failed:
+        waiting.append(
+            f"canary: {canary.items:,} items go first, {canary.undecided:,} of them open; the rest waits for what becomes of them"
+        )
     if is_open and job.held_at is not None:
         whole = ", with the whole home" if job.is_home_held else ""
         waiting.append(f"held since {rfc3339(job.held_at)}{whole}: nothing more is sent")
@@ -168,7 +177,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     )
     if is_open:
         waiting += [str(row["reason"]) for row in holds]
-    goes_on = by_state[ItemState.PENDING] and not job.paused and job.held_at is None
+    goes_on = by_state[ItemState.PENDING] and not paused and job.held_at is None
     found = backoffs(ledger, job.id) if goes_on else ()
     retries = tuple(map(_retry_line, found))
     waiting += retries
@@ -182,7 +191,8 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         is_open=is_open,
         batches=batches,
         waiting=tuple(dict.fromkeys(waiting)),
-        paused=job.paused,
+        paused=paused,
+        has_failed_canary=has_failed,
         held_since=job.held_at,
         is_home_held=job.is_home_held,
         is_held=any(row["until"] >= FOREVER for row in holds),

@@ -102,6 +102,15 @@ class RepairSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanarySettings:
+    """What goes first: so many `items` of each model. The rest waits until at most these shares of them failed or were cut."""
+
+    items: int = 50
+    max_failed: float = 0.1
+    max_truncated: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """A job line, read whole: files inlined, paths absolute, labels turned into `schema`. Stored with the job in the ledger,
     so that no later command opens the job file again.
@@ -139,6 +148,7 @@ class JobSettings:
     repair: RepairSettings | None = None
     rounds: int | None = None
     tools: tuple[JsonObject, ...] = ()
+    canary: CanarySettings | None = None
     profile: str = "openai"
     output: OutputSettings = field(default_factory=OutputSettings)
     metadata: Mapping[str, str] = field(default_factory=dict)

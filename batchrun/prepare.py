@@ -136,6 +136,7 @@ def prepare(
         if not submission.intake.tally.items and not bad.count:
             raise JobFileError((_no_items(settings, options),))
         submission.find_vanished()
+        submission.foresee_canary()
         if keep_missing:
             submission.intake.tally.vanished = 0
         guard(

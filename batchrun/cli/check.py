@@ -54,5 +54,7 @@ def command(
     for job in checked:
         if job.tally is not None:
             bad = f", {job.tally.bad:,} bad ones within its bad_items" if job.tally.bad else ""
-            put(f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}")
+            first = job.tally.canary
+            canary = f"; {first:,} go first, as a canary" if first else ""
+            put(f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}{canary}")
     return code

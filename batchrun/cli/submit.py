@@ -95,14 +95,16 @@ def _submit(
             put(f"{job_line(job)}. Outputs: {job.outputs}")
         put(f"home: {batchrun.home.path}")
     codes += show_problems(problems, invocation)
+    labels = [f"{job.job}@{job.profile}" for job in queued]
+    found = batchrun.status(labels) if queued else ()
+    codes += [status.exit_code for status in found if status.has_failed_canary]
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
-        jobs = batchrun.status([f"{job.job}@{job.profile}" for job in queued])
-        held = [
-            goes_on(job, option)
-            for job in jobs
-            if job.is_open and (job.is_held or job.held_since is not None)
-        ]
+        stopped = [s for s in found if s.is_held or s.held_since or s.has_failed_canary]
+        for status in stopped:
+            if status.has_failed_canary:
+                tell(f"batchrun: job {status.label} is paused: {status.paused}")
+        held = [goes_on(status, option) for status in stopped if status.is_open]
         if held or result.next_at is not None:
             tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
     return worst_exit_code(codes)

@@ -29,6 +29,7 @@ _WORDS: Final = (
     ("failed", "{} of them failed"),
     ("vanished", "{} gone from the data"),
     ("bad", "{} bad"),
+    ("canary", "{} go first, as a canary"),
 )
 
 

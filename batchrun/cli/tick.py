@@ -47,7 +47,7 @@ def command(
     from batchrun.cli.errors import show_warning
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
     from batchrun.cli.opening import home_option, open_batchrun, with_tools
-    from batchrun.errors import BackendError, NotFinished
+    from batchrun.errors import BackendError, GuardError, NotFinished
 
     batchrun = open_batchrun(invocation, home, backend=backend)
     batchrun = with_tools(batchrun, tools, tool_timeout_s)
@@ -69,6 +69,9 @@ def command(
     codes = [job.exit_code for job in ended] + show_problems(result.problems, invocation)
     news = _news(before, jobs, _paused, "is paused: {}")
     codes += [BackendError.exit_code] * len(news)
+    if failed := _news(before, jobs, _failed_canary, "is paused: {}"):
+        codes.append(GuardError.exit_code)
+        news += failed
     if tools is None and (calling := _news(before, jobs, _calling, "{}")):
         codes.append(NotFinished.exit_code)
         news += calling
@@ -114,7 +117,11 @@ def _held(jobs: "tuple[JobStatus, ...]", untold: frozenset[int], option: str) ->
 
 
 def _paused(job: "JobStatus") -> str | None:
-    return job.paused
+    return None if job.has_failed_canary else job.paused
+
+
+def _failed_canary(job: "JobStatus") -> str | None:
+    return job.paused if job.has_failed_canary else None
 
 
 def _calling(job: "JobStatus") -> str | None:

@@ -30,7 +30,7 @@ ENDPOINTS: Final = (
     "/v1/images/edits",
     "/v1/videos",
 )
-LATER_KEYS: Final = frozenset({"canary", "deadline", "budget", "tags", "cache"})
+LATER_KEYS: Final = frozenset({"deadline", "budget", "tags", "cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -46,6 +46,7 @@ ATTEMPTS_LIMIT: Final = 100
 REPAIRS_LIMIT: Final = 10
 ATTACHMENTS_LIMIT: Final = 100  # templates of one job line
 ROUNDS_LIMIT: Final = 50
+CANARY_LIMIT: Final = 10_000  # items: each is looked at whenever it is asked how the canary stands
 SHOWN_CHARACTERS: Final = 100
 
 EXPECTED: Final = {
@@ -70,6 +71,7 @@ EXPECTED: Final = {
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
     "uncertain": "'fail' or 'retry'",
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
+    "canary": 'an object such as {"items": 50, "max_failed": 0.1, "max_truncated": 0.1}',
     "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
     "backend": "'openai', 'local', 'direct' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
@@ -270,6 +272,21 @@ def _model() -> "type[BaseModel]":
             ),
         ] = None
 
+    class Canary(BaseModel):
+        """A few items go first; the rest is sent when no more than these shares of them failed."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        items: Annotated[
+            int, Field(ge=1, le=CANARY_LIMIT, description="How many, of each model.")
+        ] = 50
+        max_failed: Annotated[
+            float,
+            Field(ge=0, le=1, description="Of them, the share that may fail; cut answers apart."),
+        ] = 0.1
+        max_truncated: Annotated[
+            float, Field(ge=0, le=1, description="The share whose answer may be cut.")
+        ] = 0.1
+
     class JobLine(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -409,6 +426,10 @@ def _model() -> "type[BaseModel]":
                 le=ROUNDS_LIMIT,
                 description="Offer the functions of `--tools`, and run what is called, up to this often an item.",
             ),
+        ] = None
+        canary: Annotated[
+            Canary | None,
+            Field(description="The first items go alone; the rest waits for what becomes of them."),
         ] = None
         backend: Annotated[
             str,

@@ -16,7 +16,14 @@ from batchrun.jobfile.sinks import output_faults, output_settings
 from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.strictschema import breaches
 from batchrun.jobfile.template import Where, compile_template
-from batchrun.model import TOKEN_KEY, JobSettings, JsonObject, RepairSettings, SqliteQuery
+from batchrun.model import (
+    TOKEN_KEY,
+    CanarySettings,
+    JobSettings,
+    JsonObject,
+    RepairSettings,
+    SqliteQuery,
+)
 
 METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
 METADATA_KEY_CHARACTERS = 64
@@ -87,6 +94,7 @@ class SettingsReader:
             uncertain=good.get("uncertain", "fail"),
             repair=self._repair(good),
             rounds=good.get("rounds"),
+            canary=None if good.get("canary") is None else CanarySettings(**good["canary"]),
             profile=good.get("backend", "openai"),
             output=output,
             metadata=metadata,

@@ -27,7 +27,10 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     ).fetchall()
     _keep_usage(ledger, items)
     delete_answers(ledger, items)
-    for table in ("queue", "revisions", "turns", "tool_calls", "bad_items", "item_order"):
+    for table in (
+        *("queue", "revisions", "turns", "tool_calls", "bad_items", "item_order"),
+        "canary_items",
+    ):
         ledger.execute(f"delete from {table} where item in ({items})")
     drop_attached(ledger, f"item in ({items})")
     # Nobody else needs these files at a service: they are deleted with the others that held what is forgotten.
@@ -106,7 +109,8 @@ def scrub_job(ledger: Ledger, job: int) -> None:
         "update jobs set name = 'forgotten~' || id, source = '', settings = '{}', submission = null, paused = null where id = ?",
         (job,),
     )
-    ledger.execute("delete from held where job = ?", (job,))
+    for table in ("held", "canaries", "canary_items"):
+        ledger.execute(f"delete from {table} where job = ?", (job,))
     ledger.execute("update submissions set items_from = null where job = ?", (job,))
     ledger.execute("update request_files set criteria = null where job = ?", (job,))
     drop_unused(ledger, job)

@@ -6,7 +6,9 @@ Written without the home's lock, and read before each step that sends: it takes 
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from batchrun.ledger.canaries import canary_of, settle_canary
 from batchrun.ledger.connection import Ledger
+from batchrun.planning.canary import failure
 
 HOME: Final = 0  # in place of a job's number: the whole home, jobs that come later too
 # Since when a job is held, by itself or with its home, as SQL over jobs j; null where it is not.
@@ -30,16 +32,23 @@ def hold(ledger: Ledger, job: int | None, at: int) -> int:
         return int(ledger.value("select at from held where job = ?", (number,)))
 
 
-def resume(ledger: Ledger, job: int | None) -> Resumed:
-    """Let go a job, whatever it waited for a person for, or (None) the home, whose jobs stay held and paused where they were so by themselves."""
+def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
+    """Let go a job, whatever it waited for a person for, or (None) the home, whose jobs stay held and paused where they were so by themselves.
+
+    A canary that failed counts as passed from now on; one that is out is still waited for.
+    """
     number, paused = HOME if job is None else job, None
     with ledger.transaction():
-        at = held_at(ledger, number)
+        since = held_at(ledger, number)
         ledger.execute("delete from held where job = ?", (number,))
         if job is not None:
             paused = ledger.value("select paused from jobs where id = ?", (job,))
             ledger.execute("update jobs set paused = null, releases = 0 where id = ?", (job,))
-        return Resumed(held_at=at, paused=paused, home_held_at=held_at(ledger, HOME))
+            canary = canary_of(ledger, job)
+            if canary is not None and (why := failure(canary)) is not None:
+                paused = paused or why
+                settle_canary(ledger, job, at)
+        return Resumed(held_at=since, paused=paused, home_held_at=held_at(ledger, HOME))
 
 
 def held_at(ledger: Ledger, number: int) -> int | None:

@@ -33,7 +33,7 @@ _Indexed: TypeAlias = tuple[int, Request]
 class Tally:
     """What a submission found, in items. `reasked` are changed ones that already had an answer, `superseded` those whose answer is on
     its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
-    stands although the job line changed (--new-only).
+    stands although the job line changed (--new-only). `canary`: so many go first, and the rest waits for what becomes of them.
     """
 
     items: int = 0
@@ -51,6 +51,7 @@ class Tally:
     awaited: int = 0
     kept: int = 0
     known: int = 0
+    canary: int = 0
 
 
 class Intake:
@@ -66,11 +67,18 @@ class Intake:
         limits: Limits,
         known: KnownItems,
         first: int,
+        canary_items: int | None = None,
     ) -> None:
+        """`canary_items`: close the first request file of each model when it holds so many, None where nothing is to go first."""
         self._ledger, self._job, self._submission = ledger, job, submission
         self._limits = limits
         self.files = OpenFiles(
-            ledger, job=job, submission=submission, settings=settings, limits=limits
+            ledger,
+            job=job,
+            submission=submission,
+            settings=settings,
+            limits=limits,
+            canary_items=canary_items,
         )
         self.known = known
         self._first = self.next_item = first
@@ -127,7 +135,7 @@ class Intake:
             # A bytearray, since sqlite3 looks for an adapter of each `bytes`: a tenth of the insert.
             values += (key, bytearray(hashed), offset)
             offset += len(before) + len(prompt) + len(end)
-        if not writer.has_room_for(offset - writer.offset, count, self._limits):
+        if not writer.has_room_for(offset - writer.offset, count):
             return None
         if not self._insert_plain(writer.id, values):
             return None

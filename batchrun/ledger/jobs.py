@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
+from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT, IS_HOME_HELD
 from batchrun.ledger.states import IS_OPEN_ITEM
+from batchrun.planning.canary import Canary, failure
 
 if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
     from batchrun.model import JobSettings
@@ -22,7 +24,7 @@ _IS_ENDED: Final = (
 class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     """One job as the ledger knows it. `paused`: why nothing more is sent, or None. `held_at`: since when a person holds it or its home.
 
-    `sends_to`: the profile that its new batches go to.
+    `sends_to`: the profile that its new batches go to. `canary`: what became of the items that go first, while the rest waits for that.
     """
 
     id: int
@@ -36,6 +38,12 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     is_stale: bool
     submitted_at: int
     sends_to: str
+    canary: Canary | None
+
+    @property
+    def why_paused(self) -> str | None:
+        """Why nothing more is sent before a person acts: batchrun's own reason, or how the canary failed."""
+        return self.paused or (None if self.canary is None else failure(self.canary))
 
     @property
     def label(self) -> str:
@@ -58,6 +66,7 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             is_stale=bool(row["stale"]),
             submitted_at=row["at"],
             sends_to=row["sends_to"] or row["profile"],
+            canary=canary_of(ledger, row["id"]),
         )
         for row in ledger.rows(
             f"select j.*, s.at, {HELD_AT} as held_at, {IS_HOME_HELD} as is_home_held from jobs j "

@@ -1,5 +1,6 @@
 """The request files that a submission is writing: one a model and kind, and a new one where a line does not fit any more."""
 
+from dataclasses import replace
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
@@ -15,26 +16,39 @@ class OpenFiles:
     """Hands out the writer that a line goes to. Not usable any more after `close` or `abandon`."""
 
     def __init__(
-        self, ledger: Ledger, *, job: int, submission: int, settings: JobSettings, limits: Limits
+        self,
+        ledger: Ledger,
+        *,
+        job: int,
+        submission: int,
+        settings: JobSettings,
+        limits: Limits,
+        canary_items: int | None = None,
     ) -> None:
+        """`canary_items`: close the first file of each model when it holds so many requests; `first` are these files."""
         self._ledger, self._job, self._submission = ledger, job, submission
         self._settings, self._limits = settings, limits
         self._open: dict[tuple[str, FileKind], RequestFileWriter] = {}
         self._closed: list[tuple[FileKind, RequestFileWriter]] = []
+        self._canary_items = canary_items
+        self.first: dict[str, RequestFileWriter] = {}
 
     def writer(self, model: str, kind: FileKind, *, size: int, inputs: int) -> RequestFileWriter:
         """The file for one more line of `size` bytes and `inputs`. Call inside a transaction; it may be committed and another begun."""
         writer = self._open.get((model, kind))
         # An empty file is never closed for a larger one: what does not fit in it fits nowhere.
         if writer is not None and (
-            not writer.request_count
-            or writer.has_room(size=size, inputs=inputs, limits=self._limits)
+            not writer.request_count or writer.has_room(size=size, inputs=inputs)
         ):
             return writer
         if writer is not None:
             self._close(model, kind)
         elif len(self._open) >= _OPEN_MOST:
             self._close(*next(iter(self._open)))
+        is_first = kind == FileKind.RENDERED and model not in self.first
+        limits = self._limits
+        if self._canary_items is not None and is_first:
+            limits = replace(limits, request_count=min(self._canary_items, limits.request_count))
         writer = self._open[model, kind] = RequestFileWriter(
             self._ledger,
             job=self._job,
@@ -43,7 +57,10 @@ class OpenFiles:
             kind=kind,
             endpoint=self._settings.endpoint,
             model=model,
+            limits=limits,
         )
+        if self._canary_items is not None and is_first:
+            self.first[model] = writer
         return writer
 
     def close(self) -> None:

@@ -92,9 +92,10 @@ class RequestFileWriter:
         kind: FileKind,
         endpoint: str,
         model: str,
+        limits: Limits | None = None,
     ) -> None:
         """Inserts the `writing` row: call inside a transaction."""
-        self._ledger = ledger
+        self._ledger, self._limits = ledger, limits or Limits()
         self.id = int(
             ledger.execute(
                 "insert into request_files (job, submission, criteria, kind, state, endpoint, model) values (?, ?, ?, ?, ?, ?, ?)",
@@ -115,16 +116,18 @@ class RequestFileWriter:
             raise disk_error(self._path, exc) from exc
         self._file: BinaryIO = os.fdopen(descriptor, "wb")
 
-    def has_room(self, *, size: int, inputs: int, limits: Limits) -> bool:
+    def has_room(self, *, size: int, inputs: int) -> bool:
         """Whether one more line of `size` bytes fits."""
+        limits = self._limits
         return (
             self.request_count < limits.request_count
             and self.offset + size <= limits.input_bytes
             and self.input_count + inputs <= limits.embedding_inputs
         )
 
-    def has_room_for(self, size: int, count: int, limits: Limits) -> bool:
+    def has_room_for(self, size: int, count: int) -> bool:
         """Whether `count` more lines of one input each, `size` bytes together, fit."""
+        limits = self._limits
         return (
             self.request_count + count <= limits.request_count
             and self.offset + size <= limits.input_bytes

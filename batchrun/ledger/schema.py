@@ -71,6 +71,21 @@ create table held (                   -- what a person holds back: nothing more 
   told_at integer                    -- when a pass told it, or null
 ) strict;
 
+create table canaries (               -- askings of which a few items go first: all of a job line that shapes requests and how answers are judged
+  job integer not null references jobs,
+  asking blob not null,               -- a hash of it
+  max_failed real not null,           -- shares of the items that went first
+  max_truncated real not null,
+  settled_at integer,                 -- since when the rest may be sent; null: not yet, which is at most one of a job
+  primary key (job, asking)
+) strict, without rowid;
+
+create table canary_items (           -- which items go first, while the rest waits
+  job integer not null,
+  item integer not null,
+  primary key (job, item)
+) strict, without rowid;
+
 create table submissions (
   id integer primary key,
   job integer not null references jobs,
@@ -102,7 +117,8 @@ create table request_files (
   bytes integer not null default 0,
   checksum text,
   first_item integer,
-  last_item integer
+  last_item integer,
+  is_canary integer not null default 0  -- 1: closed early, so that its items go before the rest of their submission
 ) strict;
 create index request_files_fresh on request_files (job) where state = {int(FileState.FRESH)};
 

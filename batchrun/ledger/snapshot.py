@@ -5,6 +5,7 @@ Costs rows of jobs and open batches, never of items: the queue is counted no fur
 
 from typing import Final
 
+from batchrun.ledger.canaries import canary_of, queue_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.opencalls import has_waiting_calls
@@ -17,6 +18,7 @@ from batchrun.ledger.states import (
     ItemState,
     SubmissionState,
 )
+from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
@@ -98,13 +100,15 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
             continue
         fresh: tuple[tuple[int, str], ...] = ()
         due, next_at, since = 0, None, None
+        canary = canary_of(ledger, job["id"])
+        has_failed = canary is not None and judge(canary) is Verdict.FAILED
         if job["pending"]:
             fresh = tuple(
                 (row["id"], row["model"])
                 for row in ledger.rows(
                     "select f.id, f.model from request_files f join submissions s on s.id = f.submission "
-                    "where f.job = ? and f.state = ? and s.state = ? order by f.id",
-                    (job["id"], FileState.FRESH, SubmissionState.READY),
+                    "where f.job = ? and f.state = ? and s.state = ? and f.is_canary >= ? order by f.id",
+                    (job["id"], FileState.FRESH, SubmissionState.READY, canary is not None),
                 )
             )
             due, next_at, since = _queued(ledger, job["id"], now)
@@ -114,13 +118,14 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 profile=job["profile"],
                 has_open_items=bool(job["open"]),
                 is_stale=bool(job["stale"]),
-                is_paused=job["paused"] is not None or job["held_at"] is not None,
+                is_paused=job["paused"] is not None or job["held_at"] is not None or has_failed,
                 is_held=job["held_at"] is not None,
                 fresh_files=fresh,
                 queued_due=due,
                 queued_next_at=next_at,
                 queued_since=since,
                 diverted_to=job["sends_to"],
+                canary=canary,
                 has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )
         )
@@ -129,14 +134,15 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
 
 def _queued(ledger: Ledger, job: int, now: int) -> tuple[int, int | None, int | None]:
     """Of a job's queue: how many are due (counted up to RETRY_GATHER_COUNT), when the next one is, since when the oldest waits."""
+    queue = queue_of(ledger, job)
     since = ledger.value(
-        "select min(not_before) from queue where job = ? and not_before <= ?", (job, now)
+        f"select min(not_before) from {queue} where job = ? and not_before <= ?", (job, now)
     )
     next_at = ledger.value(
-        "select min(not_before) from queue where job = ? and not_before > ?", (job, now)
+        f"select min(not_before) from {queue} where job = ? and not_before > ?", (job, now)
     )
     due = ledger.value(
-        "select count(*) from (select 1 from queue where job = ? and not_before <= ? limit ?)",
+        f"select count(*) from (select 1 from {queue} where job = ? and not_before <= ? limit ?)",
         (job, now, RETRY_GATHER_COUNT),
     )
     return due, next_at, since

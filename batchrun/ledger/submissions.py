@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from batchrun.ledger.askings import is_wanted, set_canary
 from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
@@ -53,6 +54,7 @@ class Submission:
         self._is_fresh = is_fresh
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
+        self._canary_items: int | None = None
 
     def begin(self, *, items_from: str | None) -> None:
         """Insert the `preparing` row, and the job's where it is new."""
@@ -87,6 +89,9 @@ class Submission:
             )
             self.id = int(cursor.lastrowid or 0)
             known = KnownItems(self._ledger, self.job, first)
+            if is_wanted(self._ledger, self.job, self._settings):
+                assert self._settings.canary is not None
+                self._canary_items = self._settings.canary.items
         self.intake = Intake(
             self._ledger,
             job=self.job,
@@ -95,6 +100,7 @@ class Submission:
             limits=self._limits,
             known=known,
             first=first,
+            canary_items=self._canary_items,
         )
         if not known.is_empty:
             self._ledger.connection.executescript(
@@ -114,6 +120,16 @@ class Submission:
     def find_vanished(self) -> None:
         """Count the known items that this submission did not bring (after the last one is taken)."""
         self.intake.tally.vanished = sum(1 for _ in self.intake.known.vanished())
+
+    def foresee_canary(self) -> None:
+        """Count what would go first, after the last item is taken: nothing, where that is all there is."""
+        tally = self.intake.tally
+        queued = tally.new + tally.changed + tally.requeued
+        if self._canary_items is None or queued <= self._canary_items:
+            return
+        written = sum(writer.request_count for writer in self.intake.files.first.values())
+        first = written or self._canary_items
+        tally.canary = first if first < queued else 0
 
     def ready(self, *, keep_missing: bool) -> None:
         """Make the submission visible, in one transaction."""
@@ -141,6 +157,8 @@ class Submission:
                 )
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
             record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
+            first = [writer.id for writer in self.intake.files.first.values()]
+            set_canary(ledger, self._settings, job=job, submission=self.id, files=first)
             ledger.execute(
                 "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, "
                 # Where nothing is asked, the end that was told stays the job's end.

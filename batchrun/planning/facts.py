@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from batchrun.ledger.states import BatchState
+from batchrun.planning.canary import Canary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class JobFacts:
     `queued_due` those whose time has come, `queued_next_at` when the next one's comes, `queued_since` since when the oldest due waits.
     `has_calls`: items wait for functions that their answers call. `diverted_to`: the profile that its new batches go to in place of its own.
     `is_paused`: nothing more of it is sent, for whatever reason; `is_held`: because a person holds it, so that what runs in our own process
-    rests too.
+    rests too. `canary`: what became of the items that go first, while the rest of the job waits for that; the files and the queue are its own then.
     """
 
     id: int
@@ -48,6 +49,7 @@ class JobFacts:
     queued_since: int | None = None
     has_calls: bool = False
     diverted_to: str | None = None
+    canary: Canary | None = None
 
     @property
     def sends_to(self) -> str:

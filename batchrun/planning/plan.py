@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.policy import FOREVER, TIDY_MOST_S
 
@@ -67,6 +68,13 @@ class Collect:
     """Download both files and settle every attempt."""
 
     batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The canary of a job has passed: the rest may go."""
+
+    job: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,7 @@ Action: TypeAlias = (
     | Cancel
     | Drop
     | Collect
+    | Release
     | RunCalls
     | Tidy
     | Form
@@ -154,6 +163,7 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         *_polls(snapshot, reachable, now),
         *(Look(b.id) for b in reachable if _is_sought(b, now) and b.next_at <= now),
         *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
+        *(Release(j.id) for j in snapshot.jobs if j.canary and judge(j.canary) is Verdict.PASSED),
         *_sends(snapshot, reachable, now),
         *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
         *(RunCalls(j.id) for j in _calling(snapshot) if not snapshot.is_tired),

@@ -14,6 +14,7 @@ from batchrun.customids import custom_id, line_prefix
 from batchrun.errors import LedgerError
 from batchrun.ledger.attachments import has_attached
 from batchrun.ledger.batches import insert_batch, new_token
+from batchrun.ledger.canaries import queue_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.reopening import put_off_refused
@@ -130,7 +131,7 @@ def _gather_due(ledger: Ledger, job: int, at: int) -> None:
         ledger.execute("delete from due")
         ledger.execute(
             f"insert into due (item, model, endpoint, criteria) select i.id, coalesce({_MODEL_NOW}, f.model) as asked, f.endpoint, f.criteria "
-            "from queue q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
+            f"from {queue_of(ledger, job)} q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
             f"where q.job = ? and q.not_before <= ? and i.state = {int(ItemState.PENDING)} order by asked, f.endpoint, f.criteria, i.file, i.offset",
             (job, at),
         )
@@ -185,6 +186,7 @@ def _cut_one(
             kind=FileKind.CUT,
             endpoint=source["endpoint"],
             model=source["model"],
+            limits=limits,
         )
     try:
         items = ledger.connection.execute(
@@ -195,7 +197,7 @@ def _cut_one(
             span,
         )
         with contextlib.closing(items):
-            taken = _copy(ledger, items, writer, limits, ids)
+            taken = _copy(ledger, items, writer, ids)
         writer.close()
     except BaseException:
         writer.abandon()
@@ -222,7 +224,6 @@ def _copy(
     ledger: Ledger,
     items: Iterable[tuple[int, str | None, int, int, int, int, int]],
     writer: RequestFileWriter,
-    limits: Limits,
     ids: Mapping[bytes, str],
 ) -> int:
     """Copy requests in the order of their files, carried on where there are turns and with their attachments, until one does not fit; returns how many were taken."""
@@ -253,7 +254,7 @@ def _copy(
                 tail = fill(ledger, file, item, tail, ids)
             line = line_prefix(custom_id(item, sends + 1, key)) + tail + b"\n"
             inputs = _inputs(tail)
-            if taken and not writer.has_room(size=len(line), inputs=inputs, limits=limits):
+            if taken and not writer.has_room(size=len(line), inputs=inputs):
                 break
             writer.append(line, count=1, inputs=inputs, first_item=item, last_item=item)
             taken += 1

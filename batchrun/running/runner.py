@@ -12,6 +12,7 @@ from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
 from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
+from batchrun.ledger.canaries import settle_canary
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
 from batchrun.ledger.held import is_held
@@ -37,6 +38,7 @@ from batchrun.planning.plan import (
     Form,
     Look,
     Poll,
+    Release,
     RunCalls,
     Sweep,
     Tidy,
@@ -212,6 +214,9 @@ def _perform(context: PassContext, action: Action) -> None:
             profile = sends_to(ledger, job)
             limits = context.backend(profile).limits
             cut_queued(ledger, job, limits, now, uploading(context, profile))
+        case Release(job):
+            with ledger.transaction():
+                settle_canary(ledger, job, now)
         case RunCalls(job):
             run_calls(context, job)
         case Tidy(profile):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.canary import Canary, Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import (
     RETRY_GATHER_COUNT,
@@ -22,6 +23,7 @@ from batchrun.planning.plan import (
     Form,
     Look,
     Poll,
+    Release,
     RunCalls,
     Sweep,
     Tidy,
@@ -36,6 +38,16 @@ from batchrun.planning.policy import FOREVER
 NOW = 1_000_000
 times = st.integers(NOW - 5_000, NOW + 5_000)
 profiles = st.sampled_from(["openai", "local", "other"])
+
+
+canaries = st.builds(
+    Canary,
+    succeeded=st.integers(0, 3),
+    undecided=st.integers(0, 3),
+    causes=st.sampled_from([(), (("length", 1),), (("auth", 2), ("length", 1))]),
+    max_failed=st.sampled_from([0.0, 0.3]),
+    max_truncated=st.sampled_from([0.0, 0.3]),
+)
 
 
 @st.composite
@@ -62,6 +74,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 else None,
                 queued_since=draw(st.integers(0, NOW)) if due else None,
                 has_calls=has_open and draw(st.booleans()),
+                canary=draw(st.none() | canaries),
             )
         )
     # A batch that is not final has items in flight, so its job has open items.
@@ -151,6 +164,8 @@ def is_all_final(snapshot: Snapshot) -> bool:
     for job in snapshot.jobs:
         if job.is_stale and not job.has_open_items:
             return False
+        if job.canary is not None and judge(job.canary) is Verdict.PASSED:
+            return False
         waits = job.fresh_files or job.queued_due or job.queued_next_at is not None
         waits = waits or (job.has_calls and snapshot.has_tools)
         if waits and not job.is_paused:
@@ -202,7 +217,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
 @given(snapshots())
 def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
     rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, Form: 4, Cut: 4}
-    rank |= {Upload: 4, Create: 4, WriteOutputs: 5, RunCalls: 6, Tidy: 7, Wait: 8}
+    rank |= {Release: 4, Upload: 4, Create: 4, WriteOutputs: 5, RunCalls: 6, Tidy: 7, Wait: 8}
     ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
     assert ranks == sorted(ranks)
 

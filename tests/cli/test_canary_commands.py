@@ -1,0 +1,84 @@
+"""A canary at the command line: what is said before it goes, while it is out, and when it failed."""
+
+import pytest
+from clikit import Desk
+
+from batchrun.service.service import BatchService
+
+CANARY = {"items": 2, "max_failed": 0.5}
+BAD = ("refuse me", "refuse me too", "three", "four", "five")
+
+
+def failed(desk: Desk) -> str:
+    path = desk.job("faq", *BAD, canary=CANARY)
+    called = desk.call("run", path)
+    assert called.code == 8
+    assert (
+        "faq (openai): 3 of 5 items open; canary: 2 of 2 items failed (2 bad_request;" in called.err
+    )
+    assert "Go on with: batchrun resume faq@openai" in called.err
+    return path
+
+
+def test_check_and_dry_run_say_what_would_go_first(desk: Desk, service: BatchService) -> None:
+    path = desk.job("faq", *BAD, canary=CANARY)
+    assert desk.call("check", path).out == "faq (openai): ok, 5 items; 2 go first, as a canary\n"
+    assert "5 new, 2 go first, as a canary" in desk.call("submit", "--dry-run", path).out
+    (job,) = desk.call("check", "--json", path).json["jobs"]
+    assert job["items"]["canary"] == 2
+
+
+def test_a_canary_that_passes_needs_nobody(desk: Desk, service: BatchService) -> None:
+    assert desk.call("run", desk.job("faq", *"abcdef", canary=CANARY)).code == 0
+    assert len(desk.outputs()) == 6
+
+
+def test_status_says_that_the_rest_waits(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job("faq", *"abcdef", canary=CANARY))
+    shown = desk.call("status", "faq")
+    assert shown.code == 4
+    assert "waits: canary: 2 items go first, 2 of them open; the rest waits" in shown.out
+
+
+@pytest.mark.parametrize("words", [("status", "faq"), ("wait",), ("submit", "faq.jsonl")])
+def test_a_canary_that_failed_is_told_with_code_8(
+    desk: Desk, service: BatchService, words: tuple[str, ...]
+) -> None:
+    failed(desk)
+    called = desk.call(*words)
+    assert called.code == 8
+    assert "canary: 2 of 2 items failed" in called.out + called.err
+
+
+def test_tick_tells_once_that_a_canary_failed(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job("faq", *BAD, canary=CANARY))
+    for _ in range(1_000):
+        desk.clock.advance(60)
+        called = desk.call("tick")
+        if called.code:
+            break
+    assert called.code == 8
+    assert called.err.startswith("batchrun: job faq@openai is paused: canary: 2 of 2 items failed")
+    assert desk.call("tick").code == 0
+
+
+def test_resume_says_what_failed_and_sends_the_rest(desk: Desk, service: BatchService) -> None:
+    failed(desk)
+    called = desk.call("resume", "faq")
+    assert called.code == 0
+    assert called.out.startswith("faq@openai: goes on; it was paused: canary: 2 of 2 items failed")
+    assert desk.call("wait").code == 3
+
+
+def test_a_corrected_file_goes_the_whole_way(desk: Desk, service: BatchService) -> None:
+    failed(desk)
+    assert desk.call("run", desk.job("faq", "one", "two", *BAD[2:], canary=CANARY)).code == 0
+
+
+@pytest.mark.parametrize(
+    "canary", [{"items": 0}, {"max_failed": 2}, {"item": 50}, {"max_truncated": True}, 50]
+)
+def test_what_is_no_canary_is_refused(desk: Desk, canary: object) -> None:
+    called = desk.call("check", desk.job("faq", canary=canary))
+    assert called.code == 5
+    assert "'canary' must be an object such as" in called.err
