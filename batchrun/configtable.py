@@ -1,17 +1,32 @@
 """One table of `batchrun.toml`: hands out typed values and collects what is wrong, so that all of it is reported at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from batchrun.clock import duration_s
 from batchrun.model import Json
 
+_NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
+
 
 class ConfigTable:
-    """Reads by key; a wrong value becomes a problem and the default. `where` opens each problem: the file and the table's name."""
+    """Reads by key; a wrong value becomes a problem and the default. `where` opens each problem: the file and the table's name.
 
-    def __init__(self, where: str, table: dict[str, Json], problems: list[str]) -> None:
+    `beneath` holds what counts where the table is silent; none of it is ever a problem.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        table: dict[str, Json],
+        problems: list[str],
+        *,
+        beneath: Mapping[str, Json] = _NOTHING,
+    ) -> None:
         self._where = where
         self._table = table
+        self._beneath = beneath
         self._problems = problems
         self._known: set[str] = set()
 
@@ -21,8 +36,7 @@ class ConfigTable:
 
     def text(self, key: str) -> str:
         """A line of text, stripped; "" where there is none."""
-        self._known.add(key)
-        value = self._table.get(key, "")
+        value = self._value(key, "")
         if isinstance(value, str) and value.isprintable():
             return value.strip()
         self._wrong(key, "a line of text", value)
@@ -30,8 +44,7 @@ class ConfigTable:
 
     def words(self, key: str) -> tuple[str, ...]:
         """A command: a list of words, or one string that is split as a shell would."""
-        self._known.add(key)
-        value = self._table.get(key, [])
+        value = self._value(key, [])
         if isinstance(value, str):
             import shlex
 
@@ -45,10 +58,17 @@ class ConfigTable:
         self._wrong(key, "a command (text, or a list of words)", value)
         return ()
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, none of them empty."""
+        value = self._value(key, [])
+        if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
+            return tuple(value)
+        self._wrong(key, "a list of texts", value)
+        return ()
+
     def integer(self, key: str, default: int, *, least: int = 0) -> int:
         """A whole number, at least `least`."""
-        self._known.add(key)
-        value = self._table.get(key, default)
+        value = self._value(key, default)
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return value
         self._wrong(key, f"a whole number from {least}", value)
@@ -56,8 +76,7 @@ class ConfigTable:
 
     def duration_s(self, key: str, *, least: int) -> int | None:
         """A duration (`"30d"`) of at least `least` seconds, in seconds; None where there is none."""
-        self._known.add(key)
-        value = self._table.get(key)
+        value = self._value(key, None)
         if value is None:
             return None
         seconds = duration_s(value) if isinstance(value, str) else None
@@ -68,8 +87,7 @@ class ConfigTable:
 
     def boolean(self, key: str, default: bool) -> bool:
         """True or false."""
-        self._known.add(key)
-        value = self._table.get(key, default)
+        value = self._value(key, default)
         if isinstance(value, bool):
             return value
         self._wrong(key, "true or false", value)
@@ -77,12 +95,13 @@ class ConfigTable:
 
     def table(self, key: str) -> "ConfigTable":
         """The table inside this one; an empty one where there is none."""
+        value, beneath = self._table.get(key, {}), self._beneath.get(key, {})
         self._known.add(key)
-        value = self._table.get(key, {})
         if not isinstance(value, dict):
             self._wrong(key, "a table", value)
             value = {}
-        return ConfigTable(self._where.replace("]", f".{key}]"), value, self._problems)
+        where = self._where.replace("]", f".{key}]")
+        return ConfigTable(where, value, self._problems, beneath=beneath)
 
     def end(self, *, meaningless: Iterable[str] = ()) -> None:
         """Report the keys that nobody asked for; `meaningless` are those of another kind of backend."""
@@ -93,6 +112,10 @@ class ConfigTable:
                 self._problems.append(
                     f"{self._where} has an unknown key {key!r}.{nearest(key, self._known)}"
                 )
+
+    def _value(self, key: str, default: Json) -> Json:
+        self._known.add(key)
+        return self._table.get(key, self._beneath.get(key, default))
 
     def _wrong(self, key: str, wanted: str, value: Json) -> None:
         self.problem(f"has {key} = {value!r}; it takes {wanted}")

@@ -12,15 +12,24 @@ from typing import Final
 
 from batchrun.backends.base import DIRECT_TRAITS, LOCAL_TRAITS, AttachMode, Traits
 from batchrun.backends.credentials import KeySource, base_url_problem, is_loopback, is_openai
-from batchrun.configtable import ConfigTable
+from batchrun.backends.presets import KEY_KEYS, PRESETS, Preset
+from batchrun.configtable import ConfigTable, nearest
 from batchrun.model import Json, Limits, Rates
+from batchrun.windows import DEFAULT_WINDOW, is_window, is_window_rule, takes
 
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
 LIVE_SUFFIX: Final = ":live"  # no profile of a file can have a colon in its name
 
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
-_KEY_KEYS = ("api_key_env", "api_key_file", "api_key_command")
-_ADDRESS_KEYS = ("base_url", "organization", "organisation", "project", *_KEY_KEYS)
+_ADDRESS_KEYS = (
+    "preset",
+    "base_url",
+    "organization",
+    "organisation",
+    "project",
+    "needs_key",
+    *KEY_KEYS,
+)
 _TRAIT_KEYS = (
     "settle_s",
     "second_settle_s",
@@ -30,7 +39,10 @@ _TRAIT_KEYS = (
     "attach",
 )
 _RATE_KEYS = ("concurrency", "requests_per_minute", "tokens_per_minute", "timeout_s")
-_BATCH_KEYS = ("delete_remote", "live", *_TRAIT_KEYS)
+_BATCH_KEYS = (
+    *("delete_remote", "live", "windows", "window", "endpoints", "file_purpose"),
+    *_TRAIT_KEYS,
+)
 _SERVER_KEYS = (*_ADDRESS_KEYS, *_BATCH_KEYS, *_RATE_KEYS)
 _NO_HEADER: Final = (
     "cannot be sent: it takes ASCII letters, digits and signs only. "
@@ -50,6 +62,8 @@ class BackendKind(StrEnum):
 class Profile:
     """One backend, ready to be opened. `base_url`, `key`, `organization` and `project` mean nothing to a local one.
 
+    `preset`: the name of what is known of such a server. `windows` are the completion windows that its server takes (see `windows.py`), and
+    `endpoints` those that it serves; none: not known. `window` is for jobs that name none; `file_purpose` that of input files.
     `rates`: how a server may be asked line by line; `live`: the profile that answers single items of this one's jobs, where its own
     server is not to do that ("": it is).
     """
@@ -65,7 +79,18 @@ class Profile:
     rates: Rates = field(default_factory=Rates)
     traits: Traits = field(default_factory=Traits)
     live: str = ""
+    preset: str = ""
+    windows: tuple[str, ...] = ()
+    window: str = DEFAULT_WINDOW
+    endpoints: tuple[str, ...] = ()
+    file_purpose: str = "batch"
     delete_remote: bool = False  # files on the service go once their batch is settled
+
+    @property
+    def label(self) -> str:
+        """What a message calls it."""
+        of = f" (preset {self.preset!r})" if self.preset else ""
+        return f"profile {self.name!r}{of}"
 
     def directly(self, name: str) -> "Profile":
         """The same server and account, asked line by line, under another name."""
@@ -77,6 +102,14 @@ class Profile:
             live="",
             delete_remote=False,
         )
+
+
+def without_batches(profile: Profile) -> str:
+    """What to do with a profile whose server turns out to have no Batch API."""
+    return (
+        f"If this server has no Batch API, ask it line by line: `--backend {profile.name}{LIVE_SUFFIX}`, "
+        f'or backend = "direct" in [profile.{profile.name}] of batchrun.toml.'
+    )
 
 
 def read_profiles(
@@ -112,7 +145,11 @@ def _profile(
     problems: list[str],
 ) -> Profile:
     """One profile from its table; what is wrong with it is added to `problems`."""
-    reader = ConfigTable(f"{path}: [profile.{name}]", table, problems)
+    where = f"{path}: [profile.{name}]"
+    preset = _preset(where, table, problems)
+    beneath = preset.beneath(table) if preset is not None else {}
+    reader = ConfigTable(where, table, problems, beneath=beneath)
+    preset_name = reader.text("preset")
     if not _PROFILE_NAME.fullmatch(name):
         reader.problem(
             "may not have this name. Use letters, digits, '.', '_' and '-', and no '.' at its beginning"
@@ -126,9 +163,17 @@ def _profile(
     base_url = reader.text("base_url")
     if base_url and (wrong := base_url_problem(base_url)):
         reader.problem(f"cannot use the base_url {wrong}")
-    base_url = from_environ.get("OPENAI_BASE_URL", "").strip() or base_url or OPENAI_BASE_URL
+    base_url = from_environ.get("OPENAI_BASE_URL", "").strip() or base_url
+    if preset is not None and not base_url:
+        reader.problem(
+            f"needs a base_url: preset {preset_name!r} cannot know it. It looks like {preset.example_url!r}"
+        )
+    base_url = base_url or OPENAI_BASE_URL
     key = _key(reader, folder, environ)
-    if not key and (is_built_in or is_openai(base_url) or is_loopback(base_url)):
+    is_optional = not reader.boolean("needs_key", True)
+    if is_optional:
+        key = replace(key or KeySource(environ=environ), is_optional=True)
+    elif not key and (is_built_in or is_openai(base_url) or is_loopback(base_url)):
         # A profile for a foreign server has no key by default: OpenAI's must not go there by accident.
         key = KeySource(variable="OPENAI_API_KEY", environ=environ)
     organization = _header(reader, "organization")
@@ -148,6 +193,7 @@ def _profile(
         project=from_environ.get("OPENAI_PROJECT_ID", "").strip() or project,
         limits=_limits(reader),
         rates=_rates(reader),
+        preset=preset_name,
     )
     if kind is BackendKind.DIRECT:
         reader.end(meaningless=("model_file", *_BATCH_KEYS))
@@ -157,9 +203,46 @@ def _profile(
         traits=_traits(reader),
         delete_remote=reader.boolean("delete_remote", False),
         live=reader.text("live"),
+        windows=_windows(reader),
+        endpoints=reader.texts("endpoints"),
+        file_purpose=reader.text("file_purpose") or "batch",
     )
+    profile = replace(profile, window=_window(reader, profile.windows))
     reader.end(meaningless=("model_file",))
     return profile
+
+
+def _preset(where: str, table: dict[str, Json], problems: list[str]) -> Preset | None:
+    name = table.get("preset")
+    if name is None or (isinstance(name, str) and name in PRESETS):
+        return PRESETS.get(name or "")
+    problems.append(
+        f"{where} has preset = {name!r}, which there is not.{nearest(str(name), PRESETS)} "
+        f"Known: {', '.join(sorted(PRESETS))}."
+    )
+    return None
+
+
+def _windows(reader: ConfigTable) -> tuple[str, ...]:
+    windows = reader.texts("windows")
+    for rule in windows:
+        if not is_window_rule(rule):
+            reader.problem(
+                f"has {rule!r} in windows; it takes windows such as '24h', and '24h..7d'"
+            )
+    return windows
+
+
+def _window(reader: ConfigTable, windows: tuple[str, ...]) -> str:
+    """The window of jobs that name none: the shortest that the server is known to take, unless the profile says otherwise."""
+    window = reader.text("window") or (windows[0].partition("..")[0] if windows else DEFAULT_WINDOW)
+    if not is_window(window):
+        reader.problem(f"has window = {window!r}; it takes a window such as '24h' or '7d'")
+    elif not takes(windows, window):
+        reader.problem(
+            f"has window = {window!r}, which is none of its windows: {', '.join(windows)}"
+        )
+    return window
 
 
 def _header(reader: ConfigTable, key: str) -> str:
@@ -247,7 +330,7 @@ def _key(reader: ConfigTable, folder: Path, environ: Mapping[str, str]) -> KeySo
     command = reader.words("api_key_command")
     named = sum(map(bool, (variable, file, command)))
     if named > 1:
-        reader.problem(f"sets more than one of {', '.join(_KEY_KEYS)}. Keep one")
+        reader.problem(f"sets more than one of {', '.join(KEY_KEYS)}. Keep one")
     if not named:
         return None
     path = path_in(file, folder) if file else None

@@ -25,6 +25,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.planning.causes",
         "batchrun.backends.base",
         "batchrun.backends.credentials",
+        "batchrun.backends.presets",
         "batchrun.outputs.escaping",
         "batchrun.configtable",
         "batchrun.jobfile",

@@ -13,17 +13,22 @@ from urllib.parse import urlsplit
 
 from batchrun.errors import AuthError
 
+NO_KEY = "none"  # something must be sent: clients and servers take an empty one for a mistake
 COMMAND_TIMEOUT_S = 120  # password managers ask for a finger or a passphrase
 
 
 @dataclass(slots=True, kw_only=True)
 class KeySource:
-    """A variable of `environ`, a file of mode 0600, or a command that prints the key; or none of them."""
+    """A variable of `environ`, a file of mode 0600, or a command that prints the key; or none of them.
+
+    `is_optional`: the server wants no key; where the variable is not set, or nothing is named, `NO_KEY` goes in its place.
+    """
 
     variable: str = ""
     file: Path | None = None
     command: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_optional: bool = False
     _key: str = field(default="", init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -48,8 +53,8 @@ class KeySource:
     def _found(self) -> str:
         if self.variable:
             key = self.environ.get(self.variable, "").strip()
-            if key:
-                return key
+            if key or self.is_optional:
+                return key or NO_KEY
             local = (
                 " (or api_key_env, api_key_file or api_key_command in batchrun.toml). "
                 "`--backend local` needs none."
@@ -59,6 +64,8 @@ class KeySource:
             return self._from_file(self.file)
         if self.command:
             return self._from_command()
+        if self.is_optional:
+            return NO_KEY
         raise AuthError(
             "no API key: this profile names none. Set api_key_env, api_key_file or api_key_command "
             "in its table of batchrun.toml. `--backend local` needs none."

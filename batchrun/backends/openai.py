@@ -38,7 +38,7 @@ from batchrun.backends.reading import (
 from batchrun.clock import Clock
 from batchrun.errors import LedgerError, NotFound, Refused, Transient
 from batchrun.model import Account, Json, Limits
-from batchrun.profiles import Profile
+from batchrun.profiles import Profile, without_batches
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -96,7 +96,7 @@ class OpenAIBackend:
                 # An open file is streamed; the SDK would read a Path whole.
                 part = (name, opened, MEDIA.get(path.suffix.removeprefix("."), "application/jsonl"))
                 # Purpose is a free string, as endpoints are: the types of the SDK know only OpenAI's.
-                options["purpose"] = purpose
+                options["purpose"] = self._purpose(purpose)
                 answer = _decoded(files.create(file=part, **options).content)
                 file, counted = read_file(answer), reported_bytes(answer)
         except OSError as error:
@@ -125,7 +125,9 @@ class OpenAIBackend:
         files = self._client().files.with_raw_response
         options: dict[str, Any] = {} if after is None else {"after": after}
         with self._call(_LIST_FILES):
-            answer = files.list(purpose=purpose, limit=limit, order="desc", **options)
+            answer = files.list(
+                purpose=self._purpose(purpose), limit=limit, order="desc", **options
+            )
             return read_file_page(_decoded(answer.content), limit=limit)
 
     def download(self, file_id: str, path: Path) -> int:
@@ -204,6 +206,10 @@ class OpenAIBackend:
         while self._clients:
             self._clients.popitem()[1].close()
 
+    def _purpose(self, purpose: str) -> str:
+        """What the server calls it."""
+        return self._profile.file_purpose if purpose == "batch" else purpose
+
     def _fetch(self, file_id: str, path: Path, expected: int) -> Content:
         with closing(self._chunks(file_id, expected)) as chunks:
             return write_content(chunks, path)
@@ -230,6 +236,7 @@ class OpenAIBackend:
             key_source=self._profile.key.describe(),
             refusals_final=self._profile.traits.refusals_final,
             secrets=(self._profile.key.reveal(),),
+            without_batches=without_batches(self._profile),
         )
         return translated(call, server, now=self._clock.now())
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # The typed answers that prove that a create made no batch; any other leaves it open (docs/backends.md).
 FINAL_REFUSALS = frozenset({400, 401, 403, 404, 413, 422, 429})
 
+# Answers of a server that has nothing at this address.
+NO_ROUTE = frozenset({404, 405, 501})
+
 # Answers that say "not now" to a call that may be repeated.
 _NOT_NOW = frozenset({408, 409, 425, 429})
 
@@ -62,12 +65,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What a message needs to know of the server. `host` is that of base_url; `key_source` says where the key comes from."""
+    """What a message needs to know of the server. `host` is that of base_url; `key_source` says where the key comes from.
+
+    `without_batches`: what to do if it has no Batch API; "" for a server that needs none.
+    """
 
     host: str
     key_source: str
     refusals_final: bool
     secrets: tuple[str, ...]
+    without_batches: str = ""
 
     def __repr__(self) -> str:
         return f"Server(host={self.host!r})"
@@ -255,8 +262,8 @@ def _hint(response: "httpx2.Response", call: Call, server: Server, said: Said | 
         return f"The key from {server.key_source} may not do this: check its permissions, the project and the region."
     if status == 404 and call.on_id:
         return "It was deleted, has expired, or belongs to another project or account."
-    if status == 404:
-        return "Check base_url (it usually ends in /v1); the server may have no Batch API."
+    if status in NO_ROUTE and not call.on_id:
+        return f"Check base_url (it usually ends in /v1). {server.without_batches}".rstrip()
     if status == 413:
         return "Set smaller [limits] for this profile in batchrun.toml."
     if status == 429 and said is not None and said.code == "insufficient_quota":

@@ -12,6 +12,7 @@ from typing import Final
 
 from batchrun.backends.base import Backend, BatchPage
 from batchrun.backends.credentials import base_url_problem, is_loopback
+from batchrun.backends.presets import PRESETS, READ_AT
 from batchrun.clock import Clock
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.errors import AuthError, BackendError, NotFound
@@ -19,7 +20,7 @@ from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.origins import is_missing_here
 from batchrun.model import TOKEN_KEY
-from batchrun.profiles import BackendKind, Profile
+from batchrun.profiles import BackendKind, Profile, without_batches
 
 SKEW_MOST_S: Final = 60
 _PAGE: Final = 20
@@ -52,6 +53,8 @@ def examine_settings(patient: Patient) -> Iterator[Diagnosis]:
     if profile.kind is BackendKind.LOCAL:
         yield _local_model(patient)
         return
+    if profile.preset:
+        yield _preset(patient)
     wrong = base_url_problem(profile.base_url)
     if wrong:
         yield patient.diagnosis(
@@ -142,6 +145,12 @@ def _local_model(patient: Patient) -> Diagnosis:
     return patient.diagnosis("model", Level.OK, "engine and model are installed")
 
 
+def _preset(patient: Patient) -> Diagnosis:
+    preset = PRESETS[patient.profile.preset]
+    what = f"{preset.title}, as read on {READ_AT} in {preset.source}"
+    return patient.diagnosis("preset", Level.OK, "; ".join((what, *preset.quirks)))
+
+
 def _key_fix(profile: Profile) -> str:
     if profile.key.variable:
         return f"export {profile.key.variable}=…"
@@ -175,7 +184,6 @@ def _account(patient: Patient, ledger: Ledger) -> Diagnosis:
 
 def _refusal(patient: Patient, exc: BackendError) -> Diagnosis:
     """What a listing that was refused says."""
-    config = f"[profile.{patient.profile.name}] in batchrun.toml"
     if isinstance(exc, AuthError) and exc.status == 403:
         return patient.diagnosis(
             "permissions", Level.FAIL, str(exc), "Let the key read and write batches and files."
@@ -187,13 +195,20 @@ def _refusal(patient: Patient, exc: BackendError) -> Diagnosis:
             "batch-support",
             Level.FAIL,
             str(exc),
-            f"Set base_url of {config} to a server with a Batch API (it usually ends in /v1).",
+            _no_route_fix(patient.profile),
         )
     name = "reachable" if exc.status is None else "answers"
     path = "models" if patient.profile.kind is BackendKind.DIRECT else "batches"
     return patient.diagnosis(
         name, Level.FAIL, str(exc), f"curl -sS -o /dev/null {patient.profile.base_url}/{path}"
     )
+
+
+def _no_route_fix(profile: Profile) -> str:
+    config = f"[profile.{profile.name}] in batchrun.toml"
+    if profile.kind is BackendKind.DIRECT:
+        return f"Set base_url of {config} to the address of the API (it usually ends in /v1)."
+    return f"Set base_url of {config} to a server with a Batch API (it usually ends in /v1). {without_batches(profile)}"
 
 
 def _clock(patient: Patient, page: BatchPage) -> Diagnosis:

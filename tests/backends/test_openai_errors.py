@@ -293,7 +293,7 @@ def test_no_message_holds_the_key_or_a_control_character_and_none_is_endless(
     [
         (refusal(401), "Check the key from OPENAI_API_KEY"),
         (refusal(403), "permissions"),
-        (refusal(404), "the server may have no Batch API"),
+        (refusal(404), "If this server has no Batch API, ask it line by line"),
         (refusal(413), "limits"),
     ],
 )
