@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.data import SCHEMA, write_items, write_job
+from bench.direct import CONCURRENCY
 from bench.embeddings import FLOATS
 from bench.tick import BATCHES
 
 SMALL: Final = 100_000
 LARGE: Final = 1_000_000
+DIRECT: Final = 10_000
 _ROUNDS: Final = {SMALL: 5, LARGE: 3}
 _START_ROUNDS: Final = 11
 # As the installed script does it; `python -m` would add the cost of finding the module.
@@ -294,6 +296,22 @@ def figure_of_tick(folder: Path) -> Figure:
     )
 
 
+def figures_of_direct(folder: Path) -> list[Figure]:
+    """Many short requests to a server that takes 50 ms for each: how much longer than that, and whether memory grows with their number."""
+    folder.mkdir()
+    found = {}
+    for count in (DIRECT // 5, DIRECT):
+        place = folder / str(count)
+        place.mkdir()
+        found[count] = _json_of([sys.executable, "-m", "bench.direct", str(place), str(count)])
+    few, many = found.values()
+    note = f"{CONCURRENCY} at once, {many['wall_s']:.1f} s to {many['ideal_s']:.1f} s, CPU {many['cpu_us_a_request'] / 1000:.2f} ms/request"
+    return [
+        Figure(name=f"{DIRECT:,} requests directly, x latency x N / at once", value=many["wall_s"] / many["ideal_s"], must=1.3, note=note),
+        Figure(name="direct, memory 2,000 to 10,000 requests", value=many["peak_mb"] / few["peak_mb"], must=1.2, unit="x", note=f"{many['peak_mb']:.0f} MB"),
+    ]  # fmt: skip
+
+
 def figures_of_embeddings(folder: Path) -> list[Figure]:
     """Embeddings of 1,536 floats into the files that programs load."""
     folder.mkdir()
@@ -361,6 +379,7 @@ def main() -> None:
         figures += figures_of_structure(folder / "structured")
         figures += figures_of_start(folder / str(SMALL))
         figures.append(figure_of_tick(folder / "tick"))
+        figures += figures_of_direct(folder / "direct")
         print("embeddings …", file=sys.stderr)
         figures += figures_of_embeddings(folder / "embeddings")
     print(table(figures))

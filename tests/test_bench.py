@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.data import SCHEMA, write_items, write_job
+from bench.direct import answer_all
 from bench.run import Figure, table
 from bench.steps import STEPS
 from bench.tick import calls_of_a_tick
@@ -103,3 +104,10 @@ def test_embeddings_are_written_as_a_job_of_them_would_be(tmp_path: Path) -> Non
     table = pq.read_table(tmp_path / "results.parquet")
     assert [len(vector) for vector in table["output"].to_pylist()] == [1_536] * 3
     assert (tmp_path / "embeddings.npy").stat().st_size == 3 * 4 * 1_536 + 128
+
+
+def test_a_direct_profile_has_every_request_answered_by_the_server_of_the_bench(
+    tmp_path: Path,
+) -> None:
+    found = answer_all(tmp_path, 40, latency_s=0.0)
+    assert found["answered"] == 40

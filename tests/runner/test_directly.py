@@ -1,11 +1,18 @@
 """The whole way of a job through a direct profile, over a real socket, to a server that is asked for single answers only."""
 
 import json
+import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from runnerkit import items
+
+# The badly behaved server of the backends' tests.
+sys.path.append(str(Path(__file__).parents[1] / "backends"))
+
+from misbehaving import Server, answer, hang_up, page, refusal, serving
 
 from batchrun.api import Batchrun
 from batchrun.config import load_config
@@ -133,3 +140,74 @@ def test_forgetting_reaches_the_folder_of_a_direct_profile(desk: Desk) -> None:
     found = api.forget("faq", ("i0",))
     assert found.remote_left == 0
     assert holders() == []
+
+
+CHAT = {
+    "object": "chat.completion",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "yes"}}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8},
+}
+
+
+@pytest.fixture
+def server(desk: Desk) -> Iterator[Server]:
+    """A server that does as it is told, in the place of the good one."""
+    with serving() as opened:
+        desk.base_url = opened.base_url
+        yield opened
+
+
+def chat_job(desk: Desk, count: int) -> Path:
+    line = {"job": "faq", "model": "m", "prompt": "{{ text }}", "endpoint": "/v1/chat/completions"}
+    path = desk.folder / "faq.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (line, *items(count))))
+    return path
+
+
+def test_a_server_with_nothing_but_the_endpoint_is_enough(desk: Desk, server: Server) -> None:
+    server.then(*[answer(CHAT)] * 3)
+    api = desk.api("direct")
+    desk.run(api, chat_job(desk, 3))
+    assert api.status()[0].counts["succeeded"] == 3
+    assert {(seen.method, seen.path) for seen in server.seen} == {("POST", "/v1/chat/completions")}
+
+
+def test_a_server_that_has_too_much_is_asked_again_when_it_said_and_nothing_is_spent(
+    desk: Desk, server: Server
+) -> None:
+    busy = refusal(429, "rate_limit_exceeded", retry_after="90")
+    server.then(*[busy] * 2, *[answer(CHAT)] * 2)
+    api, began = desk.api("direct"), desk.clock.now()
+    desk.run(api, chat_job(desk, 2))
+    assert api.status()[0].counts["succeeded"] == 2
+    assert 90 <= desk.clock.now() - began <= 92
+    assert len(server.seen) == 4
+    with sqlite3.connect(api.home.database) as ledger:
+        assert ledger.execute("select count(*) from batch_rows").fetchone() == (1,)
+    ledger.close()
+
+
+def test_what_a_server_never_answered_is_uncertain_and_not_sent_again(
+    desk: Desk, server: Server
+) -> None:
+    server.then(answer(CHAT), hang_up, page(502))
+    api = desk.api("direct")
+    desk.run(api, chat_job(desk, 3))
+    (status,) = api.status()
+    assert (status.counts["succeeded"], status.counts["failed"]) == (1, 2)
+    with sqlite3.connect(api.home.database) as ledger:
+        causes = ledger.execute("select distinct cause from failures").fetchall()
+    ledger.close()
+    assert causes == [("uncertain",)]
+    assert len(server.seen) == 3
+
+
+def test_a_server_without_the_endpoint_is_told_and_nothing_is_repeated(
+    desk: Desk, server: Server
+) -> None:
+    server.then(*[page(404)] * 2)
+    api = desk.api("direct")
+    desk.run(api, chat_job(desk, 2))
+    failures = (api.home.outputs / "faq@direct" / "failures.jsonl").read_text("utf-8")
+    assert failures.count("has no /v1/chat/completions") == 2
+    assert len(server.seen) == 2
