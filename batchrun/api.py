@@ -175,7 +175,16 @@ class Batchrun(HomeView):
         and the next `wait` or `tick` goes on. What concerns other jobs only is in `others` and stops nothing. Returns the last pass, with the jobs that ended in all passes, and whether everything
         named is done.
         """
-        runner = self._runner()
+        kept: dict[str, Backend] = {}
+        try:
+            return self._wait(jobs, replace(self._runner(), kept=kept), until)
+        finally:
+            for backend in kept.values():
+                backend.close()
+
+    def _wait(
+        self, jobs: Sequence[str], runner: Runner, until: int | None
+    ) -> tuple[PassResult, bool]:
         ended: list[int] = []
         failing_since: int | None = None
         while True:

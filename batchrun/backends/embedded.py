@@ -30,6 +30,7 @@ from batchrun.service.service import BatchService
 
 BASE_URL = "embedded:"
 _COPY_BYTES = 1 << 20
+_ENOUGH_S = 5  # of work, once a batch has ended: its results are looked at then, and the other batches go on
 
 
 class EmbeddedBackend:
@@ -185,7 +186,7 @@ class EmbeddedBackend:
     def work(self, seconds: float) -> int | None:
         """Execute lines for at most `seconds`. Raises what the responder raises when it cannot answer at all."""
         with _translated():
-            if not self.service.work(seconds):
+            if not self.service.work(seconds, enough_s=_ENOUGH_S):
                 return None
             return self.service.rests_until or self._clock.now()
 

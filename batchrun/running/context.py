@@ -16,7 +16,7 @@ from batchrun.running.listing import Looked
 from batchrun.tools.worker import Worker
 
 OpenBackend = Callable[[str], Backend]
-_WORK_SLICE_S: Final = 5.0
+_WORK_SLICE_S: Final = 30.0  # of executing lines, unless a batch ends before
 
 
 class Observer(Protocol):
@@ -41,7 +41,8 @@ class PassContext:
     """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
-    the jobs in `not_lent`, which were submitted with other functions.
+    the jobs in `not_lent`, which were submitted with other functions. `kept`: backends of the pass before that go on in this one; those
+    that are to go on in the next are left open in it. None: there is no next.
     """
 
     ledger: Ledger
@@ -63,6 +64,7 @@ class PassContext:
     tools: Worker | None = None
     not_lent: set[int] = field(default_factory=set)
     tired_at: int = 0
+    kept: dict[str, Backend] | None = None
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.
@@ -71,7 +73,7 @@ class PassContext:
         """
         backend = self.backends.get(profile)
         if backend is None:
-            backend = self.open_backend(profile)
+            backend = (self.kept or {}).pop(profile, None) or self.open_backend(profile)
             self.backends[profile] = backend
         if profile not in self.accounts:
             self.accounts[profile] = self._checked_account(profile, backend)
@@ -111,11 +113,16 @@ class PassContext:
             self.exhausted.add(profile)
 
     def close(self) -> None:
-        """Close every backend, and end what runs functions."""
+        """Close every backend, and end what runs functions. What still executes lines is kept for the next pass: a model stays loaded,
+        and how much a server bears stays known.
+        """
         if self.tools is not None:
             self.tools.close()
-        for backend in self.backends.values():
-            backend.close()
+        for profile, backend in self.backends.items():
+            if self.kept is not None and profile in self.exhausted:
+                self.kept[profile] = backend
+            else:
+                backend.close()
         self.backends.clear()
         self.accounts.clear()
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from batchrun.backends.base import Backend
 from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
 from batchrun.ledger.aside import set_unrecorded_aside
@@ -72,6 +73,7 @@ log = logging.getLogger(__name__)
 class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
     whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
+    `kept`: where a pass leaves open what goes on in the next one, for the caller to close in the end; None: each pass closes all.
     """
 
     home: Home
@@ -81,6 +83,7 @@ class Runner:
     observer: Observer = silent
     deletes_remote: Callable[[str], bool] = never
     open_tools: Callable[[], Worker] | None = None
+    kept: dict[str, Backend] | None = None
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -124,6 +127,7 @@ class Runner:
             work_s=work_s,
             tools=None if self.open_tools is None else self.open_tools(),
             tired_at=self.clock.now() + int(work_s),
+            kept=self.kept,
         )
         try:
             yield context

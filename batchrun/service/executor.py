@@ -51,15 +51,18 @@ class Executor:
         self._shift: Shift | None = None
         self.rests_until: int | None = None
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float, *, enough_s: float | None = None) -> bool:
         """Advance every batch and execute lines until `seconds` have passed; True if any batch has not ended.
 
-        It returns early where nothing can be done in that time; `rests_until` is the moment then before which the responder wants
+        Where a batch has ended, and somebody may want its results, `enough_s` are enough, if they are given. It returns early, too, where
+        nothing can be done in that time; `rests_until` is the moment then before which the responder wants
         nothing (None: it is not the responder that is waited for). Nothing is in flight afterwards, also after Ctrl-C or a broken
         responder: what was answered is recorded first. Raises whatever the responder raises besides ServiceError, Postponed and
         Unanswered.
         """
-        stop_at = self._clock.now() + seconds
+        now = self._clock.now()
+        stop_at = now + seconds
+        enough_at = stop_at if enough_s is None else min(now + enough_s, stop_at)
         self._files.purge()
         self._lines.give_up_started()
         self._shift = Shift(
@@ -75,7 +78,7 @@ class Executor:
             changed=self._changed,
         )
         try:
-            is_left = self._shift.run(stop_at)
+            is_left = self._shift.run(stop_at, enough_at=enough_at)
         finally:
             self._shift.close()
             self.rests_until = self._shift.rests_until

@@ -56,6 +56,7 @@ class Shift:
         self._turns = Turns()
         self._live: dict[int, Batch] = {}
         self._looked_at = -1
+        self._has_ended = False
         self._on_the_way: dict[Key, Taken] = {}
         # What came of lines and is not durable yet.
         self._finished: list[Finished] = []
@@ -63,16 +64,19 @@ class Shift:
         self._failures: list[BaseException] = []
         self.rests_until: int | None = None
 
-    def run(self, stop_at: float) -> bool:
-        """Work until `stop_at`, or until nothing can be done before; True if any batch has not ended."""
-        self._look()
+    def run(self, stop_at: float, *, enough_at: float) -> bool:
+        """Work until `stop_at`, or until nothing can be done before, from `enough_at` on if a batch has ended; True if any has not."""
         while True:
-            is_over = bool(self._failures) or self._clock.now() >= stop_at
+            if self._is_look_due():
+                self._commit([])  # a batch is finished when its lines are
+                self._look()
+            now = self._clock.now()
+            is_over = bool(self._failures) or now >= (enough_at if self._has_ended else stop_at)
             taken, wait_s = ([], 0.0) if is_over else self._take()
             self._commit(taken)
             if self._is_look_due():
-                self._look()
-            elif self._on_the_way:
+                continue
+            if self._on_the_way:
                 self._settle(self._crew.arrivals(min(wait_s or _LOOK_S, _LOOK_S)))
             elif self._failures:
                 raise self._failures[0]
@@ -116,10 +120,11 @@ class Shift:
         self._changed.clear()
         self._looked_at = self._clock.now()
         flying = {taken.batch for taken in self._on_the_way.values()}
-        found = (
+        found = [
             batch if batch.seq in flying else self._mover.advance(batch)
             for batch in self._batches.live()
-        )
+        ]
+        self._has_ended = self._has_ended or any(batch.status in ENDED for batch in found)
         self._live = {batch.seq: batch for batch in found if batch.status not in ENDED}
         taking = [batch for batch in self._live.values() if self._mover.takes_lines(batch)]
         for seq in {*self._turns} - {batch.seq for batch in taking}:

@@ -1,6 +1,11 @@
 """Items whose request was under way when a direct run died: counted, told, and asked again only where that is wanted."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,12 +43,22 @@ class Paid(Responder):
         self.executed: Counter[str] = Counter()
         self.deadly: set[str] = set()
         self.later: list[Postponed] = []
+        self.each_s = 0
+        self.log: Path | None = None
+        self.kill9_after: int | None = None
+        self.clock = clock
 
     def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
         if self.later:
             raise self.later.pop()
+        self.clock.advance(self.each_s)
         text = body["input"]
         self.executed[text] += 1
+        if self.log is not None:
+            with self.log.open("a") as opened:
+                opened.write(f"{text}\n")
+            if self.kill9_after is not None and len(self.executed) > self.kill9_after:
+                os.kill(os.getpid(), signal.SIGKILL)
         if text in self.deadly:
             self.deadly.remove(text)
             raise Killed
@@ -58,6 +73,7 @@ class Night:
         self.home = Home(folder / ".batchrun")
         self.paid = Paid(self.clock)
         self.backends: list[EmbeddedBackend] = []
+        self.made = 0
 
     def api(self) -> Batchrun:
         """The library, as a new process would have it."""
@@ -65,9 +81,13 @@ class Night:
         return Batchrun(home=self.home, config=config, clock=self.clock, open_backend=self._open)
 
     def _open(self, _profile: str) -> EmbeddedBackend:
-        backend = EmbeddedBackend(self.home.path / "service", lambda: self.paid, self.clock)
+        backend = EmbeddedBackend(self.home.path / "service", self._responder, self.clock)
         self.backends.append(backend)
         return backend
+
+    def _responder(self) -> Paid:
+        self.made += 1
+        return self.paid
 
     def submit(self, count: int, **changes: Any) -> None:
         line = {"job": "reviews", "model": "m", "prompt": "{{ text }}", "backend": PROFILE}
@@ -163,3 +183,52 @@ def test_a_server_that_wants_nothing_for_an_hour_is_left_alone_for_an_hour(night
     night.api().wait()
     assert night.answered() == 1
     assert night.clock.now() - START < 3_700
+
+
+def test_a_run_of_many_passes_asks_with_one_responder_and_closes_it(night: Night) -> None:
+    """What it learned of the server's pace, and its connections, outlive a pass."""
+    night.submit(60)
+    night.paid.each_s = 5
+    night.api().wait()
+    assert night.clock.now() - START >= 120
+    assert (night.answered(), night.made) == (60, 1)
+    assert all(backend._opened is None for backend in night.backends)
+
+
+PROGRAM = """
+    import sys
+    from pathlib import Path
+    from test_uncertain_items import Night
+
+    night = Night(Path(sys.argv[1]))
+    night.paid.log = Path(sys.argv[2])
+    night.paid.kill9_after = int(sys.argv[3])
+    night.api().wait()
+"""
+
+
+def test_kill_9_of_a_run_repeats_no_item_and_a_retry_sends_just_those_under_way(
+    night: Night,
+) -> None:
+    night.submit(40)
+    log = night.folder / "asked"
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(night.folder), str(log), "20"],
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    night.paid.log = log
+    night.api().wait()
+    asked = Counter(log.read_text().splitlines())
+    (status,) = night.api().status()
+    assert 1 <= status.uncertain <= Paid.concurrency
+    assert night.answered() == 40 - status.uncertain
+    assert set(asked.values()) == {1}
+    assert night.api().retry("reviews", rerun_uncertain=True) == status.uncertain
+    night.api().wait()
+    again = Counter(log.read_text().splitlines()) - asked
+    assert (sum(again.values()), set(again.values())) == (status.uncertain, {1})
+    assert (night.answered(), night.causes()) == (40, {})

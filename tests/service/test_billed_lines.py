@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from billedkit import Billed, Killed, once
-from servicekit import Desk, OpenDesk, request
+from servicekit import DAY_S, Desk, OpenDesk, request
 
 from batchrun.errors import AuthError, LedgerError
 from batchrun.service.responders.base import Postponed, Unanswered
@@ -264,6 +264,20 @@ def test_a_batch_that_is_made_meanwhile_has_its_turn_at_once(open_desk: OpenDesk
     assert responder.order.index("late") in (2, 3)
 
 
+def test_where_a_batch_has_ended_work_is_soon_enough_for_those_who_want_its_results(
+    open_desk: OpenDesk,
+) -> None:
+    desk = open_desk(responder=Billed(after=lambda _custom_id: desk.clock.advance(1)))
+    long = desk.create(*(request(str(number)) for number in range(100)))
+    desk.service.work(10, enough_s=5)
+    assert desk.clock.now() - START == 10
+    short = desk.create(request("short"))
+    assert desk.service.work(1_000, enough_s=5) is True
+    assert desk.clock.now() - START == 15
+    assert (desk.status(long), desk.status(short)) == ("in_progress", "completed")
+    assert desk.work() is False
+
+
 def test_how_many_are_asked_at_once_follows_the_responder(open_desk: OpenDesk) -> None:
     under_way: set[str] = set()
     most: dict[int, int] = {1: 0, 3: 0}
@@ -324,6 +338,16 @@ def test_a_batch_that_is_cancelled_elsewhere_has_no_more_lines_sent(open_desk: O
     assert desk.status(batch_id) == "cancelled"
     assert (responder.order, desk.outputs(batch_id)) == (["a", "b"], ["a", "b"])
     assert started(desk) == []
+
+
+@pytest.mark.parametrize("costs", [True, False])
+def test_no_line_is_sent_once_the_window_has_closed(open_desk: OpenDesk, costs: bool) -> None:
+    responder = Billed(costs=costs, after=lambda _custom_id: desk.clock.advance(DAY_S))
+    desk = open_desk(responder=responder)
+    batch_id = desk.create(request("a"), request("b"))
+    desk.work()
+    assert desk.status(batch_id) == "expired"
+    assert (responder.order, desk.outputs(batch_id)) == (["a"], ["a"])
 
 
 def test_a_batch_of_many_lines_is_read_on_where_it_was_left(open_desk: OpenDesk) -> None:
