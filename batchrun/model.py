@@ -103,11 +103,15 @@ class RepairSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanarySettings:
-    """What goes first: so many `items` of each model. The rest waits until at most these shares of them failed or were cut."""
+    """What goes first: so many `items` of each model. The rest waits until at most these shares of them failed or were cut.
+
+    `is_live`: they are answered line by line, by the live twin of the job's profile.
+    """
 
     items: int = 50
     max_failed: float = 0.1
     max_truncated: float = 0.1
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,13 +77,14 @@ def prepare(
     warn: Callable[[Problem], None] = lambda _: None,
     is_kept: bool = True,
     is_fresh: bool = False,
+    live_twin: str | None = None,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
     `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
     may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
-    `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
+    `live_twin` is the profile that answers a canary that is to be live. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     keeps = is_kept and not options.is_dry_run
     attacher = Attacher(
@@ -110,6 +111,7 @@ def prepare(
         limits=limits,
         at=at,
         is_fresh=is_fresh,
+        live_twin=live_twin,
     )
     submission.begin(items_from=options.items)
     keep_missing = options.limit is not None or settings.missing == "keep"

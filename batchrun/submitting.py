@@ -162,5 +162,6 @@ class Submitter:
                 warn=doubts.append,
                 is_kept=not self.is_check,
                 is_fresh=self.fresh,
+                live_twin=self.config.live_twin(profile),
             )
         )

@@ -286,6 +286,9 @@ def _model() -> "type[BaseModel]":
         max_truncated: Annotated[
             float, Field(ge=0, le=1, description="The share whose answer may be cut.")
         ] = 0.1
+        live: Annotated[
+            bool, Field(description="Have them answered at once, at the price of single requests.")
+        ] = False
 
     class JobLine(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)

@@ -94,7 +94,7 @@ class SettingsReader:
             uncertain=good.get("uncertain", "fail"),
             repair=self._repair(good),
             rounds=good.get("rounds"),
-            canary=None if good.get("canary") is None else CanarySettings(**good["canary"]),
+            canary=_canary(good.get("canary")),
             profile=good.get("backend", "openai"),
             output=output,
             metadata=metadata,
@@ -210,6 +210,13 @@ class SettingsReader:
                 self._add(
                     Fault(f"metadata {key!r} is longer than {METADATA_VALUE_CHARACTERS} characters")
                 )
+
+
+def _canary(given: JsonObject | None) -> CanarySettings | None:
+    if given is None:
+        return None
+    shares = {key: value for key, value in given.items() if key != "live"}
+    return CanarySettings(**shares, is_live=given.get("live", False))
 
 
 def _read_text(path: Path, name: str) -> str:

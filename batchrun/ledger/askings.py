@@ -37,6 +37,7 @@ def asking_of(settings: JobSettings) -> bytes:
         max_new=None,
         window="",
         attempts=0,
+        uncertain="",
         profile="",
         output=OutputSettings(),
         metadata={},
@@ -57,12 +58,19 @@ def is_wanted(ledger: Ledger, job: int, settings: JobSettings) -> bool:
 
 
 def set_canary(
-    ledger: Ledger, settings: JobSettings, *, job: int, submission: int, files: Sequence[int]
+    ledger: Ledger,
+    settings: JobSettings,
+    *,
+    job: int,
+    submission: int,
+    files: Sequence[int],
+    live_twin: str,
 ) -> None:
     """Decide what of a job goes first, as its submission becomes visible. Inside that transaction.
 
     A canary of the same asking that is out goes on, with those of its items that are still wanted. Else it is what is in `files`, which the
-    submission closed early for that, and the first of what waits beside. No more items than that is no canary at all.
+    submission closed early for that, and the first of what waits beside. No more items than that is no canary at all. `live_twin`: the profile
+    that answers it where it is to be live.
     """
     asking, wanted = asking_of(settings), settings.canary
     if wanted is None or not is_wanted(ledger, job, settings):
@@ -83,8 +91,14 @@ def set_canary(
         if not _count(ledger, job):
             return
     ledger.execute(
-        "insert or replace into canaries (job, asking, max_failed, max_truncated) values (?, ?, ?, ?)",
-        (job, asking, wanted.max_failed, wanted.max_truncated),
+        "insert or replace into canaries (job, asking, max_failed, max_truncated, sends_to) values (?, ?, ?, ?, ?)",
+        (
+            job,
+            asking,
+            wanted.max_failed,
+            wanted.max_truncated,
+            live_twin if wanted.is_live else None,
+        ),
     )
     ledger.execute(
         f"insert or ignore into queue (item, job, not_before) select item, ?1, 0 from ({_NOT_APART})",

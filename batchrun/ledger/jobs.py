@@ -14,7 +14,9 @@ from batchrun.planning.canary import Canary, failure
 if TYPE_CHECKING:  # `status` loads this module, and no pydantic-sized ones
     from batchrun.model import JobSettings
 
-SENDS_TO: Final = "coalesce(j.sends_to, j.profile)"  # in SQL over jobs j
+# In SQL over jobs j: the profile that new batches go to, where that is not the job's own: all of them, or those of a canary that is out.
+DIVERTED_TO: Final = "coalesce(j.sends_to, (select c.sends_to from canaries c where c.job = j.id and c.settled_at is null))"
+SENDS_TO: Final = f"coalesce({DIVERTED_TO}, j.profile)"
 _IS_ENDED: Final = (
     "submission is not null and stale = 0 and not exists "
     f"(select 1 from item_counts c where c.job = jobs.id and c.{IS_OPEN_ITEM} and c.n > 0)"
@@ -65,11 +67,11 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             is_home_held=bool(row["is_home_held"]),
             is_stale=bool(row["stale"]),
             submitted_at=row["at"],
-            sends_to=row["sends_to"] or row["profile"],
+            sends_to=row["sends_there"],
             canary=canary_of(ledger, row["id"]),
         )
         for row in ledger.rows(
-            f"select j.*, s.at, {HELD_AT} as held_at, {IS_HOME_HELD} as is_home_held from jobs j "
+            f"select j.*, s.at, {SENDS_TO} as sends_there, {HELD_AT} as held_at, {IS_HOME_HELD} as is_home_held from jobs j "
             "join submissions s on s.id = j.submission order by j.id"
         )
     ]

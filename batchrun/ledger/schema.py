@@ -76,6 +76,7 @@ create table canaries (               -- askings of which a few items go first: 
   asking blob not null,               -- a hash of it
   max_failed real not null,           -- shares of the items that went first
   max_truncated real not null,
+  sends_to text,                      -- the profile that answers these items, where it is not the job's: its live twin
   settled_at integer,                 -- since when the rest may be sent; null: not yet, which is at most one of a job
   primary key (job, asking)
 ) strict, without rowid;

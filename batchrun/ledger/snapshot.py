@@ -8,6 +8,7 @@ from typing import Final
 from batchrun.ledger.canaries import canary_of, queue_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT
+from batchrun.ledger.jobs import DIVERTED_TO
 from batchrun.ledger.opencalls import has_waiting_calls
 from batchrun.ledger.remotefiles import untidy
 from batchrun.ledger.states import (
@@ -92,7 +93,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
 def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        f"select j.id, j.profile, j.sends_to, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -124,7 +125,7 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 queued_due=due,
                 queued_next_at=next_at,
                 queued_since=since,
-                diverted_to=job["sends_to"],
+                diverted_to=job["diverted_to"],
                 canary=canary,
                 has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )

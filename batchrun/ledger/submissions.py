@@ -48,10 +48,13 @@ class Submission:
         limits: Limits,
         at: int,
         is_fresh: bool = False,
+        live_twin: str | None = None,
     ) -> None:
-        """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready."""
+        """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready. `live_twin`: the profile that answers
+        a live canary of it.
+        """
         self._ledger, self._settings, self._limits = ledger, settings, limits
-        self._is_fresh = is_fresh
+        self._is_fresh, self._live_twin = is_fresh, live_twin or profile
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
         self._canary_items: int | None = None
@@ -158,7 +161,14 @@ class Submission:
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
             record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
             first = [writer.id for writer in self.intake.files.first.values()]
-            set_canary(ledger, self._settings, job=job, submission=self.id, files=first)
+            set_canary(
+                ledger,
+                self._settings,
+                job=job,
+                submission=self.id,
+                files=first,
+                live_twin=self._live_twin,
+            )
             ledger.execute(
                 "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, "
                 # Where nothing is asked, the end that was told stays the job's end.

@@ -17,6 +17,7 @@ from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.canaries import queue_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
+from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.reopening import put_off_refused
 from batchrun.ledger.requestfiles import (
     FileKind,
@@ -296,7 +297,7 @@ def _insert(
         job=job["id"],
         at=at,
         columns={
-            "profile": job["sends_to"] or job["profile"],
+            "profile": sends_to(ledger, job["id"]),
             "endpoint": source["endpoint"],
             "model": source["model"],
             "window": settings.window or DEFAULT_WINDOW,
