@@ -4,7 +4,7 @@ The SDK is not needed for this: a line already is the body of a request, and its
 `openai_http.py` and `openai_errors.py` holds here too: no redirects, bounds on slowness and size, and no key in any message.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _PREFIX: Final = "/v1"  # of an endpoint; the base_url of a profile ends with it, or with what the server has instead
 _CONNECT_S: Final = 10.0
 _WRITE_S: Final = 60.0
+_EVENTS: Final = "text/event-stream"
+
+ReadEvents = Callable[[Iterable[bytes]], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,23 @@ class LiveClient:
         if self._opened is None:
             self._opened = self._client()
 
-    def post(self, url: str, content: bytes, *, timeout_s: float) -> Answer:
+    def post(
+        self,
+        url: str,
+        content: bytes,
+        *,
+        timeout_s: float,
+        read_events: ReadEvents | None = None,
+    ) -> Answer:
         """POST a JSON body to an endpoint (`/v1/responses` …); the whole answer, whatever its status.
 
-        `timeout_s` bounds each silence of the server. Raises Postponed where the request provably did not get there, Unanswered where it
-        may have.
+        `timeout_s` bounds each silence of the server. `read_events` makes the content of a successful answer that comes as server-sent
+        events out of their bytes, while they come. Raises Postponed where the request provably did not get there, Unanswered where it may
+        have, and what `read_events` raises.
         """
-        return self._send("POST", url, timeout_s=timeout_s, content=content)
+        return self._send(
+            "POST", url, timeout_s=timeout_s, content=content, read_events=read_events
+        )
 
     def get(self, url: str) -> Answer:
         """GET something that costs nothing; raises as `post` does."""
@@ -94,7 +107,13 @@ class LiveClient:
             self._opened = None
 
     def _send(
-        self, method: str, url: str, *, timeout_s: float, content: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float,
+        content: bytes | None = None,
+        read_events: ReadEvents | None = None,
     ) -> Answer:
         import httpx2
 
@@ -104,13 +123,19 @@ class LiveClient:
         timeout = httpx2.Timeout(
             connect=_CONNECT_S, read=timeout_s, write=_WRITE_S, pool=_CONNECT_S
         )
+        accept = {"Accept": f"{_EVENTS}, application/json"} if read_events is not None else None
         try:
-            response = self._opened.request(method, address, content=content, timeout=timeout)
+            with self._opened.stream(
+                method, address, content=content, timeout=timeout, headers=accept
+            ) as response:
+                is_events = response.headers.get("content-type", "").startswith(_EVENTS)
+                if read_events is not None and is_events and response.status_code < 300:
+                    received = read_events(response.iter_bytes())
+                else:
+                    received = response.read()
         except tuple(http_fates()) as error:
             raise self._lost(error, f"{method} {url}") from None
-        answer = Answer(
-            status=response.status_code, headers=response.headers, content=response.content
-        )
+        answer = Answer(status=response.status_code, headers=response.headers, content=received)
         if answer.status < 300:
             return answer
         call = Call(name=f"{method} {url}", on_id=False)

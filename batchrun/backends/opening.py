@@ -13,6 +13,7 @@ from batchrun.profiles import BackendKind, Profile
 
 if TYPE_CHECKING:
     from batchrun.backends.live.responder import LiveResponder
+    from batchrun.backends.live.streaming import OnDelta
     from batchrun.model import Account
     from batchrun.service.responders.base import Responder
 
@@ -33,27 +34,45 @@ def service_folders(home: Path) -> Iterator[Path]:
     return (folder for folder in folders if (folder / "service.db").exists())
 
 
-def open_backend(profile: Profile, *, home: Path, clock: Clock, is_patient: bool = True) -> Backend:
+def open_backend(
+    profile: Profile,
+    *,
+    home: Path,
+    clock: Clock,
+    is_patient: bool = True,
+    on_delta: "OnDelta | None" = None,
+) -> Backend:
     """The backend of a profile. Costs next to nothing: neither a connection nor a key nor a model is looked for before the first call.
 
-    Waits between tries go through `clock`; not `is_patient`: each call is made once. The caller closes the backend.
+    Waits between tries go through `clock`; not `is_patient`: each call is made once. `on_delta` is told of answers of a direct profile
+    while they come. The caller closes the backend.
     """
     match profile.kind:
         case BackendKind.LOCAL:
             return _embedded(profile, home, clock, partial(_local_responder, profile))
         case BackendKind.DIRECT:
-            responder = partial(live_responder, profile, clock)
+            responder = partial(live_responder, profile, clock, on_delta=on_delta)
             return _embedded(profile, home, clock, responder, account=partial(account_of, profile))
         case BackendKind.OPENAI:
             return _openai(profile, clock, is_patient=is_patient)
 
 
-def live_responder(profile: Profile, clock: Clock) -> "LiveResponder":
-    """What asks the server of a direct profile line by line. The caller closes it."""
-    from batchrun.backends.live.responder import LiveResponder
+def live_responder(
+    profile: Profile, clock: Clock, *, on_delta: "OnDelta | None" = None
+) -> "LiveResponder":
+    """What asks the server of a direct profile line by line, and tells `on_delta` of answers while they come. The caller closes it."""
     from batchrun.backends.openai_live import LiveClient
 
-    return LiveResponder(lambda: LiveClient(profile, clock=clock), profile.rates, clock)
+    def open_client() -> LiveClient:
+        return LiveClient(profile, clock=clock)
+
+    if on_delta is not None:
+        from batchrun.backends.live.streaming import StreamingResponder
+
+        return StreamingResponder(open_client, profile.rates, clock, on_delta=on_delta)
+    from batchrun.backends.live.responder import LiveResponder
+
+    return LiveResponder(open_client, profile.rates, clock)
 
 
 def check_installed(profile: Profile) -> None:

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchrun.errors import BatchrunError
 from batchrun.model import Json, JsonObject
+from batchrun.service import streams
 from batchrun.service.options import ENDPOINTS
 from batchrun.service.refusals import ServiceError, error_body, missing, wrong_type
 from batchrun.service.service import BatchService
@@ -158,8 +159,13 @@ class _Front:
         return _answer(_model(name))
 
     async def respond(self, request: Request) -> Response:
-        body = await _object(request)
-        reply = await run_in_threadpool(self._service.respond, request.url.path, body)
+        url, body = request.url.path, await _object(request)
+        is_streamed = streams.is_streamed(url, body)
+        asked = streams.without_stream(body) if is_streamed else body
+        reply = await run_in_threadpool(self._service.respond, url, asked)
+        if is_streamed and reply.status_code == 200:
+            events = streams.events_of(url, body, reply.body)
+            return StreamingResponse(events, media_type="text/event-stream")
         return _answer(reply.body, status=reply.status_code)
 
 

@@ -243,8 +243,14 @@ def test_synchronous_errors_have_their_status(open_desk: OpenDesk) -> None:
         with pytest.raises(openai.NotFoundError) as unknown:
             client.responses.create(model="gpt-9", input="hello")
         assert unknown.value.code == "model_not_found"
+        with pytest.raises(openai.RateLimitError):
+            client.responses.create(model="gpt-5-mini", input="a crowd", stream=True)
         with pytest.raises(openai.BadRequestError) as unsupported:
-            client.responses.create(model="gpt-5-mini", input="hello", stream=True)
+            client.post(
+                "/embeddings",
+                cast_to=object,
+                body={"model": "gpt-5-mini", "input": "a", "stream": True},
+            )
         assert unsupported.value.param == "stream"
         with pytest.raises(openai.BadRequestError) as missing:
             client.post("/chat/completions", cast_to=object, body={"model": "gpt-5-mini"})

@@ -85,7 +85,7 @@ class LiveResponder(Responder):
         with self._lock:
             return self._pace.wait_s(self._ticks())
 
-    def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:  # noqa: ARG002
+    def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
         """Ask once. Raises Postponed, Unanswered, AuthError and Transient as the table above says."""
         client = self._client()
         content = msgspec.json.encode(body)
@@ -95,7 +95,9 @@ class LiveResponder(Responder):
         with self._lock:
             ticket = self._pace.begin(self._ticks(), len(content) / _BYTES_PER_TOKEN)
         try:
-            answer = client.post(url, content, timeout_s=timeout_s)
+            answer = self._post(
+                client, url, body, content, custom_id=custom_id, timeout_s=timeout_s
+            )
         except Postponed as unsent:
             raise self._unsent(ticket, unsent) from None
         except Unanswered:
@@ -103,6 +105,19 @@ class LiveResponder(Responder):
                 self._pace.slow_down(ticket)
             raise
         return self._read(client, url, ticket, answer)
+
+    def _post(
+        self,
+        client: "LiveClient",
+        url: str,
+        body: JsonObject,  # noqa: ARG002 - for those who ask otherwise
+        content: bytes,
+        *,
+        custom_id: str | None,  # noqa: ARG002
+        timeout_s: float,
+    ) -> "Answer":
+        """The server's answer to a body, which `content` is in bytes."""
+        return client.post(url, content, timeout_s=timeout_s)
 
     def models(self) -> list[str]:
         """What GET /v1/models lists; nothing where the server has no such listing. Raises AuthError, Transient."""
