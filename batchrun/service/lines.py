@@ -9,15 +9,17 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from batchrun.model import Usage
 from batchrun.service.lifecycle import Status
 from batchrun.service.results import uncertain_line
-from batchrun.service.store import Store, new_id
+from batchrun.service.store import SqlValue, Store, new_id
 
+_Row = TypeVar("_Row")
 Key: TypeAlias = tuple[int, int]  # a batch's seq and a line's number
 
+_ROWS_MOST: Final = 200  # of one statement
 _BLOCK: Final = 1_024  # lines of which it is read at once whether they are finished
 _ENDED: Final = "batchrun was ended while this request was under way: whether it was executed, and charged, is not known"
 _COUNTS: Final = (
@@ -61,7 +63,7 @@ class Lines:
         self,
         finished: Collection[Finished] = (),
         *,
-        opened: Iterable[Key] = (),
+        opened: Collection[Key] = (),
         started: Iterable[Started] = (),
         wanted: Iterable[int] = (),
     ) -> frozenset[int]:
@@ -71,11 +73,12 @@ class Lines:
         """
         with self._store.transaction() as connection:
             _finish(connection, finished)
-            connection.executemany("DELETE FROM started WHERE batch = ? AND line = ?", opened)
+            _forget_started(connection, opened)
             taking = frozenset(seq for seq in wanted if _takes_lines(connection, seq))
-            connection.executemany(
-                "INSERT INTO started (batch, line, custom_id) VALUES (?, ?, ?)",
-                ((one.batch, one.line, one.custom_id) for one in started if one.batch in taking),
+            _insert(
+                connection,
+                "started (batch, line, custom_id)",
+                [(one.batch, one.line, one.custom_id) for one in started if one.batch in taking],
             )
         return taking
 
@@ -139,14 +142,12 @@ def uncertain(batch: int, line: int, custom_id: str, *, message: str) -> Finishe
 
 
 def _finish(connection: sqlite3.Connection, finished: Collection[Finished]) -> None:
-    connection.executemany(
-        "INSERT INTO finished (batch, line, custom_id, is_success, answer) VALUES (?, ?, ?, ?, ?)",
-        ((one.batch, one.line, one.custom_id, one.is_success, one.answer) for one in finished),
+    _insert(
+        connection,
+        "finished (batch, line, custom_id, is_success, answer)",
+        [(one.batch, one.line, one.custom_id, one.is_success, one.answer) for one in finished],
     )
-    connection.executemany(
-        "DELETE FROM started WHERE batch = ? AND line = ?",
-        ((one.batch, one.line) for one in finished),
-    )
+    _forget_started(connection, [(one.batch, one.line) for one in finished])
     counts: dict[int, Counter[str]] = {}
     for one in finished:
         usage = one.usage
@@ -168,3 +169,32 @@ def _finish(connection: sqlite3.Connection, finished: Collection[Finished]) -> N
 def _takes_lines(connection: sqlite3.Connection, seq: int) -> bool:
     row = connection.execute("SELECT status FROM batches WHERE seq = ?", (seq,)).fetchone()
     return bool(row["status"] == Status.IN_PROGRESS)
+
+
+def _forget_started(connection: sqlite3.Connection, keys: Collection[Key]) -> None:
+    for some in _blocks(keys):
+        marks = ", ".join(["(?, ?)"] * len(some))
+        connection.execute(
+            f"DELETE FROM started WHERE (batch, line) IN (VALUES {marks})",
+            [value for key in some for value in key],
+        )
+
+
+def _insert(
+    connection: sqlite3.Connection, into: str, rows: Collection[tuple[SqlValue, ...]]
+) -> None:
+    """One statement for many rows: with each, the threads that wait for answers take the interpreter away for a while."""
+    for some in _blocks(rows):
+        marks = ", ".join(["?"] * len(some[0]))
+        values = ", ".join([f"({marks})"] * len(some))
+        connection.execute(
+            f"INSERT INTO {into} VALUES {values}", [value for row in some for value in row]
+        )
+
+
+def _blocks(rows: Collection[_Row]) -> Iterator[list[_Row]]:
+    """At most so many rows at once: SQLite limits the parameters of a statement."""
+    left = list(rows)
+    while left:
+        yield left[:_ROWS_MOST]
+        del left[:_ROWS_MOST]

@@ -1,6 +1,8 @@
 """One `work` of the executor: takes lines of all batches, records what came of them, and leaves nothing in flight."""
 
 import math
+import random
+import secrets
 import threading
 from functools import partial
 from typing import Final
@@ -17,7 +19,7 @@ from batchrun.service.moving import Mover
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Postponed, Reply, Unanswered
 from batchrun.service.results import answered_line, usage_of
-from batchrun.service.store import Store, new_id
+from batchrun.service.store import Store
 from batchrun.service.turns import Place, Source, Taken, Turns
 
 _SOURCES_MOST: Final = 64  # batches whose input files are open at once
@@ -52,6 +54,8 @@ class Shift:
         self._course = course
         self._places = places
         self._changed = changed
+        # The system's own random bytes cost more than all else that is done for a line, and these are names, no secrets.
+        self._dice = random.Random(secrets.randbits(128))  # noqa: S311
         self._crew = Crew(self._answer)
         self._turns = Turns()
         self._live: dict[int, Batch] = {}
@@ -196,7 +200,9 @@ class Shift:
             key = taken.batch, taken.line.number
             self._on_the_way.pop(key, None)
             if reply is not None:
-                self._finished.append(_answered(taken, reply))
+                self._finished.append(
+                    _answered(taken, reply, f"{self._dice.getrandbits(128):032x}")
+                )
             elif isinstance(failure, Unanswered):
                 self._finished.append(uncertain(*key, taken.line.custom_id, message=str(failure)))
             else:
@@ -247,9 +253,8 @@ class Shift:
             self._clock.sleep_until(self._clock.now() + 1)
 
 
-def _answered(taken: Taken, reply: Reply) -> Finished:
+def _answered(taken: Taken, reply: Reply, ident: str) -> Finished:
     line = taken.line
-    ident = new_id("")  # random bytes cost more than all else here: the same for both
     answer = answered_line(
         line.custom_id, reply, line_id=f"batch_req_{ident}", request_id=f"req_{ident}"
     )
