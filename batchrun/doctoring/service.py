@@ -103,8 +103,7 @@ def examine_models(patient: Patient, clock: Clock) -> Diagnosis:
         return _refusal(patient, exc)
     finally:
         responder.close()
-    known = f"it lists {len(models):,} models" if models else "it lists no models"
-    return patient.diagnosis("models", Level.OK, f"reached, and {known}")
+    return patient.diagnosis("models", Level.OK, f"reached; models that it lists: {len(models):,}")
 
 
 def try_writing(patient: Patient) -> Diagnosis:

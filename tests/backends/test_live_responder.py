@@ -31,6 +31,7 @@ from batchrun.backends.opening import live_responder
 from batchrun.errors import Ambiguous, AuthError, BackendError, Transient
 from batchrun.model import JsonObject, Rates
 from batchrun.profiles import Profile
+from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.base import Postponed, Reply, Unanswered
 from batchrun.testing import ManualClock
 
@@ -116,7 +117,6 @@ def test_one_connection_serves_request_after_request(live: LiveResponder, server
         (refusal(422, "invalid"), 422, "invalid"),
         (refusal(500, "server_error"), 500, "server_error"),
         (refusal(502, "bad_gateway"), 502, "bad_gateway"),
-        (refusal(408, "request_timeout"), 408, "request_timeout"),
         (
             refusal(429, "rate_limit_exceeded", "Request too large for m on tokens per min (TPM)"),
             429,
@@ -205,6 +205,23 @@ def test_an_exhausted_limit_is_waited_for_though_the_answer_is_good(
     assert live.wait_s() == 360.0
 
 
+def test_a_server_that_refuses_now_and_then_is_not_left_alone(
+    live: LiveResponder, server: Server, clock: ManualClock
+) -> None:
+    for _ in range(REFUSALS_MOST):
+        server.then(refusal(429, "rate_limit_exceeded"), refusal(400))
+        with pytest.raises(Postponed):
+            ask(live)
+        clock.advance(1)
+        assert ask(live).status_code == 400
+
+
+def test_a_video_is_not_asked_for(live: LiveResponder, server: Server) -> None:
+    with pytest.raises(ServiceError, match="before there is a video"):
+        live.respond("/v1/videos", {"model": "sora-2", "prompt": "a cat"}, custom_id="a")
+    assert server.seen == []
+
+
 def test_a_server_that_goes_on_refusing_is_left_alone(
     live: LiveResponder, server: Server, clock: ManualClock
 ) -> None:
@@ -246,11 +263,13 @@ def test_what_is_wrong_with_the_whole_profile_is_raised(
         *(hang_up, reset, garbage, cut(b'{"id": "chat', announced=400)),
         *(page(200), answer(b""), answer(b'{"id": "ch'), answer([1]), answer(b'{"a": "\xff"}')),
         *(page(500), page(502), page(504), page(408)),
+        *(refusal(504, "gateway_timeout"), refusal(408, "timeout"), refusal(524)),
         answer(b"not gzip", content_encoding="gzip"),
     ],
     ids=[
         *("hang-up", "reset", "garbage", "cut", "html", "empty", "half", "list", "not-utf-8"),
-        *("500-page", "502-page", "504-page", "408-page", "bad-gzip"),
+        *("500-page", "502-page", "504-page", "408-page"),
+        *("504", "408", "524", "bad-gzip"),
     ],
 )
 def test_without_a_whole_answer_nobody_knows_whether_it_was_executed(
@@ -301,6 +320,9 @@ def test_a_server_that_is_not_there_postpones_a_few_times_and_is_then_unreachabl
         for _ in range(UNREACHED_MOST - 1):
             with pytest.raises(Postponed, match="cannot be reached"):
                 ask(live)
+            with pytest.raises(Postponed):  # at the same moment: no news
+                ask(live)
+            clock.sleep_until(clock.now() + round(live.wait_s()))
         with pytest.raises(Transient, match="cannot be reached") as unreachable:
             ask(live)
         assert not isinstance(unreachable.value, Postponed)

@@ -81,7 +81,7 @@ def test_a_direct_profile_is_asked_for_its_models_only_and_makes_no_folder(
     server.then(answer({"object": "list", "data": [{"id": "a"}, {"id": "b"}]}))
     found = checks(desk, "--backend", "direct")
     assert levels(found)["models"] == "ok"
-    assert "2 models" in found["models"]["what"]
+    assert found["models"]["what"].endswith("lists: 2")
     assert [(seen.method, seen.path) for seen in server.seen] == [("GET", "/v1/models")]
     assert not list(desk.folder.rglob("service.db"))
 

@@ -104,17 +104,21 @@ class Pace:
         self._tokens.correct(used - ticket.tokens)
         weight = _WEIGHT_OF_NEW if self._mean_tokens else 1.0
         self._mean_tokens += (used - self._mean_tokens) * weight
-        self._refusals = 0
+        self.heard()
         grown = self._at_once + (1.0 if self._is_growing_fast else 1.0 / self._at_once)
         self._at_once = min(grown, float(self._most))
 
+    def heard(self) -> None:
+        """The server said something else than that it has too much."""
+        self._refusals = 0
+
     @property
     def refusals(self) -> int:
-        """Pauses in a row, without an answer between them, because the server had too much."""
+        """Pauses in a row, with nothing heard between them."""
         return self._refusals
 
     def refused(self, ticket: Ticket, now: float, retry_after_s: float | None) -> float:
-        """The server has too much; how long all wait now: what it asks for, else longer with each pause in a row.
+        """The server has too much, or is not there; how long all wait now: what it asks for, else longer with each pause in a row.
 
         A server that asks for too little, again and again, is not asked as often as it says.
         """

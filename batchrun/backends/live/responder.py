@@ -3,12 +3,12 @@
 | what came                                        | the line                                                              |
 |--------------------------------------------------|-----------------------------------------------------------------------|
 | 2xx with a JSON object                           | answered                                                              |
-| 2xx with anything else, 3xx to 5xx without a typed error that would say that nothing was done | unanswered: it may have been executed |
-| a typed 4xx, a typed 5xx but 503                 | an error line, retried as the job says                                |
+| 2xx with anything else; 408, 504, 524; a 5xx without a typed error | unanswered: it may have been executed               |
+| any other typed 4xx or 5xx; 413                  | an error line, retried as the job says                                |
 | 404 or 405 of a server without this endpoint     | an error line that says so                                            |
 | 429, 503, 529, 425                               | postponed; all others wait too                                        |
-| 429 because of the account's quota; 401, 403; 3xx | stays open; the profile is left alone                                |
-| no connection                                    | postponed; after some in a row the profile is left alone              |
+| 429 because of the account's quota; 401, 403; 3xx; a 4xx without a typed error | stays open; the profile is left alone   |
+| no connection                                    | postponed; after some pauses in a row the profile is left alone       |
 | silence or a broken connection after sending     | unanswered                                                            |
 """
 
@@ -23,7 +23,8 @@ from batchrun.backends.live.pace import Pace, Ticket
 from batchrun.clock import Clock, ticks_of
 from batchrun.errors import AuthError, BackendError, Transient
 from batchrun.model import Json, JsonObject, Rates, Usage
-from batchrun.service.refusals import error_body
+from batchrun.service.prompts import VIDEOS
+from batchrun.service.refusals import ServiceError, error_body
 from batchrun.service.responders.base import Postponed, Reply, Responder, Unanswered
 from batchrun.service.results import usage_of
 
@@ -35,15 +36,19 @@ FLEX_TIMEOUT_S: Final = 900  # OpenAI's guide to flex processing: it may take th
 REFUSALS_MOST: Final = (
     8  # pauses in a row without an answer between them; then the pass had better do something else
 )
-UNREACHED_MOST: Final = 3  # requests in a row that found no server
+UNREACHED_MOST: Final = 3  # pauses in a row because there was no server
 
 _NOT_NOW: Final = frozenset(
     {425, 429, 503, 529}
 )  # 529: overloaded, of servers that tell it from 503
+_TIMED_OUT: Final = frozenset(
+    {408, 504, 524}
+)  # somebody in between gave up; the model may have gone on
 _QUOTA: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 )
 _TOO_LARGE: Final = "request too large"  # OpenAI's words for a request that no minute has room for; the code is that of any 429
+_NO_VIDEOS: Final = "/v1/videos answers before there is a video, so that it cannot be asked line by line. Use a profile with batches."
 _BYTES_PER_TOKEN: Final = 4
 
 
@@ -67,7 +72,6 @@ class LiveResponder(Responder):
         self._pace = Pace(rates)
         self._lock = threading.Lock()
         self._opened: LiveClient | None = None
-        self._unreached = 0
 
     @property
     def is_billed(self) -> bool:
@@ -87,6 +91,8 @@ class LiveResponder(Responder):
 
     def respond(self, url: str, body: JsonObject, *, custom_id: str | None) -> Reply:
         """Ask once. Raises Postponed, Unanswered, AuthError and Transient as the table above says."""
+        if url == VIDEOS:
+            raise ServiceError(status=400, message=_NO_VIDEOS, code="endpoint_not_found")
         client = self._client()
         content = msgspec.json.encode(body)
         timeout_s = self._rates.timeout_s
@@ -156,10 +162,10 @@ class LiveResponder(Responder):
     def _unsent(self, ticket: Ticket, unsent: Postponed) -> Transient:
         """What becomes of a request that found no server."""
         with self._lock:
-            self._unreached += 1
-            if self._unreached >= UNREACHED_MOST:
-                return Transient(unsent.message)
             wait_s = self._pace.refused(ticket, self._ticks(), None)
+            is_hopeless = self._pace.refusals >= UNREACHED_MOST
+        if is_hopeless:
+            return Transient(unsent.message)
         return Postponed(unsent.message, retry_after_s=wait_s)
 
     def _read(self, client: "LiveClient", url: str, ticket: Ticket, answer: "Answer") -> Reply:
@@ -168,9 +174,10 @@ class LiveResponder(Responder):
         is_success = 200 <= answer.status < 300
         usage = usage_of(body) if is_success and isinstance(body, dict) else Usage()
         with self._lock:
-            self._unreached = 0
             if is_success:
                 self._pace.answered(ticket, usage.input_tokens + usage.output_tokens)
+            elif answer.status not in _NOT_NOW:
+                self._pace.heard()
             at_once = self._pace.concurrency
             pause_s = exhausted_s(
                 answer.headers, requests=at_once, tokens=at_once * self._pace.mean_tokens
@@ -207,7 +214,7 @@ class LiveResponder(Responder):
                 status_code=status,
                 body=error_body(message, type="invalid_request_error", code="endpoint_not_found"),
             )
-        if said is None and (status == 408 or status >= 500):
+        if status in _TIMED_OUT or (said is None and status >= 500):
             with self._lock:
                 self._pace.slow_down(ticket)
             raise Unanswered(refusal.message)
