@@ -4,7 +4,9 @@ A read timeout only bounds the gap between two bytes: a server that drips one by
 body, sent or received, must keep up a minimum rate here. This module imports the HTTP library, so import it inside functions only.
 """
 
+import ssl
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, cast
 
 import httpx2
@@ -35,6 +37,7 @@ def http_client(
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=trust_env,
+        verify=_tls(trust_env=trust_env),
         limits=httpx2.Limits(
             max_connections=connections,
             max_keepalive_connections=connections if keep_alive else 0,
@@ -42,6 +45,12 @@ def http_client(
         ),
         **settings,
     )
+
+
+@cache
+def _tls(*, trust_env: bool) -> ssl.SSLContext:
+    """Whom to trust, read once a process: reading the system's certificates takes longer than a request to this machine."""
+    return httpx2.create_ssl_context(trust_env=trust_env)
 
 
 class GuardedClient(httpx2.Client):

@@ -40,9 +40,7 @@ from batchrun.testing_backend import Fault
 
 Rows = list[dict[str, str]]
 
-NIGHTS: Final = (
-    40  # the same ones in every run; `--hypothesis-profile thorough` lives thousands of others
-)
+NIGHTS: Final = 40  # the same in every run; the profile `thorough` lives thousands of others
 
 SCRIPT: Final = [Rule(prompt="bad", status=400), Rule(prompt="slow", times=1, status=500)]
 TEXTS: Final = st.sampled_from(("one", "two", "bad", "slow"))
