@@ -1,6 +1,6 @@
-"""Two hundred processes killed by SIGKILL, in all programs and of all kinds: nothing lost, nothing paid twice, nothing left lying about.
+"""A hundred processes killed by SIGKILL, in all programs and of all kinds: nothing lost, nothing paid twice, nothing left lying about.
 
-`make crash N=1000` does the same for longer, with other seeds.
+`make crash N=1000` does the same for longer, with other seeds; `make crash SEED=20260921 LIFE=1004` lives one of these lives alone.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from campaign import Campaign
 from living import Tally
 
-KILLS = 40  # in each of the five parts
+KILLS = 25  # in each of the four parts, which begin with other programs
 SEED = 20_260_921
 
 
@@ -21,13 +21,13 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
 
 
 @pytest.mark.fault(37)
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(4))
 def test_whoever_dies_wherever_nothing_is_lost_and_nothing_is_paid_twice(
     campaigns: Campaign, part: int
 ) -> None:
     total = Tally()
     broken = []
-    for lived in campaigns.lives(KILLS, first=part * 1_000):
+    for lived in campaigns.lives(KILLS, first=part * 1_002):
         total.add(lived.tally)
         if lived.violation is not None:
             broken.append(f"life {lived.number} ({lived.program}): {lived.violation}")
