@@ -26,7 +26,12 @@ from misbehaving import (
 
 from batchrun.backends import openai_http
 from batchrun.backends.credentials import KeySource
-from batchrun.backends.live.responder import REFUSALS_MOST, UNREACHED_MOST, LiveResponder
+from batchrun.backends.live.responder import (
+    BLOCKED_MOST,
+    REFUSALS_MOST,
+    UNREACHED_MOST,
+    LiveResponder,
+)
 from batchrun.backends.opening import live_responder
 from batchrun.errors import Ambiguous, AuthError, BackendError, Transient
 from batchrun.model import JsonObject, Rates
@@ -255,6 +260,18 @@ def test_what_is_wrong_with_the_whole_profile_is_raised(
         ask(live)
     assert not isinstance(raised.value, Postponed | Ambiguous)
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("step", [refusal(403, "flagged"), page(403), page(406)])
+def test_what_something_in_between_minds_costs_its_line_only_while_others_are_answered(
+    live: LiveResponder, server: Server, step: Step
+) -> None:
+    server.then(answer(DONE), step, answer(DONE), *[step] * (BLOCKED_MOST + 1))
+    statuses = [ask(live).status_code for _ in range(3 + BLOCKED_MOST)]
+    assert statuses[0] == statuses[2] == 200
+    assert {statuses[1], *statuses[3:]} <= {403, 406}
+    with pytest.raises(BackendError):
+        ask(live)
 
 
 @pytest.mark.parametrize(

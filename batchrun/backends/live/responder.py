@@ -7,6 +7,7 @@
 | any other typed 4xx or 5xx; 413                  | an error line, retried as the job says                                |
 | 404 or 405 of a server without this endpoint     | an error line that says so                                            |
 | 429, 503, 529, 425                               | postponed; all others wait too                                        |
+| 403, or a 4xx without a typed error, soon after others were answered | an error line: something in between minds what this one says |
 | 429 because of the account's quota; 401, 403; 3xx; a 4xx without a typed error | stays open; the profile is left alone   |
 | no connection                                    | postponed; after some pauses in a row the profile is left alone       |
 | silence or a broken connection after sending     | unanswered                                                            |
@@ -21,7 +22,7 @@ import msgspec
 from batchrun.backends.live.limits import exhausted_s
 from batchrun.backends.live.pace import Pace, Ticket
 from batchrun.clock import Clock, ticks_of
-from batchrun.errors import AuthError, BackendError, Transient
+from batchrun.errors import BackendError, Transient
 from batchrun.model import Json, JsonObject, Rates, Usage
 from batchrun.service.prompts import VIDEOS
 from batchrun.service.refusals import ServiceError, error_body
@@ -33,21 +34,19 @@ if TYPE_CHECKING:
     from batchrun.backends.openai_live import Answer, LiveClient
 
 FLEX_TIMEOUT_S: Final = 900  # OpenAI's guide to flex processing: it may take that long
-REFUSALS_MOST: Final = (
-    8  # pauses in a row without an answer between them; then the pass had better do something else
-)
+REFUSALS_MOST: Final = 8  # pauses in a row; then the pass had better do something else
 UNREACHED_MOST: Final = 3  # pauses in a row because there was no server
+BLOCKED_MOST: Final = 3  # refusals between two answers that are taken to be about their lines only
 
-_NOT_NOW: Final = frozenset(
-    {425, 429, 503, 529}
-)  # 529: overloaded, of servers that tell it from 503
-_TIMED_OUT: Final = frozenset(
-    {408, 504, 524}
-)  # somebody in between gave up; the model may have gone on
+# 529: overloaded, of servers that tell it from 503.
+_NOT_NOW: Final = frozenset({425, 429, 503, 529})
+# Somebody in between gave up; the model may have gone on.
+_TIMED_OUT: Final = frozenset({408, 504, 524})
 _QUOTA: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 )
-_TOO_LARGE: Final = "request too large"  # OpenAI's words for a request that no minute has room for; the code is that of any 429
+# OpenAI's words for a request that no minute has room for; the code is that of any 429.
+_TOO_LARGE: Final = "request too large"
 _NO_VIDEOS: Final = "/v1/videos answers before there is a video, so that it cannot be asked line by line. Use a profile with batches."
 _BYTES_PER_TOKEN: Final = 4
 
@@ -72,6 +71,7 @@ class LiveResponder(Responder):
         self._pace = Pace(rates)
         self._lock = threading.Lock()
         self._opened: LiveClient | None = None
+        self._blocked = BLOCKED_MOST  # before the first answer, what is refused is about all
 
     @property
     def is_billed(self) -> bool:
@@ -175,6 +175,7 @@ class LiveResponder(Responder):
         usage = usage_of(body) if is_success and isinstance(body, dict) else Usage()
         with self._lock:
             if is_success:
+                self._blocked = 0
                 self._pace.answered(ticket, usage.input_tokens + usage.output_tokens)
             elif answer.status not in _NOT_NOW:
                 self._pace.heard()
@@ -206,7 +207,7 @@ class LiveResponder(Responder):
         assert refusal is not None
         if status in _NOT_NOW and not (said and said.message.lower().startswith(_TOO_LARGE)):
             raise self._not_now(ticket, refusal)
-        if status < 400 or isinstance(refusal, AuthError):
+        if status < 400 or status == 401:
             raise refusal
         if status in {404, 405} and _is_no_endpoint(said):
             message = f"{client.host} has no {url}. Choose another endpoint for this job, or another server."
@@ -218,14 +219,20 @@ class LiveResponder(Responder):
             with self._lock:
                 self._pace.slow_down(ticket)
             raise Unanswered(refusal.message)
-        if said is None and status != 413:
-            raise refusal  # the page of a proxy in between: it would say the same to every line
+        if (status == 403 or (said is None and status != 413)) and not self._is_about_line():
+            raise refusal
         error = (
             body
             if isinstance(body, dict) and said is not None
             else error_body(refusal.message, type="invalid_request_error", code=refusal.code)
         )
         return Reply(status_code=status, body=error)
+
+    def _is_about_line(self) -> bool:
+        """Whether a refusal that may be about the key, or be a proxy's, is about what one line says: others were answered just now."""
+        with self._lock:
+            self._blocked += 1
+            return self._blocked <= BLOCKED_MOST
 
     def _not_now(self, ticket: Ticket, refusal: BackendError) -> BackendError:
         """Too many requests, or no room: all wait."""
