@@ -120,9 +120,9 @@ class FaultyBackend:
             "list_batches", partial(self._inner.list_batches, after=after, limit=limit)
         )
 
-    def work(self, seconds: float) -> int | None:
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
         """As `inner`, or a fault."""
-        return self._run("work", partial(self._inner.work, seconds))
+        return self._run("work", partial(self._inner.work, seconds, resting=resting))
 
     def close(self) -> None:
         """Close `inner`; never fails."""

@@ -35,9 +35,9 @@ class _Far(EmbeddedBackend):
         """Those of a distant service."""
         return Traits()
 
-    def work(self, seconds: float) -> bool:
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
         """Nothing to do here."""
-        del seconds
+        del seconds, resting
         return False
 
 

@@ -186,8 +186,8 @@ class Backend(Protocol):
         """GET /batches, newest first, `limit` 1..100."""
         ...
 
-    def work(self, seconds: float) -> int | None:
-        """Where `traits.executes_in_process`: execute lines for at most `seconds`. Returns None where none is left, else
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+        """Where `traits.executes_in_process`: execute lines for at most `seconds`, but none of the batches (ids) in `resting`. Returns None where none is left, else
         from when on (unix seconds) there is something to do: not after now, unless a server wants nothing before. Elsewhere: None at once.
         """
         ...

@@ -183,10 +183,10 @@ class EmbeddedBackend:
             page = self.service.list_batches(after=after, limit=limit)
             return read_page(page, limit=limit, server_time=self._clock.now())
 
-    def work(self, seconds: float) -> int | None:
-        """Execute lines for at most `seconds`. Raises what the responder raises when it cannot answer at all."""
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+        """Execute lines for at most `seconds`, none of batches in `resting`. Raises what the responder raises when it cannot answer at all."""
         with _translated():
-            if not self.service.work(seconds, enough_s=_ENOUGH_S):
+            if not self.service.work(seconds, enough_s=_ENOUGH_S, resting=resting):
                 return None
             return self.service.rests_until or self._clock.now()
 

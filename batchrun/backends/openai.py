@@ -197,7 +197,7 @@ class OpenAIBackend:
             server_time = read_date(answer.headers.get("date"))
             return read_page(_decoded(answer.content), limit=limit, server_time=server_time)
 
-    def work(self, seconds: float) -> int | None:  # noqa: ARG002  # the contract's name
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:  # noqa: ARG002  # the contract's names
         """Nothing runs in this process."""
         return None
 

@@ -109,9 +109,9 @@ class RetryingBackend:
         """Repeated, page by page."""
         return self._repeated(partial(self._inner.list_batches, after=after, limit=limit))
 
-    def work(self, seconds: float) -> int | None:
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
         """Made once: the service in this process keeps its own account of what it did."""
-        return self._inner.work(seconds)
+        return self._inner.work(seconds, resting=resting)
 
     def close(self) -> None:
         """Close `inner`."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from batchrun.ledger.canaries import canary_of, settle_canary
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import failure
 
 HOME: Final = 0  # in place of a job's number: the whole home, jobs that come later too
@@ -60,6 +61,16 @@ def held_at(ledger: Ledger, number: int) -> int | None:
 def is_held(ledger: Ledger, job: int) -> bool:
     """Whether nothing more of a job is to be sent, because a person said so."""
     return bool(ledger.value("select 1 from held where job in (?, ?)", (HOME, job)))
+
+
+def resting_batches(ledger: Ledger, profile: str) -> frozenset[str]:
+    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs, unless they are cancelled."""
+    rows = ledger.rows(
+        "select b.remote_id from batch_rows b where b.profile = ? and b.state = ? and b.cancel_requested = 0 "
+        "and exists (select 1 from held h where h.job in (?, b.job))",
+        (profile, BatchState.CREATED, HOME),
+    )
+    return frozenset(row["remote_id"] for row in rows)
 
 
 def untold_holds(ledger: Ledger) -> frozenset[int]:

@@ -10,6 +10,7 @@ from batchrun.clock import Clock
 from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, WrongAccount
 from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.held import resting_batches
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
@@ -102,7 +103,7 @@ class PassContext:
         backend = self.backends[profile]
         share = min(_WORK_SLICE_S, self.work_s)
         before = self.clock.now()
-        due_at = backend.work(share)
+        due_at = backend.work(share, resting=resting_batches(self.ledger, profile))
         if due_at is None:
             return
         # A manual clock does not move by itself: the slice counts in full, so that a pass always ends.

@@ -51,8 +51,14 @@ class Executor:
         self._shift: Shift | None = None
         self.rests_until: int | None = None
 
-    def work(self, seconds: float, *, enough_s: float | None = None) -> bool:
-        """Advance every batch and execute lines until `seconds` have passed; True if any batch has not ended.
+    def work(
+        self,
+        seconds: float,
+        *,
+        enough_s: float | None = None,
+        resting: frozenset[str] = frozenset(),
+    ) -> bool:
+        """Advance every batch and execute lines until `seconds` have passed, but none of those (ids) in `resting`; True if any has not ended.
 
         Where a batch has ended, and somebody may want its results, `enough_s` are enough, if they are given. It returns early, too, where
         nothing can be done in that time; `rests_until` is the moment then before which the responder wants
@@ -76,6 +82,7 @@ class Executor:
             course=self._course,
             places=self._places,
             changed=self._changed,
+            resting=resting,
         )
         try:
             is_left = self._shift.run(stop_at, enough_at=enough_at)

@@ -155,10 +155,17 @@ class BatchService:
             return sorted(self.options.models)
         return self._answering.responder.models()
 
-    def work(self, seconds: float, *, enough_s: float | None = None) -> bool:
+    def work(
+        self,
+        seconds: float,
+        *,
+        enough_s: float | None = None,
+        resting: frozenset[str] = frozenset(),
+    ) -> bool:
         """Move batches on and execute lines for at most `seconds` of the clock; True if a batch has not ended.
 
-        `enough_s`: return after that many where a batch has ended, whose results may be wanted; None: go on.
+        `enough_s`: return after that many where a batch has ended, whose results may be wanted; None: go on. `resting`: batches (ids) of which
+        no line is begun.
 
         Where another process works on the same folder, waits up to `seconds` for it to end. Raises what the responder raises when it
         cannot answer at all; everything that was answered is kept.
@@ -168,7 +175,7 @@ class BatchService:
         with self._work_lock:
             try:
                 with FileLock(self._store.work_lock_path, timeout=max(0.0, seconds), mode=0o600):
-                    return self._executor.work(seconds, enough_s=enough_s)
+                    return self._executor.work(seconds, enough_s=enough_s, resting=resting)
             except Timeout:
                 return bool(self._batches.live())
 

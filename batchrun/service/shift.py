@@ -42,8 +42,12 @@ class Shift:
         course: Course,
         places: dict[int, Place],
         changed: threading.Event,
+        resting: frozenset[str] = frozenset(),
     ) -> None:
-        """`places`: where reading goes on in the input of each batch; kept for the next shift. `changed`: look at all batches again."""
+        """`places`: where reading goes on in the input of each batch; kept for the next shift. `changed`: look at all batches again.
+
+        `resting`: ids of batches of which no line is begun.
+        """
         self._store = store
         self._batches = batches
         self._lines = lines
@@ -56,6 +60,7 @@ class Shift:
         self._changed = changed
         # The system's own random bytes cost more than all else that is done for a line, and these are names, no secrets.
         self._dice = random.Random(secrets.randbits(128))  # noqa: S311
+        self._resting = resting
         self._crew = Crew(self._answer)
         self._turns = Turns()
         self._live: dict[int, Batch] = {}
@@ -130,7 +135,11 @@ class Shift:
         ]
         self._has_ended = self._has_ended or any(batch.status in ENDED for batch in found)
         self._live = {batch.seq: batch for batch in found if batch.status not in ENDED}
-        taking = [batch for batch in self._live.values() if self._mover.takes_lines(batch)]
+        taking = [
+            batch
+            for batch in self._live.values()
+            if batch.id not in self._resting and self._mover.takes_lines(batch)
+        ]
         for seq in {*self._turns} - {batch.seq for batch in taking}:
             self._turns.drop(seq)
             self._places.pop(seq, None)

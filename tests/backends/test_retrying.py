@@ -61,7 +61,7 @@ class Obliging:
     def list_batches(self, *, after: str | None, limit: int) -> BatchPage:
         return BatchPage(batches=(BATCH,), has_more=False)
 
-    def work(self, seconds: float) -> int | None:
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
         return None
 
     def close(self) -> None:

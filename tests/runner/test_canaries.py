@@ -136,6 +136,18 @@ def test_corrected_items_of_the_canary_are_asked_again_and_judged_anew(
     assert world.tally() == {"succeeded": 10}
 
 
+def test_an_item_of_the_canary_that_changes_before_it_was_sent_still_goes_first(
+    world: World,
+) -> None:
+    world.write(items(10), canary=CANARY)
+    world.submit(send=False)
+    world.write([*items(3), {"id": "i3", "text": "other"}, *items(10)[4:]], canary=CANARY)
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 10}
+    assert sorted(sizes(world)) == [4, 6]
+
+
 def test_a_retry_of_the_failed_items_is_judged_before_the_rest_goes(new_world: NewWorld) -> None:
     script = [Rule(prompt=f"text {n}", times=1, status=400) for n in range(4)]
     world = begun(new_world(script=script))

@@ -1,6 +1,9 @@
 """`hold` stops sending and nothing else; `resume` lets go what a person held or what batchrun paused."""
 
+from pathlib import Path
+
 import pytest
+from livekit import TWIN, LiveWorld
 from runnerkit import NewWorld, World, items
 
 from batchrun.errors import Ambiguous
@@ -97,6 +100,23 @@ def test_a_hold_takes_effect_between_two_steps_of_a_pass_that_is_at_work(world: 
     assert api.tick() is not None
     assert world.batches()[0]["name"] == "uploaded"
     assert world.remotes() == []
+
+
+def test_of_two_jobs_in_our_own_process_the_held_one_rests(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path)
+    other = world.folder / "others.jsonl"
+    world.write(items(3), backend=TWIN)
+    world.write(items(2), path=other, job="others", backend=TWIN)
+    world.submit(world.job_file, other)
+    world.api().hold("reviews")
+    result = world.run()
+    assert {job.name: job.exit_code for job in world.api().status()} == {"reviews": 4, "others": 0}
+    assert sum(world.executions().values()) == 2
+    assert result.next_at is None
+    world.api().resume("reviews")
+    world.run()
+    assert sum(world.executions().values()) == 5
+    world.close()
 
 
 def test_a_hold_is_made_while_another_process_has_the_home(world: World) -> None:

@@ -19,7 +19,7 @@ class TriedNight(Night):
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes: dict[str, Any] = {}
+        self.changes: dict[str, Any] = {"canary": {"items": 1}}
         write = self.world.write
 
         def write_tried(rows: Rows, **changes: Any) -> Any:

@@ -119,7 +119,7 @@ class Wire(Backend):
         )
         return self.page(replace(shown, batches=batches, server_time=now))
 
-    def work(self, seconds: float) -> int | None:
+    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
         """Nothing runs in our process."""
         return None
 

@@ -110,10 +110,16 @@ class FaultyService(BatchService):
         self._memory.postpone("delete", {"id": file_id}, seconds=late)
         return {"id": file_id, "object": "file", "deleted": True}
 
-    def work(self, seconds: float, *, enough_s: float | None = None) -> bool:
+    def work(
+        self,
+        seconds: float,
+        *,
+        enough_s: float | None = None,
+        resting: frozenset[str] = frozenset(),
+    ) -> bool:
         """As ever, with the late calls that are due by now first."""
         self.deliver()
-        return super().work(seconds, enough_s=enough_s)
+        return super().work(seconds, enough_s=enough_s, resting=resting)
 
     def deliver(self) -> None:
         """Let every call take effect that is due by now; one that cannot any more is refused to nobody."""
