@@ -118,8 +118,8 @@ def test_a_reference_that_data_spell_is_sent_as_it_is(world: World) -> None:
     """Only what an item attaches itself is put into its request, whoever knows the hash of another's file."""
     (world.folder / "secret.png").write_bytes(PNG + b"secret")
     foreign = f"batchrun-attachment-{hashlib.sha256(PNG + b'secret').hexdigest()}"
-    own = {"metadata": {"url": foreign}}
-    items = [{"id": "a", "text": "x", "file": "secret.png"}, {**ITEMS[0], "body": own}]
+    own: dict[str, Any] = {"metadata": {"url": foreign}}
+    items: list[dict[str, Any]] = [{"id": "a", "text": "x", "file": "secret.png"}, {**ITEMS[0], "body": own}]
     submitted(world, items)
     (_, spelled) = sent(world)
     assert spelled["metadata"] == {"url": foreign}
