@@ -212,7 +212,9 @@ def test_ids_that_are_one_number_to_the_table_are_refused_and_none_gets_the_othe
     job = _job(world)
     world.answered(job, "7", "good")
     world.answered(job, "07", "bad")
-    with pytest.raises(LedgerError, match=r"two items have ids .* same key in column 'id' of type "):
+    with pytest.raises(
+        LedgerError, match=r"two items have ids .* same key in column 'id' of type "
+    ):
         _write(world, job)
     assert _sql(world.folder, "select * from reviews") == [(7, None)]
 

@@ -119,7 +119,10 @@ def test_a_reference_that_data_spell_is_sent_as_it_is(world: World) -> None:
     (world.folder / "secret.png").write_bytes(PNG + b"secret")
     foreign = f"batchrun-attachment-{hashlib.sha256(PNG + b'secret').hexdigest()}"
     own: dict[str, Any] = {"metadata": {"url": foreign}}
-    items: list[dict[str, Any]] = [{"id": "a", "text": "x", "file": "secret.png"}, {**ITEMS[0], "body": own}]
+    items: list[dict[str, Any]] = [
+        {"id": "a", "text": "x", "file": "secret.png"},
+        {**ITEMS[0], "body": own},
+    ]
     submitted(world, items)
     (_, spelled) = sent(world)
     assert spelled["metadata"] == {"url": foreign}
