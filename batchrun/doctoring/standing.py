@@ -5,7 +5,6 @@ from typing import Final
 
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
-from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.snapshot import take_snapshot
@@ -144,12 +143,9 @@ def _needing_person(ledger: Ledger) -> Iterator[Diagnosis]:
 
 
 def _paused(ledger: Ledger) -> Diagnosis:
-    paused = [
-        row["name"]
-        for row in ledger.rows(
-            f"select name from jobs j where paused is not null or {HELD_AT} is not null order by name"
-        )
-    ]
+    paused = sorted(
+        job.name for job in find_jobs(ledger) if job.why_paused or job.held_at is not None
+    )
     if not paused:
         return _home("paused", Level.OK, "no job is paused or held")
     return _home(

@@ -44,7 +44,11 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
         ledger.execute("delete from held where job = ?", (number,))
         if job is not None:
             paused = ledger.value("select paused from jobs where id = ?", (job,))
-            ledger.execute("update jobs set paused = null, releases = 0 where id = ?", (job,))
+            # Outputs that are written say why it was paused.
+            ledger.execute(
+                "update jobs set stale = max(stale, paused is not null), paused = null, releases = 0 where id = ?",
+                (job,),
+            )
             canary = canary_of(ledger, job)
             if canary is not None and (why := failure(canary)) is not None:
                 paused = paused or why

@@ -155,6 +155,25 @@ _PENDING: Final[_Rules] = (
         f"select q.item from queue q where not {no_open_call('q.item')}",
     ),
     (
+        "item {0} goes before the rest of its job, but nothing will send it before that",
+        (
+            "select c.item from canary_items c join item_rows i on i.id = c.item join request_files f on f.id = i.file "
+            f"where i.state = {_WAITING} and f.state = {int(FileState.FRESH)} and f.is_canary = 0 "
+            "and not exists (select 1 from queue q where q.item = c.item)"
+        ),
+    ),
+    (
+        "job {0}: {1} items go before the rest, which waits for none",
+        (
+            "select c.job, count(*) from canary_items c "
+            "where not exists (select 1 from canaries a where a.job = c.job and a.settled_at is null) group by 1"
+        ),
+    ),
+    (
+        "job {0} waits for {1} canaries at once",
+        "select job, count(*) from canaries where settled_at is null group by 1 having count(*) > 1",
+    ),
+    (
         "item {0} has a change waiting, but is not in flight",
         (
             "select r.item from revisions r join item_rows i on i.id = r.item join submissions s on s.id = r.submission "

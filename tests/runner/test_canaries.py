@@ -9,6 +9,7 @@ from batchrun.errors import Ambiguous, Transient
 from batchrun.planning.canary import Verdict, judge
 from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
+from batchrun.verifying.verify import verify
 
 CANARY = {"items": 4, "max_failed": 0.25, "max_truncated": 0.25}
 BAD = Rule(prompt="bad", status=400, code="invalid_value", message="no such thing")
@@ -315,6 +316,18 @@ def test_a_job_that_starts_over_is_tried_first(world: World) -> None:
     assert world.batches()[-1]["request_count"] == 4
     world.run()
     assert sizes(world) == [4, 6, 4, 6]
+
+
+def test_an_item_of_a_canary_that_would_be_stranded_is_seen(world: World) -> None:
+    world.write(items(10), canary=CANARY)
+    world.submit(send=False)
+    with world.ledger() as ledger:
+        ledger.execute("update request_files set is_canary = 0")
+        (broken,) = verify(ledger, is_quick=True).broken
+        assert broken.findings[0] == (
+            "item 1 goes before the rest of its job, but nothing will send it before that"
+        )
+        ledger.execute("update request_files set is_canary = 1 where id = 1")
 
 
 def test_a_dry_run_says_what_would_go_first(world: World) -> None:

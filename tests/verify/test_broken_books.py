@@ -160,6 +160,14 @@ def test_a_batch_that_was_rejected_for_nothing_is_seen(world: World) -> None:
         ("update request_files set state = 2 where state = 1", "nothing will send it"),
         ("insert into queue select 1, job, 0 from item_rows where id = 1", "not pending"),
         (
+            "insert into canary_items select job, id from item_rows where id = 1",
+            "go before the rest, which waits for none",
+        ),
+        (
+            "insert into canaries select 1, hash, 0.1, 0.1, null, null from item_rows where id < 3",
+            "canaries at once",
+        ),
+        (
             "insert into revisions select 1, min(s.id), i.hash, i.file, i.offset, 1 from submissions s, item_rows i where i.id = 1",
             "change waiting",
         ),
