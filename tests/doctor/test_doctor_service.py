@@ -298,3 +298,19 @@ def test_lines_are_plain_where_nobody_looks_and_a_table_where_somebody_does(
     table = desk.call("doctor", "--offline").out.splitlines()
     assert "\x1b[32mok      \x1b[0mopenai key             from OPENAI_API_KEY" in table
     assert server.seen == []
+
+
+def test_a_server_without_batches_is_told_with_its_preset_and_how_to_ask_it(
+    desk: Desk, server: Server
+) -> None:
+    table = (
+        f'[profile.gate]\npreset = "litellm"\nbase_url = "{server.base_url}"\nneeds_key = false\n'
+    )
+    (desk.folder / "batchrun.toml").write_text(table)
+    server.then(answer({"detail": "Not Found"}, 404))
+    found = checks(desk, "--backend", "gate", code=6)
+    assert found["preset"]["what"].startswith("LiteLLM proxy, as read on 2026-")
+    assert "`--backend gate:live`" in found["batch-support"]["fix"]
+    assert "`--backend gate:live`" in found["batch-support"]["what"]
+    server.then(answer({"data": []}))
+    assert "batch-support" not in checks(desk, "--backend", "gate:live")
