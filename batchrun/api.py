@@ -50,7 +50,8 @@ from batchrun.tools.worker import Worker
 if TYPE_CHECKING:
     from batchrun.keeping.forgetting import Forgotten
     from batchrun.keeping.pruning import Pruned
-    from batchrun.recovery.found import Recovered
+    from batchrun.recovery.adopting import AdoptOptions
+    from batchrun.recovery.found import Adopted, Recovered
     from batchrun.recovery.recovering import RecoverOptions
 
 __all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "ToolsFile", "worst_exit_code"]
@@ -354,6 +355,23 @@ class Batchrun(HomeView):
             lock_wait_s=self.lock_wait_s,
             offered=self._offered,
         ).recover(files, options or RecoverOptions())
+
+    def adopt(self, batch_ids: Sequence[str], options: "AdoptOptions") -> "Adopted":
+        """Bring batches that other programs made into this home as a job (docs/adopting.md); creates the home where there is none.
+
+        Nothing is created, cancelled or deleted at the service. Raises UsageError, JobFileError, BackendError, HomeLocked, LedgerError
+        where one of them cannot be taken: then none was.
+        """
+        from batchrun.recovery.adopting import Adoption
+
+        self.home.create()
+        with (
+            pass_lock(self.home, wait_s=self.lock_wait_s),
+            open_ledger(self.home, create=True) as ledger,
+            self._runner().context(ledger) as context,
+        ):
+            options = replace(options, backend=options.backend or self.backend)
+            return Adoption(context, self.config, options).adopt(batch_ids)
 
     def resolve(
         self, batch: int | str, *, remote_id: str | None = None, is_as_is: bool = False

@@ -3,12 +3,14 @@
 A name is made for every item of a job and at every sending, so there is a way to make one, and faster ways to make many.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
 
 import xxhash
 
+_START: Final = b'{"custom_id":"'
 _ITEM_DIGITS: Final = 18  # a longer number is no row id
 _CUSTOM_ID: Final = re.compile(rf"([0-9]{{1,{_ITEM_DIGITS}}})-([0-9]{{1,9}})-([0-9a-f]{{12}})")
 
@@ -55,3 +57,22 @@ def first_prefixes(first: int, keys: Iterable[str]) -> list[bytes]:
 def line_prefix(identifier: str) -> bytes:
     """The start of a request line; with a tail and a newline it is whole. Our custom_ids need no escaping."""
     return b'{"custom_id":"%b",' % identifier.encode("ascii")
+
+
+def foreign_prefix(identifier: str) -> bytes:
+    """`line_prefix` for a custom_id that somebody else has given: any text, in ASCII all the same."""
+    return b'{"custom_id":%b,' % json.dumps(identifier).encode()
+
+
+def request_parts(line: bytes) -> tuple[str, bytes] | None:
+    """The custom_id of a line of a request file, and what follows it; None of a line of any other form, such as one that is half blank."""
+    name, quote, tail = line.removeprefix(_START).partition(b'",')
+    if not quote or not line.startswith(_START) or not name.isascii():
+        return None
+    if b"\\" not in name:
+        return name.decode("ascii"), tail
+    try:  # the quote that was found may be part of an escaped name
+        found, end = json.JSONDecoder().raw_decode(line.decode("latin-1"), len(_START) - 1)
+    except ValueError:
+        return None
+    return (found, line[end + 1 :]) if line[end : end + 1] == b"," else None

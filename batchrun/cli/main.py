@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "prune": "Free the disk of what no item needs any more.",
     "forget": "Remove items, or a whole job, from everywhere: personal data.",
     "resolve": "Say what became of a batch that batchrun cannot find.",
+    "adopt": "Take in batches that were made elsewhere, as a job.",
     "recover": "Rebuild a lost or older ledger from the service.",
     "verify": "Prove that ledger, spool and outputs are in order.",
     "doctor": "Find what keeps batchrun from working, with the fix.",

@@ -100,6 +100,29 @@ def open_for_files(
     return opened, found is not None
 
 
+def open_or_begin(
+    invocation: Invocation,
+    home: str | None,
+    *,
+    backend: str | None = None,
+    lock_wait_s: float = LOCK_WAIT_S,
+) -> "tuple[Batchrun, bool]":
+    """Over the home that there is, or over one that is to be made in the current folder; and whether it is there already."""
+    from batchrun.api import Batchrun
+
+    environ = _environ("BATCHRUN_HOME")
+    found, start = find_home(explicit=home, environ=environ, near=None)
+    path = found or home_to_create(explicit=home, environ=environ, job_file=start / "adopted.jsonl")
+    opened = Batchrun(
+        home=Home(path),
+        config=_config(None if found else start, path, backend),
+        clock=invocation.clock,
+        backend=backend,
+        lock_wait_s=lock_wait_s,
+    )
+    return opened, found is not None
+
+
 def find_for_doctor(home: str | None) -> "tuple[Home | None, Path, Config]":
     """The home, or None where there is none yet; the folder that it is or would be in; and the settings there. Starts nothing.
 

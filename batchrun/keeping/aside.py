@@ -17,8 +17,8 @@ from typing import Final
 
 import xxhash
 
-from batchrun.customids import custom_id, parts_of
-from batchrun.keeping.blanking import Items, blank_lines, custom_id_in, request_parts
+from batchrun.customids import custom_id, parts_of, request_parts
+from batchrun.keeping.blanking import Items, blank_lines, custom_id_in
 from batchrun.ledger.aside import set_aside
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home

@@ -15,15 +15,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from batchrun.customids import item_of
+from batchrun.customids import request_parts
 from batchrun.endpoints.tolerant import as_object, parse
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.origins import naming
 from batchrun.ledger.spool import checksum_of, disk_error, written
 from batchrun.ledger.states import FileState
 from batchrun.running.results import ERROR, OUTPUT
 
 _Naming = Callable[[str], int | None]
-_REQUEST_START: Final = b'{"custom_id":"'
 
 
 class _ResultLine(msgspec.Struct):
@@ -161,27 +161,13 @@ def _field_item(line: bytes) -> int:
 
 
 def _naming(ledger: Ledger, column: str, number: int) -> _Naming:
-    """Whom the custom_ids of the batch with this value in `column` name: those of a recovered one are of another ledger's giving."""
-    asked_as = (
-        "select custom_id, item from asked_as where batch in (select id from batch_rows where"
-    )
-    recorded: dict[str, int] = dict(
-        ledger.connection.execute(f"{asked_as} {column} = ?)", (number,)).fetchall()
-    )
-    return lambda custom_id: recorded.get(custom_id, item_of(custom_id))
+    """Whom the custom_ids of the batch with this value in `column` name."""
+    return naming(ledger, ledger.value(f"select id from batch_rows where {column} = ?", (number,)))
 
 
 def _is_request_of(line: bytes, _: int, items: Items, whose: _Naming) -> bool:
     found = request_parts(line)
     return found is None or whose(found[0]) in items
-
-
-def request_parts(line: bytes) -> tuple[str, bytes] | None:
-    """The custom_id of a line of a request file, and what follows it; None of one that is half blank."""
-    name, quote, tail = line.removeprefix(_REQUEST_START).partition(b'",')
-    if not quote or not line.startswith(_REQUEST_START) or not name.isascii():
-        return None
-    return name.decode("ascii"), tail
 
 
 def _is_result_of(line: bytes, at: int, items: Items, owned: Items, whose: _Naming) -> bool:

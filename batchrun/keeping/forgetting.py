@@ -40,7 +40,8 @@ from batchrun.running.context import OpenBackend
 from batchrun.running.results import ERROR, OUTPUT
 
 _CARRIED: Final = " union ".join(
-    f"select batch from {table} where item in ({CHOSEN})" for table in ("result_rows", "history")
+    f"select batch from {table} where item in ({CHOSEN})"
+    for table in ("result_rows", "history", "asked_as")
 )
 
 

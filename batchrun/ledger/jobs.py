@@ -84,12 +84,24 @@ def owner_problem(ledger: Ledger, settings: "JobSettings", profile: str) -> Prob
     )
     if source is None or source == settings.path:
         return None
+    if is_adopted(source) and settings.is_raw:
+        return None  # a ready Batch file of that name
     return Problem(
         path=settings.path,
         line=settings.line,
         what=f"job {settings.name!r} belongs to {source}",
         fix="Give this job another name, or move it here with --replace.",
     )
+
+
+def adopted_source(name: str) -> str:
+    """The `source` of a job that was made of batches of other programs: no file has it, and a ready Batch file of this name may take it over."""
+    return f"{name}.jsonl"
+
+
+def is_adopted(source: str) -> bool:
+    """Whether no job file has this job: real ones have absolute paths."""
+    return not source.startswith("/")
 
 
 def archive_job(ledger: Ledger, name: str, profile: str, at: int) -> None:

@@ -1,12 +1,13 @@
 """Where the batches on a service come from: which ledgers' batches are ours, and under which custom_ids they ask.
 
-A ledger that was rebuilt, restored or copied answers for batches that it did not create. Their requests bear item numbers of the ledger that
-did; `asked_as` remembers them, by batch, where they are not the ones that this ledger would have given. So the rule stays what it is: a
-result settles its item by (batch row, custom_id) and by nothing else.
+A ledger that was rebuilt, restored or copied answers for batches that it did not create, and so does one that adopted batches of other
+programs. Their requests bear item numbers of the ledger that did, or any text; `asked_as` remembers them, by batch, where they are not the
+ones that this ledger would have given. So the rule stays what it is: a result settles its item by (batch row, custom_id) and by nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from batchrun.customids import item_of
 from batchrun.ledger.connection import Ledger
 from batchrun.model import LEDGER_KEY, TOKEN_KEY
 
@@ -38,6 +39,16 @@ def custom_ids_of(ledger: Ledger, batch: int) -> dict[int, str]:
             "select item, custom_id from asked_as where batch = ?", (batch,)
         ).fetchall()
     )
+
+
+def naming(ledger: Ledger, batch: int | None) -> Callable[[str], int | None]:
+    """Whom the custom_ids of a batch name, whether or not there is such an item; None stands for a stranger's."""
+    recorded: dict[str, int] = dict(
+        ledger.connection.execute(
+            "select custom_id, item from asked_as where batch = ?", (batch,)
+        ).fetchall()
+    )
+    return lambda custom_id: recorded.get(custom_id, item_of(custom_id))
 
 
 def record_custom_ids(ledger: Ledger, batch: int, rows: Iterable[tuple[int, str]]) -> None:

@@ -389,7 +389,7 @@ create table ledgers (                -- other ledgers whose batches on the serv
   at integer not null
 ) strict;
 
-create table asked_as (               -- custom_ids in recovered batches that this ledger would not have given
+create table asked_as (               -- custom_ids in recovered and adopted batches that this ledger would not have given
   batch integer not null references batch_rows,
   item integer not null,
   custom_id text not null,

@@ -85,7 +85,7 @@ class Settling:
         self._ledger, self._batch, self._at = ledger, batch, at
         self._mine = (batch["first_item"], batch["last_item"], batch["id"])
         self._has_vanished = False
-        self._is_recovered = False  # its custom_ids are not those of this ledger
+        self.is_named_elsewhere = False  # its custom_ids are not those of this ledger
         self._models: dict[str, int] = {
             row["name"]: row["id"] for row in ledger.rows("select id, name from models")
         }
@@ -105,7 +105,7 @@ class Settling:
         items, sends, keys = zip(*rows, strict=True)
         identifiers = custom_ids(items, sends, keys)
         if recorded := custom_ids_of(self._ledger, self._batch["id"]):
-            self._is_recovered = True
+            self.is_named_elsewhere = True
             identifiers = list(map(recorded.get, items, identifiers))
         return dict(zip(identifiers, items, strict=True))
 
@@ -190,8 +190,8 @@ class Settling:
     def finish(self) -> dict[ItemEvent, int]:
         """Move every item of the batch; returns how many by event. All that is in flight still has succeeded."""
         ledger, job, at, batch = self._ledger, self._batch["job"], self._at, self._batch["id"]
-        if self._is_recovered:
-            # The custom_ids count the sendings of another ledger; results count ours.
+        if self.is_named_elsewhere:
+            # The custom_ids count the sendings of another ledger, or nothing; results count ours.
             ledger.execute(
                 "update result_rows set send = i.sends from item_rows i where i.id = result_rows.item "
                 "and result_rows.item between ? and ? and result_rows.batch = ? and i.batch = result_rows.batch",

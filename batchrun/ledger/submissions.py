@@ -5,7 +5,7 @@ dies before that is swept by the next holder of the lock, as if it had never bee
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ from batchrun.ledger.publishing import (
 from batchrun.ledger.states import ItemEvent, SubmissionState
 from batchrun.model import JobSettings, Limits
 
-__all__ = ["Submission", "Tally", "settings_from_json", "sweep_preparing"]
+__all__ = ["Submission", "Tally", "settings_from_json", "settings_to_json", "sweep_preparing"]
 
 
 class Submission:
@@ -53,7 +53,7 @@ class Submission:
         """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready. `live_twin`: the profile that answers
         a live canary of it.
         """
-        self._ledger, self._settings, self._limits = ledger, settings, limits
+        self._ledger, self.settings, self._limits = ledger, settings, limits
         self._is_fresh, self._live_twin = is_fresh, live_twin or profile
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
@@ -72,8 +72,8 @@ class Submission:
                     (
                         self._begun_name,
                         self._profile,
-                        self._settings.path,
-                        _settings_json(self._settings),
+                        self.settings.path,
+                        settings_to_json(self.settings),
                         self._outputs,
                         self._at,
                     ),
@@ -92,14 +92,14 @@ class Submission:
             )
             self.id = int(cursor.lastrowid or 0)
             known = KnownItems(self._ledger, self.job, first)
-            if is_wanted(self._ledger, self.job, self._settings):
-                assert self._settings.canary is not None
-                self._canary_items = self._settings.canary.items
+            if is_wanted(self._ledger, self.job, self.settings):
+                assert self.settings.canary is not None
+                self._canary_items = self.settings.canary.items
         self.intake = Intake(
             self._ledger,
             job=self.job,
             submission=self.id,
-            settings=self._settings,
+            settings=self.settings,
             limits=self._limits,
             known=known,
             first=first,
@@ -134,17 +134,17 @@ class Submission:
         first = written or self._canary_items
         tally.canary = first if first < queued else 0
 
-    def ready(self, *, keep_missing: bool) -> None:
-        """Make the submission visible, in one transaction."""
+    def ready(self, *, keep_missing: bool, also: Callable[[], None] = lambda: None) -> None:
+        """Make the submission visible, in one transaction, whose last part is `also`."""
         self.intake.close_files()
-        if self._settings.attach:
+        if self.settings.attach:
             sync_contents(self._ledger.home)
         ledger, at, job = self._ledger, self._at, self.job
         with ledger.transaction():
             if self._is_fresh:
-                hand_on(ledger, name=self._settings.name, profile=self._profile, job=job)
-                archive_job(ledger, self._settings.name, self._profile, at)
-                ledger.execute("update jobs set name = ? where id = ?", (self._settings.name, job))
+                hand_on(ledger, name=self.settings.name, profile=self._profile, job=job)
+                archive_job(ledger, self.settings.name, self._profile, at)
+                ledger.execute("update jobs set name = ? where id = ?", (self.settings.name, job))
             self.intake.files.finish()
             known, tally = self.intake.known, self.intake.tally
             if not known.is_empty:
@@ -163,7 +163,7 @@ class Submission:
             first = [writer.id for writer in self.intake.files.first.values()]
             set_canary(
                 ledger,
-                self._settings,
+                self.settings,
                 job=job,
                 submission=self.id,
                 files=first,
@@ -175,9 +175,9 @@ class Submission:
                 "reported_at = case when ? then null else reported_at end, "
                 "paused = null, releases = 0, request_cap = null where id = ?",
                 (
-                    _settings_json(self._settings),
+                    settings_to_json(self.settings),
                     self.id,
-                    self._settings.path,
+                    self.settings.path,
                     self._outputs,
                     bool(tally.new or tally.changed or open_count(ledger, job)),
                     job,
@@ -187,11 +187,12 @@ class Submission:
                 "update submissions set state = ?, tally = ? where id = ?",
                 (SubmissionState.READY, msgspec.json.encode(tally).decode(), self.id),
             )
+            also()
         for row in list(
             ledger.rows("select id from submissions where job = ? and id <> ?", (job, self.id))
         ):
             _remove(ledger.home.fields_file(row["id"]))
-        if self._settings.attach:
+        if self.settings.attach:
             sweep_contents(
                 ledger
             )  # those of unchanged items that need none any more were kept anew
@@ -204,7 +205,7 @@ class Submission:
     @property
     def _begun_name(self) -> str:
         """The job's name until it is ready: one that starts over has none that a user could have given."""
-        return f"{self._settings.name}~fresh" if self._is_fresh else self._settings.name
+        return f"{self.settings.name}~fresh" if self._is_fresh else self.settings.name
 
 
 def sweep_preparing(ledger: Ledger) -> int:
@@ -260,7 +261,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _settings_json(settings: JobSettings) -> str:
+def settings_to_json(settings: JobSettings) -> str:
+    """The settings as they are stored with a job."""
     return msgspec.json.encode(settings).decode()
 
 

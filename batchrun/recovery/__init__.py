@@ -6,6 +6,9 @@ matching.py    requests that were sent -> items that ask the same
 importing.py   a batch of the service -> a batch row with its items in flight, as if this ledger had created it
 unplaced.py    answers that are no item's -> outputs/recovered-<batch>/
 recovering.py  the order of it all
+adopting.py    ADOPT: batches that other programs made become a job here, by the same import
+brought.py     what their input files ask, read whole before anything is taken
+taking.py      one of them, with its items, in one transaction
 
 Recovering reads the service and never creates, cancels or deletes anything there. From a batch row on, everything is the normal life of a
 batch: `running` settles it.

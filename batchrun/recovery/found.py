@@ -95,3 +95,18 @@ class Recovered:
     held: tuple[str, ...] = ()
     problems: tuple[BatchrunError, ...] = ()
     look_again_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What came of an adoption: the batches in the order in which they were taken, and where their job stands now.
+
+    A batch that is WAITING has been taken, and cannot be settled yet; those behind it that are not named were not taken.
+    """
+
+    job: str
+    profile: str
+    batches: tuple[FoundBatch, ...]
+    counts: Mapping[str, int]
+    left: tuple[str, ...] = ()
+    problems: tuple[BatchrunError, ...] = ()

@@ -8,9 +8,10 @@ answers to one item the last one stands, as it would have.
 import contextlib
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.customids import line_prefix
@@ -27,6 +28,11 @@ from batchrun.recovery.sentlines import read_requests
 from batchrun.running.form import break_up
 from batchrun.windows import DEFAULT_WINDOW
 
+MATCHED_TABLE: Final = """
+create temp table if not exists matched (
+  item integer primary key, custom_id text unique, number integer, send integer, is_first integer not null default 0
+);
+"""
 _MATCHED: Final = "select item from matched"
 _BEFORE_CREATED: Final = {
     BatchState.PLANNED: BatchEvent.UPLOADED,
@@ -37,14 +43,22 @@ _BEFORE_CREATED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the row of a batch says of where it is: the account, its token, when its input file was made there, and until when twins of a
-    running one are looked for.
+    """What the row of a batch says of where it is: the account, its token, when this ledger, or one that it stands in for, made its input
+    file there (None: another program did), and until when twins of a running one are looked for.
     """
 
     account: Account
     token: str
-    input_file_created_at: int
-    audit_until: int
+    input_file_created_at: int | None
+    audit_until: int | None
+
+
+class Copied(NamedTuple):
+    """The request file of a batch: its number, bytes and checksum; of one that is not here, 0 and ""."""
+
+    id: int
+    bytes: int
+    checksum: str
 
 
 def import_batch(
@@ -62,48 +76,74 @@ def import_batch(
     `sent`: its input file, where it is here. A batch that still runs keeps a copy of those of its requests that are items': should the
     service refuse it yet, that is what goes again. Raises LedgerError.
     """
-    # Where only custom_ids tell whose its requests are, items may ask for something else by now: what most of them ask for judges.
-    first = ledger.row(
-        "select f.model, f.endpoint, f.criteria, min(min(m.item)) over () as first, max(max(m.item)) over () as last, "
-        "sum(count(*)) over () as n from matched m join item_rows i on i.id = m.item join request_files f on f.id = i.file "
-        "group by f.model, f.endpoint, f.criteria order by count(*) desc limit 1"
-    )
-    assert first is not None
+    source = _asked(ledger)
     runs = remote.status not in TERMINAL_STATUSES
-    writer = _copy_requests(ledger, job, first, sent) if runs and sent is not None else None
+    writer = _copy_requests(ledger, job, source, sent) if runs and sent is not None else None
     with ledger.transaction():
         if writer is not None:
             done = writer.finish(FileState.USED)
-            file, size, checksum = done.id, done.bytes, done.checksum
+            file = Copied(done.id, done.bytes, done.checksum)
         else:
-            file, size, checksum = _no_file(ledger, job["id"], first), 0, ""
-        batch = insert_batch(
-            ledger,
-            job=job["id"],
-            at=at,
-            columns={
-                "profile": job["profile"],
-                "endpoint": remote.endpoint or first["endpoint"],
-                "model": first["model"],
-                "window": remote.window or DEFAULT_WINDOW,
-                "token": origin.token,
-                "request_file": file,
-                "request_count": first["n"],
-                "input_bytes": size,
-                "checksum": checksum,
-                "first_item": first["first"],
-                "last_item": first["last"],
-                "metadata": json.dumps(remote.metadata),
-            },
-        )
-        _assign(ledger, job["id"], batch, at)
-        bring_to_service(ledger, batch, remote, origin, state=BatchState.PLANNED, at=at)
+            file = Copied(_no_file(ledger, job["id"], source), 0, "")
+        batch = insert_imported(ledger, remote, origin, job=job, file=file, at=at)
         if stray_count:
             ledger.execute(
                 "insert or replace into strays (remote_id, profile, batch, at) values (?, ?, ?, ?)",
                 (remote.id, job["profile"], batch, at),
             )
     return batch
+
+
+def insert_imported(
+    ledger: Ledger,
+    remote: RemoteBatch,
+    origin: Origin,
+    *,
+    job: sqlite3.Row,
+    file: Copied,
+    at: int,
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """The row of a batch whose requests are `matched`, CREATED or ENDED, with its items in flight, inside the caller's transaction.
+
+    `metadata`: what it is to bear should it have to be created anew, where that is not what it bears now.
+    """
+    source = _asked(ledger)
+    batch = insert_batch(
+        ledger,
+        job=job["id"],
+        at=at,
+        columns={
+            "profile": job["profile"],
+            "endpoint": remote.endpoint or source["endpoint"],
+            "model": source["model"],
+            "window": remote.window or DEFAULT_WINDOW,
+            "token": origin.token,
+            "request_file": file.id,
+            "request_count": source["n"],
+            "input_bytes": file.bytes,
+            "checksum": file.checksum,
+            "first_item": source["first"],
+            "last_item": source["last"],
+            "metadata": json.dumps(remote.metadata if metadata is None else metadata),
+        },
+    )
+    _assign(ledger, job["id"], batch, at)
+    bring_to_service(ledger, batch, remote, origin, state=BatchState.PLANNED, at=at)
+    return batch
+
+
+def _asked(ledger: Ledger) -> sqlite3.Row:
+    """What most of the matched items ask for, which judges all of them (where only custom_ids tell whose requests are whose, some may ask
+    for something else by now), and how many items these are.
+    """
+    found = ledger.row(
+        "select f.model, f.endpoint, f.criteria, min(min(m.item)) over () as first, max(max(m.item)) over () as last, "
+        "sum(count(*)) over () as n from matched m join item_rows i on i.id = m.item join request_files f on f.id = i.file "
+        "group by f.model, f.endpoint, f.criteria order by count(*) desc limit 1"
+    )
+    assert found is not None
+    return found
 
 
 def bring_to_service(
@@ -128,7 +168,7 @@ def bring_to_service(
             "organization": account.organization,
             "project": account.project,
             "fingerprint": account.fingerprint,
-            "uploads": 1,
+            "uploads": int(origin.input_file_created_at is not None),
         },
         BatchEvent.INTENT: {"creates": 1, "intent_at": created_at},
         BatchEvent.CREATED: {

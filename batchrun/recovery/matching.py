@@ -25,21 +25,20 @@ from batchrun.ledger.skeletons import Skeletons
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import RepairSettings
 from batchrun.recovery.conversations import Conversations
+from batchrun.recovery.importing import MATCHED_TABLE
 from batchrun.recovery.sentlines import SentRequest, files_asking, read_requests, request_lines
 from batchrun.running.calling import take_told
 from batchrun.running.marking import hash_together
 
 _GROUP: Final = 10_000  # rows handed over at a time
-_TABLES: Final = """
+_TABLES: Final = f"""
 create temp table if not exists asking (
   job integer, h integer, digest blob, item integer, file integer, offset integer, primary key (job, h, digest, item, file)
 ) without rowid;
 create temp table if not exists asked_for (job integer primary key);
 create temp table if not exists unread (job integer primary key);
 create temp table if not exists sent (n integer primary key, custom_id text unique, number integer, send integer, h integer, digest blob);
-create temp table if not exists matched (
-  item integer primary key, custom_id text unique, number integer, send integer, is_first integer not null default 0
-);
+{MATCHED_TABLE}
 """
 # An item may have changed its request since: what counts is the one that it points to now.
 _ITEMS_ASKING: Final = (

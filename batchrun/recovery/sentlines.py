@@ -6,12 +6,11 @@ from typing import Final, NamedTuple
 
 import xxhash
 
-from batchrun.customids import parts_of
+from batchrun.customids import parts_of, request_parts
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import FileState
 
-_START: Final = b'{"custom_id":"'
 _BUFFER_BYTES: Final = 1 << 18
 
 
@@ -38,10 +37,9 @@ def request_lines(path: Path) -> Iterator[tuple[str, tuple[int, int, int], bytes
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         for line in file:
             end += len(line)
-            identifier, quote, tail = line.removeprefix(_START).partition(b'",')
-            if not quote or not line.startswith(_START) or not identifier.isascii():
+            if (found := request_parts(line)) is None:
                 continue
-            name = identifier.decode("ascii")
+            name, tail = found
             if (parts := parts_of(name)) is not None:
                 yield name, parts, tail.removesuffix(b"\n"), end - len(tail)
 

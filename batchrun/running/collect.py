@@ -5,8 +5,9 @@ lines that cannot be read are incidents. An item without a line is settled by ho
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,12 +15,12 @@ import msgspec
 
 from batchrun.backends.base import Traits
 from batchrun.backends.reading import printable
-from batchrun.customids import item_of
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import judging
+from batchrun.ledger.origins import naming
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
@@ -162,6 +163,7 @@ class _Lines:
         first_sends = f"-{_FIRST_SEND}-"
         last_model, last_model_id = None, None
         answers, is_plain = self._answers, self._is_plain
+        is_foreign = self._settling.is_named_elsewhere
         before = self._seen()
         end = 0
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
@@ -179,7 +181,7 @@ class _Lines:
                     last_model_id = self._settling.model_id(last_model)
                 length = end - offset - line.endswith(b"\n")
                 output = reading.output
-                if is_plain and output is not None and first_sends in custom_id:
+                if is_plain and output is not None and (is_foreign or first_sends in custom_id):
                     finish = reading.finish
                     answers.append(
                         (
@@ -248,7 +250,9 @@ class _Lines:
         *,
         line: bytes = b"",
     ) -> None:
-        sends = int(custom_id.split("-")[1])
+        # Of a batch that others made, custom_ids may be any text, and count nothing: see `Settling.finish`.
+        is_foreign = self._settling.is_named_elsewhere
+        sends = _FIRST_SEND if is_foreign else int(custom_id.split("-")[1])
         reading = asked_again_if_gone(self._ledger, self._batch["profile"], item, reading)
         if reading.cause == "uncertain" and self._settings.uncertain == "retry":
             reading = msgspec.structs.replace(reading, outcome=Outcome.RETRY)
@@ -305,7 +309,9 @@ class _Lines:
         if (
             was_lost
             and custom_id is not None
-            and is_settled_line(self._ledger, self._batch, custom_id, kind=kind, offset=offset)
+            and is_settled_line(
+                self._ledger, self._batch, self._whose(custom_id), kind=kind, offset=offset
+            )
         ):
             return
         self.incident_count += 1
@@ -315,7 +321,9 @@ class _Lines:
         where = f"{('output', 'error')[kind]} file, byte {offset}"
         if reading.custom_id is None:
             self._incidents.append(("unreadable_line", f"{where}: {reading.message}", where))
-        elif was_lost and was_asked_again(self._ledger, self._batch, reading.custom_id):
+        elif was_lost and was_asked_again(
+            self._ledger, self._batch, self._whose(reading.custom_id)
+        ):
             self._incidents.append(
                 ("paid_twice", f"{where}: {reading.custom_id} {ASKED_AGAIN}", where)
             )
@@ -332,11 +340,17 @@ class _Lines:
                 )
             )
 
+    @cached_property
+    def _whose(self) -> Callable[[str], int | None]:
+        return naming(self._ledger, self._batch["id"])
+
     def _is_ours(self, custom_id: str) -> bool:
-        item = item_of(custom_id)
+        item = self._whose(custom_id)
         return bool(
             self._ledger.value(
-                "select 1 from result_rows where item = ? and batch = ?", (item, self._batch["id"])
+                "select 1 from result_rows where item = ?1 and batch = ?2 union all "
+                "select 1 from asked_as where item = ?1 and batch = ?2",
+                (item, self._batch["id"]),
             )
             or any(row[0] == item for row in (*self._rows, *self._answers))
         )

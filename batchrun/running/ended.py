@@ -7,9 +7,10 @@ from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import read_batch
+from batchrun.customids import request_parts
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, remote_columns, update_batch
-from batchrun.ledger.origins import custom_ids_of
+from batchrun.ledger.origins import naming
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
@@ -305,14 +306,15 @@ def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int,
     if not wanted:
         return {}
     named: dict[int, str] = {}
-    recorded = {name: item for item, name in custom_ids_of(ctx.ledger, row["id"]).items()}
+    whose = naming(ctx.ledger, row["id"])
     path = ctx.ledger.home.request_file(row["request_file"])
     with path.open("rb") as file:
         for at, line in enumerate(file, start=1):
             if at in wanted:
-                custom_id = line.removeprefix(b'{"custom_id":"').partition(b'"')[0].decode("ascii")
-                item = recorded.get(custom_id) or int(custom_id.partition("-")[0])
-                named[item] = wanted.pop(at)
+                said, parts = wanted.pop(at), request_parts(line)
+                item = None if parts is None else whose(parts[0])
+                if item is not None:
+                    named[item] = said
                 if not wanted:
                     break
     return named
