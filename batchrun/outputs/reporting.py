@@ -65,6 +65,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
             ],
             "attempts": attempts,
             "tokens": tokens,
+            "by_profile": _by_profile(ledger, job, {"attempts": attempts, **tokens}),
             **_tools(ledger, job),
             "batches": [
                 {
@@ -95,6 +96,36 @@ def _spent(ledger: Ledger, job: JobView) -> tuple[dict[str, int], int, int | Non
     sums = [a + b for a, b in zip(sums, _forgotten(ledger, job), strict=True)]
     *tokens, attempts = sums
     return dict(zip(_USAGE, tokens, strict=True)), attempts, last_at
+
+
+def _by_profile(ledger: Ledger, job: JobView, all_of_it: dict[str, int]) -> JsonObject:
+    """Who is billed for it: the job's profile, and the one that answered some of its items live, if any did."""
+    used = ledger.rows(
+        "select distinct profile from batch_rows where job = ? order by 1", (job.id,)
+    )
+    names = [row["profile"] for row in used] or [job.profile]
+    if len(names) == 1:
+        return {names[0]: all_of_it}
+    return {name: _spent_at(ledger, job, name) for name in names}
+
+
+def _spent_at(ledger: Ledger, job: JobView, profile: str) -> JsonObject:
+    of_items = "item_rows i not indexed cross join {} r on r.item = i.id cross join batch_rows b on b.id = r.batch where i.id >= ? and i.id < ?"
+    of_batches = "batch_rows b cross join forgotten_usage r on r.batch = b.id where true"
+    items = (job.first_item, job.end_item)
+    sums = [0] * (len(_USAGE) + 1)
+    for source, attempts, span in (
+        (of_items.format("result_rows"), "count(*)", items),
+        (of_items.format("history"), "count(*)", items),
+        (of_batches, "coalesce(sum(r.attempts), 0)", ()),
+    ):
+        row = ledger.row(
+            f"select {_SUMS}, {attempts} from {source} and b.job = ? and b.profile = ?",
+            (*span, job.id, profile),
+        )
+        assert row is not None
+        sums = [a + int(b) for a, b in zip(sums, tuple(row), strict=True)]
+    return {"attempts": sums[-1], **dict(zip(_USAGE, sums[:-1], strict=True))}
 
 
 def _forgotten(ledger: Ledger, job: JobView) -> list[int]:

@@ -62,6 +62,22 @@ def test_the_report_counts_items_and_every_attempt_ever_paid(world: World) -> No
     assert (report["finished_at"], report["duration_s"]) == ("2026-09-21T16:16:24Z", 7384)
 
 
+def test_usage_is_kept_apart_by_the_profile_that_is_billed(world: World) -> None:
+    job = world.job()
+    world.batch(job)
+    world.answered(job, "a")
+    alone = job_report(world.ledger, job)
+    all_of_it = {"attempts": alone["attempts"], **alone["tokens"]}
+    assert alone["by_profile"] == {"openai": all_of_it}
+    live = world.batch(job, profile="openai:live", token="br-live", remote_id="batch_live")
+    retried = world.answered(job, "b", input_tokens=7)
+    world.ledger.execute("update result_rows set batch = ? where item = ?", (live, retried))
+    world.result(retried, table="history", batch=live, outcome=2, cause="server_error")
+    both = job_report(world.ledger, job)["by_profile"]
+    assert both["openai"] == all_of_it
+    assert (both["openai:live"]["attempts"], both["openai:live"]["input_tokens"]) == (2, 107)
+
+
 def test_tokens_of_vanished_items_were_paid_and_stay_counted(world: World) -> None:
     job = world.job()
     world.answered(job, "gone", vanished=1)
