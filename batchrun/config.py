@@ -15,7 +15,8 @@ from typing import Final
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
 from batchrun.model import Json
-from batchrun.profiles import LIVE_SUFFIX, Profile, path_in, read_profiles
+from batchrun.profiles import LIVE_SUFFIX, Profile
+from batchrun.profiletables import path_in, read_profiles
 
 FILE_NAME = "batchrun.toml"
 

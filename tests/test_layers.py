@@ -32,6 +32,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.service",
     ),
     ("batchrun.attachments", "batchrun.profiles"),
+    ("batchrun.profiletables",),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
     (
         "batchrun.backends",

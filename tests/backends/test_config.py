@@ -13,8 +13,8 @@ from batchrun.backends.opening import open_backend, service_folder
 from batchrun.config import Config, load_config
 from batchrun.errors import BackendError, UsageError
 from batchrun.model import Limits, Rates
-from batchrun.profiles import _SERVER_KEYS as SERVER_KEYS
 from batchrun.profiles import BackendKind
+from batchrun.profiletables import _SERVER_KEYS as SERVER_KEYS
 from batchrun.testing import ManualClock
 
 KEY = "sk-canary-0123456789abcdef"
