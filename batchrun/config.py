@@ -80,6 +80,13 @@ class Config:
             return name
         return profile.live or f"{name}{LIVE_SUFFIX}"
 
+    def live_names(self, name: str) -> tuple[str, ...]:
+        """The profiles that may have answered single items of jobs with this one, today or when its `live` was another; none where there is no such profile."""
+        profile = self.find(name)
+        if profile is None or profile.traits.executes_in_process:
+            return ()
+        return tuple(dict.fromkeys((f"{name}{LIVE_SUFFIX}", self.live_twin(name))))
+
     @property
     def in_process(self) -> frozenset[str]:
         """The profiles, twins among them, whose batches' lines are executed in our own passes."""

@@ -43,10 +43,11 @@ _BEFORE_CREATED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the row of a batch says of where it is: the account, its token, when this ledger, or one that it stands in for, made its input
+    """What the row of a batch says of where it is: the profile (the job's or its live twin), the account, its token, when this ledger, or one that it stands in for, made its input
     file there (None: another program did), and until when twins of a running one are looked for.
     """
 
+    profile: str
     account: Account
     token: str
     input_file_created_at: int | None
@@ -89,7 +90,7 @@ def import_batch(
         if stray_count:
             ledger.execute(
                 "insert or replace into strays (remote_id, profile, batch, at) values (?, ?, ?, ?)",
-                (remote.id, job["profile"], batch, at),
+                (remote.id, origin.profile, batch, at),
             )
     return batch
 
@@ -114,7 +115,7 @@ def insert_imported(
         job=job["id"],
         at=at,
         columns={
-            "profile": job["profile"],
+            "profile": origin.profile,
             "endpoint": remote.endpoint or source["endpoint"],
             "model": source["model"],
             "window": remote.window or DEFAULT_WINDOW,

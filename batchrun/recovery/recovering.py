@@ -4,7 +4,7 @@ Each step may be repeated, and a recovery that was killed is simply run again: w
 until one has come to its end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,7 @@ from batchrun.ledger.origins import adopt_ledger, own_ledgers
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import JsonObject
 from batchrun.prepare import SubmitOptions
+from batchrun.recovery.asked import asked_of
 from batchrun.recovery.foreseeing import foresee
 from batchrun.recovery.found import Became, FoundBatch, Recovered, RecoveredJob
 from batchrun.recovery.holding import begin, begun, end, held, note, wait_left
@@ -101,7 +102,7 @@ class Recoverer:
         def hold(ledger: Ledger) -> None:
             # Nothing says with which profiles the lost ledger had sent: none of them sends before it was looked at.
             far = (p for p in self.config.profiles if not self.is_in_process(p))
-            for profile in {*wanted, *far}:
+            for profile in asked_of({*wanted, *far}, self.config, self.home):
                 begin(ledger, profile)
 
         with (
@@ -114,18 +115,19 @@ class Recoverer:
                 raise UsageError(
                     f"{self.home.path}: there is no job in this home. Name the job files whose answers are to be recovered."
                 )
+            owners = asked_of(profiles, self.config, self.home)
             with ledger.transaction():
-                for profile in profiles:
+                for profile in owners:
                     begin(ledger, profile)
             prepared = self._prepare(ledger, files, options)
             if any(job.error is not None for job in prepared):
                 return Recovered(prepared=prepared)
-            return self._recover_profiles(ledger, sorted(profiles), prepared, options)
+            return self._recover_profiles(ledger, owners, prepared, options)
 
     def _recover_profiles(
         self,
         ledger: Ledger,
-        profiles: Sequence[str],
+        owners: Mapping[str, set[str]],
         prepared: tuple[Prepared, ...],
         options: RecoverOptions,
     ) -> Recovered:
@@ -136,16 +138,24 @@ class Recoverer:
             is_in_process=self.is_in_process,
             observer=self.observer,
         )
-        matcher, found, again = Matcher(ledger), list[FoundBatch](), list[int]()
+        matcher, found, again = Matcher(ledger), list[FoundBatch](), dict[str, int]()
         try:
-            for profile in profiles:
+            for profile in owners:
                 try:
-                    batches, look_again_at = self._recover_profile(ctx, profile, matcher, options)
+                    batches, look_again_at = self._recover_profile(
+                        ctx, profile, owners[profile], matcher, options
+                    )
                 except BackendError as exc:
                     ctx.fail(profile, exc)
                     batches, look_again_at = [], self.clock.now() + _LOOK_AGAIN_S
                 found += batches
-                again += [] if look_again_at is None else [look_again_at]
+                again |= {} if look_again_at is None else {profile: look_again_at}
+            # A profile sends again once nothing that others were asked for its jobs can still turn up.
+            waiting = {*again}.union(*(owners[profile] for profile in again))
+            for profile in owners.keys() - waiting:
+                with ledger.transaction():
+                    _pause(ledger, profile)
+                    end(ledger, profile)
             jobs = find_jobs(ledger)
             note_missing(ledger, jobs, now=self.clock.now())
             for job in jobs:
@@ -156,17 +166,22 @@ class Recoverer:
         return Recovered(
             prepared=prepared,
             batches=tuple(found),
-            jobs=_standing(ledger, profiles),
+            jobs=_standing(ledger, owners),
             ledgers=tuple(sorted(own_ledgers(ledger))),
-            held=tuple(p for p in held(ledger) if p not in profiles),
+            held=tuple(p for p in held(ledger) if p not in owners),
             problems=tuple(ctx.problems),
-            look_again_at=max(again, default=None),
+            look_again_at=max(again.values(), default=None),
         )
 
     def _recover_profile(
-        self, ctx: PassContext, profile: str, matcher: Matcher, options: RecoverOptions
+        self,
+        ctx: PassContext,
+        profile: str,
+        owners: set[str],
+        matcher: Matcher,
+        options: RecoverOptions,
     ) -> tuple[list[FoundBatch], int | None]:
-        """Everything that one service has; and when to look again, None where this was the last look."""
+        """Everything that one service has for jobs of `owners`; and when to look again, None where this was the last look."""
         ledger, now = ctx.ledger, self.clock.now()
         listing = whole_listing(ctx.backend(profile), profile)
         state = begun(ledger, profile)
@@ -174,8 +189,9 @@ class Recoverer:
             state = replace(state, since=now, server_since=listing.server_time)
         jobs = {
             row["name"]: row
+            for owner in sorted(owners)
             for row in ledger.rows(
-                "select * from jobs where profile = ? and submission is not null", (profile,)
+                "select * from jobs where profile = ? and submission is not null", (owner,)
             )
         }
         ours = chosen_ledgers(ledger, listing.batches, jobs=jobs, asked=options.ledgers)
@@ -204,12 +220,7 @@ class Recoverer:
             server_now=listing.server_time,
             settle_s=ctx.backend(profile).traits.settle_s,
         )
-        if left > 0:
-            return found, now + left
-        with ledger.transaction():
-            _pause(ledger, profile)
-            end(ledger, profile)
-        return found, None
+        return found, now + left if left > 0 else None
 
     def _prepare(
         self, ledger: Ledger, files: Sequence[Path], options: RecoverOptions
@@ -240,11 +251,11 @@ class Recoverer:
 
     def _foresee(self, wanted: dict[str, set[str]], options: RecoverOptions) -> Recovered:
         if not has_ledger(self.home):
-            return foresee(None, wanted, self.open_backend, options.ledgers)
+            return foresee(None, self._asked(wanted), self.open_backend, options.ledgers)
         with open_for_reading(self.home) as ledger:
             known = self._known_profiles(ledger)
-            jobs = {p: wanted.get(p, set()) | known.get(p, set()) for p in {*wanted, *known}}
-            return foresee(ledger, jobs, self.open_backend, options.ledgers)
+            names = {p: wanted.get(p, set()) | known.get(p, set()) for p in {*wanted, *known}}
+            return foresee(ledger, self._asked(names), self.open_backend, options.ledgers)
 
     # -- which profiles -------------------------------------------------------------------------------------------------------------
 
@@ -272,6 +283,11 @@ class Recoverer:
                 f"{self.home.path}: there is no ledger. Name the job files whose answers are to be recovered."
             )
         return found
+
+    def _asked(self, names: Mapping[str, set[str]]) -> dict[str, set[str]]:
+        """The names of jobs for which each profile may have been asked; `names`: those of the jobs of each."""
+        asked = asked_of(names, self.config, self.home)
+        return {p: set().union(*(names[owner] for owner in owners)) for p, owners in asked.items()}
 
     def _known_profiles(self, ledger: Ledger) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
@@ -304,7 +320,7 @@ def _pause(ledger: Ledger, profile: str) -> None:
             )
 
 
-def _standing(ledger: Ledger, profiles: Sequence[str]) -> tuple[RecoveredJob, ...]:
+def _standing(ledger: Ledger, profiles: Container[str]) -> tuple[RecoveredJob, ...]:
     return tuple(
         RecoveredJob(
             name=job.name,

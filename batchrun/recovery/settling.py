@@ -289,6 +289,7 @@ class Recovery:
     def _origin(self, remote: RemoteBatch) -> Origin:
         traits = self._backend.traits
         return Origin(
+            profile=self.profile,
             account=self.ctx.accounts[self.profile],
             token=remote.metadata.get(TOKEN_KEY, ""),
             input_file_created_at=remote.created_at,

@@ -81,6 +81,7 @@ def take_in(
         assert row is not None
         # Another program made its input file: what this ledger knows of the service does not reach up to it.
         origin = Origin(
+            profile=profile,
             account=ctx.accounts[profile],
             token=new_token(),
             input_file_created_at=None,
