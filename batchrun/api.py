@@ -21,6 +21,7 @@ from batchrun.errors import (
 )
 from batchrun.homeview import HomeView
 from batchrun.ledger.batches import remote_profiles
+from batchrun.ledger.canaries import mark_canaries_told
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import Resumed, hold, mark_holds_told, resume
 from batchrun.ledger.home import Home
@@ -269,6 +270,12 @@ class Batchrun(HomeView):
         with open_ledger(self.home) as ledger:
             number = None if job is None else self._one(ledger, job).id
             return resume(ledger, number, self.clock.now())
+
+    def mark_canaries_told(self, jobs: Collection[int]) -> None:
+        """A person was told that the canaries of these jobs (ids) failed: `untold_canaries` has them no more, until they are judged anew."""
+        if jobs:
+            with open_ledger(self.home) as ledger:
+                mark_canaries_told(ledger, jobs, self.clock.now())
 
     def mark_holds_told(self, numbers: Collection[int]) -> None:
         """A person was told that these are held: `untold_holds` has them no more, until they are held anew."""

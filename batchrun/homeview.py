@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batchrun.clock import Clock, SystemClock
 from batchrun.config import Config
 from batchrun.errors import NotFinished
+from batchrun.ledger.canaries import untold_canaries
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import untold_holds
 from batchrun.ledger.home import Home
@@ -60,6 +61,11 @@ class HomeView:
         """Ids of jobs that a person holds and of which `tick` has not told; 0 stands for the whole home."""
         with open_for_reading(self.home) as ledger:
             return untold_holds(ledger)
+
+    def untold_canaries(self) -> frozenset[int]:
+        """Ids of jobs with a canary of which no command has told that it failed; most of them have not."""
+        with open_for_reading(self.home) as ledger:
+            return untold_canaries(ledger)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

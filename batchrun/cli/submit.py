@@ -98,6 +98,7 @@ def _submit(
     labels = [f"{job.job}@{job.profile}" for job in queued]
     found = batchrun.status(labels) if queued else ()
     codes += [status.exit_code for status in found if status.has_failed_canary]
+    batchrun.mark_canaries_told([status.id for status in found if status.has_failed_canary])
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
         stopped = [s for s in found if s.is_held or s.held_since or s.has_failed_canary]

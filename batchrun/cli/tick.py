@@ -69,9 +69,11 @@ def command(
     codes = [job.exit_code for job in ended] + show_problems(result.problems, invocation)
     news = _news(before, jobs, _paused, "is paused: {}")
     codes += [BackendError.exit_code] * len(news)
-    if failed := _news(before, jobs, _failed_canary, "is paused: {}"):
+    canaries = batchrun.untold_canaries()
+    if failed := [job for job in jobs if job.has_failed_canary and job.id in canaries]:
         codes.append(GuardError.exit_code)
-        news += failed
+        news += [f"batchrun: job {job.label} is paused: {job.paused}" for job in failed]
+        batchrun.mark_canaries_told([job.id for job in failed])
     if tools is None and (calling := _news(before, jobs, _calling, "{}")):
         codes.append(NotFinished.exit_code)
         news += calling
@@ -118,10 +120,6 @@ def _held(jobs: "tuple[JobStatus, ...]", untold: frozenset[int], option: str) ->
 
 def _paused(job: "JobStatus") -> str | None:
     return None if job.has_failed_canary else job.paused
-
-
-def _failed_canary(job: "JobStatus") -> str | None:
-    return job.paused if job.has_failed_canary else None
 
 
 def _calling(job: "JobStatus") -> str | None:

@@ -78,6 +78,7 @@ create table canaries (               -- askings of which a few items go first: 
   max_truncated real not null,
   sends_to text,                      -- the profile that answers these items, where it is not the job's: its live twin
   settled_at integer,                 -- since when the rest may be sent; null: not yet, which is at most one of a job
+  told_at integer,                    -- when a person was told that it failed, or null
   primary key (job, asking)
 ) strict, without rowid;
 

@@ -237,3 +237,5 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
         "update jobs set stale = 1, paused = null, releases = 0, reported_at = null where id = ?",
         (job,),
     )
+    # Its verdict is taken anew, and told anew.
+    ledger.execute("update canaries set told_at = null where job = ?", (job,))

@@ -62,6 +62,32 @@ def test_tick_tells_once_that_a_canary_failed(desk: Desk, service: BatchService)
     assert desk.call("tick").code == 0
 
 
+def test_a_failure_that_another_command_found_is_told_by_tick(
+    desk: Desk, service: BatchService
+) -> None:
+    desk.call("submit", desk.job("faq", *BAD, canary=CANARY))
+    for _ in range(1_000):
+        desk.clock.advance(60)
+        desk.call("submit", desk.job("other"))  # its pass serves all jobs
+        if desk.call("status", "faq").code == 8:
+            break
+    assert desk.call("tick").code == 8
+    assert desk.call("tick").code == 0
+
+
+def test_what_run_told_of_a_canary_is_not_told_by_tick_until_it_fails_again(
+    desk: Desk, service: BatchService
+) -> None:
+    failed(desk)
+    assert desk.call("tick").code == 0
+    desk.call("retry", "faq")
+    for _ in range(1_000):
+        desk.clock.advance(60)
+        if (called := desk.call("tick")).code:
+            break
+    assert called.code == 8
+
+
 def test_resume_says_what_failed_and_sends_the_rest(desk: Desk, service: BatchService) -> None:
     failed(desk)
     called = desk.call("resume", "faq")
