@@ -104,7 +104,7 @@ def _details(job: JobStatus, now: int) -> list[str]:
     if job.uncertain:
         lines.append(
             f"uncertain: {counted(job.uncertain, 'item')} may have been executed without an answer; "
-            f"batchrun retry {job.name} --rerun-uncertain asks again"
+            f"batchrun retry {job.label} --rerun-uncertain asks again"
         )
     told = {batch.reason for batch in shown}
     return lines + [f"waits: {reason}" for reason in job.waiting if reason not in told]

@@ -16,6 +16,7 @@ from runnerkit import check_invariants, items
 
 from batchrun.api import Batchrun
 from batchrun.backends.embedded import EmbeddedBackend
+from batchrun.cli.standing import status_text
 from batchrun.config import load_config
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import open_ledger
@@ -129,6 +130,9 @@ def test_no_finished_item_is_repeated_and_what_was_under_way_is_counted(night: N
     assert (night.answered(), night.causes()) == (10, {"uncertain": 2})
     (status,) = night.api().status()
     assert status.uncertain == 2
+    shown = status_text([status], night.clock.now())
+    assert "2 items may have been executed without an answer" in shown
+    assert "batchrun retry reviews@local --rerun-uncertain" in shown
     with open_ledger(night.home) as ledger:
         report = job_report(ledger, 1)
     assert report["uncertain"] == 2
