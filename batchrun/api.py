@@ -51,6 +51,7 @@ from batchrun.tools.worker import Worker
 if TYPE_CHECKING:
     from batchrun.keeping.forgetting import Forgotten
     from batchrun.keeping.pruning import Pruned
+    from batchrun.ledger.waking import Woken
     from batchrun.recovery.adopting import AdoptOptions
     from batchrun.recovery.found import Adopted, Recovered
     from batchrun.recovery.recovering import RecoverOptions
@@ -221,6 +222,24 @@ class Batchrun(HomeView):
         if jobs:
             with open_ledger(self.home) as ledger:
                 mark_told(ledger, jobs, self.clock.now())
+
+    def wake(self, event_id: str, remote_id: str) -> "Woken":
+        """Have the batch with this id on its service polled by the next pass: an event of the service says that it ended.
+
+        Written without the lock, at once. Raises LedgerError.
+        """
+        from batchrun.ledger.waking import wake
+
+        with open_ledger(self.home) as ledger:
+            return wake(ledger, event_id, remote_id, at=self.clock.now())
+
+    def pass_for(self, remote_ids: Collection[str], *, work_s: float = _WAIT_SLICE_S) -> PassResult:
+        """One pass over everything, in which these batches are due whatever another pass has written meanwhile. Raises HomeLocked, LedgerError."""
+        from batchrun.ledger.waking import make_due
+
+        with pass_lock(self.home, wait_s=self.lock_wait_s), open_ledger(self.home) as ledger:
+            make_due(ledger, remote_ids)
+            return self._runner().run_locked(ledger, work_s=work_s)
 
     def cancel(self, job: str) -> None:
         """Wish a job cancelled, and carry that out at once where no other process holds the home."""

@@ -48,6 +48,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.keeping", "batchrun.homeview"),
     ("batchrun.recovery",),
     ("batchrun.api",),
+    ("batchrun.receiving",),
     ("batchrun.cli",),
     ("batchrun.testing", "batchrun.testing_backend", "batchrun.__main__"),
 )
@@ -62,8 +63,9 @@ OWNERS: Final = {
     "filelock": "batchrun.ledger.lock batchrun.service*",
     "click": "batchrun.cli*",
     "rich": "batchrun.cli*",
-    "starlette": "batchrun.service.http batchrun.service.running",  # the latter names a type
-    "uvicorn": "batchrun.service.running batchrun.service.faults.connections",
+    # running and serving name types of it
+    "starlette": "batchrun.service.http batchrun.service.running batchrun.service.serving batchrun.receiving.http",
+    "uvicorn": "batchrun.service.serving batchrun.service.faults.connections",
     "xllamacpp": "batchrun.service.llama*",
     "pyarrow": "batchrun.jobfile.sources.parquet batchrun.outputs.parquet",
     "time": "batchrun.clock batchrun.cli.invocation",  # the latter only turns log lines to UTC
@@ -74,7 +76,11 @@ HEAVY: Final = {
     *("openai", "sqlite_utils", "rich", "pydantic", "filelock", "tenacity"),
     *("starlette", "uvicorn", "xllamacpp", "jsonschema_rs", "pyarrow"),
 }
-HEAVY_AT_THE_TOP: Final = {"batchrun.service.http": "starlette", "batchrun.cli.progress": "rich"}
+HEAVY_AT_THE_TOP: Final = {
+    "batchrun.service.http": "starlette",
+    "batchrun.receiving.http": "starlette",
+    "batchrun.cli.progress": "rich",
+}
 
 # Where the world comes in. Everything else computes from its arguments.
 MAY_ROLL_DICE: Final = (

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "recover": "Rebuild a lost or older ledger from the service.",
     "verify": "Prove that ledger, spool and outputs are in order.",
     "doctor": "Find what keeps batchrun from working, with the fix.",
+    "webhook": "Receive a service's webhooks: what they speak of is collected at once.",
     "serve": "Serve the Batch API on this machine, for rehearsals.",
     "new": "Write a job file for a data file.",
     "schema": "Print the JSON Schema of the job line.",

@@ -75,7 +75,7 @@ def command(
         raise UsageError(
             f"no key: set {api_key_env} to any text that clients will send as their API key."
         )
-    _require_packages()
+    require_packages("serve")
     from batchrun.service.faults.script import read_faults
     from batchrun.service.running import serve
 
@@ -128,10 +128,11 @@ def _responder(
     return LlamaResponder(found)
 
 
-def _require_packages() -> None:
+def require_packages(command: str) -> None:
+    """Raises UsageError where what an HTTP server needs is not installed."""
     from importlib.util import find_spec
 
     from batchrun.errors import UsageError
 
     if any(find_spec(name) is None for name in ("starlette", "uvicorn", "python_multipart")):
-        raise UsageError("serve needs more packages. Run: pip install 'batchrun[serve]'")
+        raise UsageError(f"{command} needs more packages. Run: pip install 'batchrun[serve]'")

@@ -414,6 +414,11 @@ create table accounts (               -- accounts that could see a file or batch
   primary key (base_url, organization, project, fingerprint)
 ) strict, without rowid;
 
+create table webhook_events (         -- events of a service that were received, so that one that comes again is known
+  id text primary key,                -- as in its header webhook-id
+  at integer not null
+) strict, without rowid;
+
 create table holds (                  -- a profile that must not send before `until`: back-off after token limits, quota
   profile text not null,
   model text not null,

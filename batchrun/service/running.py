@@ -7,7 +7,6 @@ import contextlib
 import ipaddress
 import logging
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from batchrun.service.faults.wire import FaultyWire
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Responder
 from batchrun.service.service import BatchService
+from batchrun.service.serving import serving
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 _SLICE_S = 1.0  # of work between two looks at whether to stop
 _BUSY_WAIT_S = 0.2  # while a batch waits for its time
 _IDLE_WAIT_S = 5.0  # another process may put work into the folder
-_GRACE_S = 5  # for requests under way at the end
 
 
 @contextlib.contextmanager
@@ -50,43 +49,21 @@ def running(
     `works=False` leaves calling `service.work` to the caller. The service stays open. Raises UsageError where the address cannot be
     used.
     """
-    import uvicorn
-
     app, protocol = _front(service, api_key)
-    with _listening(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            http=protocol,
-            log_config=None,
-            access_log=False,
-            date_header=False,  # ours tells the service's clock
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-        server = uvicorn.Server(config)
-        stopping = threading.Event()
-        threads = [
-            threading.Thread(
-                target=server.run, kwargs={"sockets": [listener]}, name="batchrun-http"
-            )
-        ]
+    stopping = threading.Event()
+    worker = threading.Thread(
+        target=_work_until, args=(service, stopping), name="batchrun-executor"
+    )
+    with serving(app, host=host, port=port, protocol=protocol) as url:
         if works:
-            threads.append(
-                threading.Thread(
-                    target=_work_until, args=(service, stopping), name="batchrun-executor"
-                )
-            )
-        for thread in threads:
-            thread.start()
+            worker.start()
         try:
-            yield _base_url(listener)
+            yield f"{url}/v1"
         finally:
             stopping.set()
-            server.should_exit = True
             service.wake()
-            for thread in threads:
-                thread.join()
+            if works:
+                worker.join()
 
 
 def serve(
@@ -181,27 +158,6 @@ def _work_until(service: BatchService, stopping: threading.Event) -> None:
             service.wait_for_change(_IDLE_WAIT_S)
         else:
             service.wait_for_change(_BUSY_WAIT_S if is_left else _IDLE_WAIT_S)
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that accepts connections from now on: nobody has to wait for the server to be up."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {host} port {port}: {error.strerror or error}. Choose another --host or --port."
-            ) from error
-        listener.listen(128)
-        yield listener
-
-
-def _base_url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,51 @@
+"""`batchrun webhook` as a process of its own, from its first line to SIGTERM."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from clikit import KEY, PATIENCE_S, Desk, start, until
+
+from batchrun.ledger.connection import open_ledger
+from batchrun.ledger.home import Home
+from batchrun.service.service import BatchService
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "receiving"))
+
+from webhookkit import SECRET, event, post, signed
+
+
+def test_an_event_ends_the_job_and_a_signal_the_server(desk: Desk, service: BatchService) -> None:
+    """Polled by itself, the batch would be looked at in an hour."""
+    desk.write("batchrun.toml", "[profile.openai]\npoll_s = 3600")
+    desk.call("submit", desk.job(), "--yes")
+    (batch,) = service.list_batches(limit=10)["data"]
+    words = ("webhook", "--port", "0", "--json", "-v")
+    process = start(*words, cwd=desk.folder, env={"OPENAI_WEBHOOK_SECRET": SECRET})
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    until(lambda: service.get_batch(batch["id"])["status"] == "completed", "the batch has ended")
+    body = event(batch["id"])
+    assert post(first["url"], body, signed(body)) == 204
+    document = json.loads(process.stdout.readline())
+    assert [job["job"] for job in document["jobs"]] == ["faq"]
+    assert len(desk.outputs()) == 2
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, "")
+    assert "woken, number 1" in err
+    assert not any(secret in err + out for secret in (SECRET, SECRET[6:], KEY))
+
+
+def test_without_a_secret_or_a_home_it_does_not_start(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = desk.call("webhook")
+    assert (called.code, "set OPENAI_WEBHOOK_SECRET" in called.err) == (2, True)
+    monkeypatch.setenv("HOOK", "whsec_?")
+    assert "no batchrun home" in desk.call("webhook", "--secret-env", "HOOK").err
+    open_ledger(Home(desk.folder / ".batchrun"), create=True).close()
+    called = desk.call("webhook", "--secret-env", "HOOK", "--no-passes")
+    assert (called.code, "damaged" in called.err, "whsec_?" in called.err) == (2, True, False)
