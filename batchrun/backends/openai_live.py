@@ -21,7 +21,7 @@ from batchrun.backends.openai_errors import (
     refusal_of,
     said_in,
 )
-from batchrun.backends.reading import printable
+from batchrun.backends.reading import blotted, printable
 from batchrun.clock import Clock
 from batchrun.errors import BackendError
 from batchrun.profiles import Profile
@@ -142,7 +142,7 @@ class LiveClient:
         return replace(
             answer,
             # It becomes a line of a result file as it is, and some repeat the key.
-            content=answer.content.replace(self._profile.key.reveal().encode(), b"***"),
+            content=blotted(answer.content, secrets=self._server.secrets),
             refusal=refusal_of(response, call, self._server, now=self._clock.now()),
             said=said_in(response.text, self._server),
         )

@@ -120,6 +120,14 @@ _SECRET_LEAST = (
 )
 
 
+def blotted(content: bytes, *, secrets: Iterable[str]) -> bytes:
+    """A body with the keys that it repeats blotted out, and else as it is."""
+    for secret in secrets:
+        if len(secret) >= _SECRET_LEAST:
+            content = content.replace(secret.encode(), b"***")
+    return content
+
+
 def printable(text: str, *, secrets: Iterable[str] = (), limit: int = FOREIGN_TEXT_LIMIT) -> str:
     """A server's own words, fit for a terminal and a log: keys blotted out, one line, controls escaped, at most `limit` characters."""
     for secret in secrets:

@@ -373,6 +373,16 @@ def test_no_message_holds_the_key_though_the_server_repeats_it(
     assert KEY not in said
 
 
+def test_a_key_that_is_hardly_one_does_not_tear_holes_into_a_refusal(
+    profile: Profile, server: Server, clock: ManualClock
+) -> None:
+    short = KeySource(variable="K", environ={"K": "e"})
+    live = live_responder(replace(profile, key=short), clock)
+    server.then(refusal(400, "invalid_value", "Never seen."))
+    assert ask(live).body["error"]["message"] == "Never seen."
+    live.close()
+
+
 @pytest.mark.parametrize(
     ("step", "names"),
     [
