@@ -198,7 +198,7 @@ class Batchrun(HomeView):
                 chosen = self._chosen(ledger, jobs)
                 is_done = not any(self._is_waited_for(ledger, job) for job in chosen)
             if jobs:
-                result = result.about({job.id: job.profile for job in chosen})
+                result = result.about({job.id: {job.profile, job.sends_to} for job in chosen})
             if is_done or result.next_at is None:
                 return result, is_done
             if until is not None and result.next_at >= until:
@@ -433,6 +433,7 @@ class Batchrun(HomeView):
             clock=self.clock,
             open_backend=self._open,
             is_in_process=self._is_in_process,
+            pace_of=self._pace_of,
             deletes_remote=self._deletes_remote,
             observer=self.observer,
             open_tools=None if self.tools is None else self._open_tools,

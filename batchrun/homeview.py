@@ -22,6 +22,8 @@ from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.wishes import has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
 from batchrun.model import JsonObject
+from batchrun.pace import pace_of
+from batchrun.planning.deadline import Pace
 from batchrun.planning.plan import Wait, plan
 from batchrun.running.passresult import PassResult
 from batchrun.running.stopped import stops
@@ -192,13 +194,19 @@ class HomeView:
             for row in ledger.rows(f"select distinct profile from batch_rows where {IS_OPEN_BATCH}")
         }
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
-        actions = plan(take_snapshot(ledger, now, in_process=in_process, has_tools=has_tools), now)
+        found = take_snapshot(
+            ledger, now, in_process=in_process, has_tools=has_tools, pace_of=self._pace_of
+        )
+        actions = plan(found, now)
         if not actions:
             return PassResult(next_at=None, ended=(), problems=stops(ledger))
         first = actions[0]
         if isinstance(first, Wait):
             return PassResult(next_at=first.until, ended=(), problems=stops(ledger))
         return None
+
+    def _pace_of(self, profile: str) -> Pace | None:
+        return pace_of(self.config, profile)
 
     def _is_in_process(self, profile: str) -> bool:
         return profile in self.config.in_process

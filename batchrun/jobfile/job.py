@@ -30,7 +30,7 @@ ENDPOINTS: Final = (
     "/v1/images/edits",
     "/v1/videos",
 )
-LATER_KEYS: Final = frozenset({"deadline", "budget", "tags", "cache"})
+LATER_KEYS: Final = frozenset({"budget", "tags", "cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -41,6 +41,9 @@ FOREIGN_KEYS: Final = frozenset(
         "organization",
         "project",
     }
+)
+DEADLINE_PATTERN: Final = (
+    r"^(?:(?:[01]?[0-9]|2[0-3]):[0-5][0-9]|[1-9][0-9]{0,3}[mh])$"  # read by planning/deadline.py
 )
 ATTEMPTS_LIMIT: Final = 100
 REPAIRS_LIMIT: Final = 10
@@ -68,6 +71,7 @@ EXPECTED: Final = {
     "bad_items": "a whole number from 0",
     "max_new": "a whole number from 1",
     "window": "a time such as '24h'",
+    "deadline": "a time of day such as '06:00', or a time from the submit on such as '8h' or '90m'",
     "attempts": f"a whole number from 1 to {ATTEMPTS_LIMIT}",
     "uncertain": "'fail' or 'retry'",
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
@@ -405,6 +409,13 @@ def _model() -> "type[BaseModel]":
             Field(
                 pattern=r"^[1-9][0-9]{0,3}[hd]$",
                 description="The batch's completion window; without it, the profile's.",
+            ),
+        ] = None
+        deadline: Annotated[
+            str | None,
+            Field(
+                pattern=DEADLINE_PATTERN,
+                description="When all should be answered: what is open half an hour before goes on live, at the full price.",
             ),
         ] = None
         attempts: Annotated[

@@ -90,6 +90,7 @@ class SettingsReader:
             bad_items=good.get("bad_items", 0),
             max_new=good.get("max_new"),
             window=good.get("window"),
+            deadline=good.get("deadline"),
             attempts=good.get("attempts", 3),
             uncertain=good.get("uncertain", "fail"),
             repair=self._repair(good),

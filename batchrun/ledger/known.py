@@ -15,7 +15,7 @@ _PARAMETERS_MOST: Final = 5_000  # SQLite takes 32,766
 class KnownItem:
     """An item of an earlier submission, or earlier in this one.
 
-    `deferred`: the hash of a revision that waits for it to settle. `is_leaving`: it is in flight in a batch that is being cancelled.
+    `deferred`: the hash of a revision that waits for it to settle. `is_leaving`: it is in flight in a batch that a person has cancelled.
     """
 
     id: int
@@ -95,7 +95,7 @@ class KnownItems:
             yield from self._ledger.rows(
                 "select i.id, i.key, i.hash, i.state, i.sends, i.vanished, (select r.hash from revisions r "
                 f"where r.item = i.id and r.deferred = 1 order by r.submission desc) as deferred, i.state = {int(ItemState.IN_FLIGHT)} and "
-                f"(select b.cancel_requested from batch_rows b where b.id = i.batch) as is_leaving from {tables} "
+                f"(select b.cancel_requested = 1 from batch_rows b where b.id = i.batch) as is_leaving from {tables} "
                 f"where {column} in ({','.join('?' * len(part))}) order by i.id",
                 (self._job, *part),
             )

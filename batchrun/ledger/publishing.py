@@ -66,15 +66,15 @@ def _return_seen(ledger: Ledger, job: int, at: int) -> None:
         count_vanished(ledger, job=job, state=ItemState(state), n=n, to=0, at=at)
 
 
-def requeue_cancelled(ledger: Ledger, *, job: int, at: int) -> None:
-    """Cancelled items that are submitted again are wanted again."""
+def requeue_cancelled(ledger: Ledger, *, job: int, at: int) -> int:
+    """Cancelled items that are submitted again are wanted again; returns how many."""
     again = "select item from again"
     keep_history(ledger, again, ())
     ledger.execute(
         f"insert or ignore into queue (item, job, not_before) select item, ?, 0 from again where {no_open_call('again.item')}",
         (job,),
     )
-    move_items(
+    return move_items(
         ledger,
         job=job,
         event=ItemEvent.REQUEUED,

@@ -61,7 +61,9 @@ create table jobs (
   request_cap integer,               -- most requests of one batch, after the service found batches too large
   stale integer not null default 0,  -- 1: outputs are older than the ledger
   reported_at integer,               -- when a person was told that the job ended, or null
-  sends_to text                      -- the profile that its new batches go to, where that is not its own: its live twin
+  sends_to text,                     -- the profile that its new batches go to, where that is not its own: its live twin
+  deadline_at integer,               -- when what the last submit asked should be answered, or null
+  live_since integer                 -- when the deadline made it leave its batches, or null
 ) strict;
 create unique index jobs_by_name on jobs (name, profile);
 
@@ -268,7 +270,7 @@ create table batch_rows (
   errors integer not null default 0,  -- consecutive passes in which the next step did not work
   misses integer not null default 0,  -- polls in a row that were answered with 404
   audit_until integer,                -- sweeps look for duplicates until then
-  cancel_requested integer not null default 0,
+  cancel_requested integer not null default 0,  -- 1: by a person, whose job is cancelled; 2: by a deadline, and its items go on live
   cancel_sent_at integer,
   takes_unreadable integer not null default 0,  -- 1: a person said to settle it although many result lines cannot be read
   cleaned_at integer,                 -- its files on the service were deleted (`delete_remote`)

@@ -3,10 +3,13 @@
 Costs rows of jobs and open batches, never of items: the queue is counted no further than planning cares.
 """
 
+import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from batchrun.ledger.canaries import canary_of, queue_of
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.deadlines import pace_here
 from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.jobs import DIVERTED_TO
 from batchrun.ledger.opencalls import has_waiting_calls
@@ -20,9 +23,19 @@ from batchrun.ledger.states import (
     SubmissionState,
 )
 from batchrun.planning.canary import Verdict, judge
+from batchrun.planning.deadline import Pace
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
+
+# How fast the live twin of a profile may be asked; None: it has no other.
+PaceOf = Callable[[str], Pace | None]
+
+
+def no_pace(profile: str) -> Pace | None:  # noqa: ARG001 - the shape of the question
+    """No profile can be asked live."""
+    return None
+
 
 # Statuses in which it is not known yet whether the service's queue has room for the batch; None: not created.
 NOT_ADMITTED: Final = frozenset({None, "validating", "failed"})
@@ -39,10 +52,11 @@ def take_snapshot(
     has_tools: bool = False,
     not_lent: frozenset[int] = frozenset(),
     is_tired: bool = False,
+    pace_of: PaceOf = no_pace,
 ) -> Snapshot:
-    """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot)."""
+    """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot). `pace_of`: how live answers are had."""
     return Snapshot(
-        jobs=_jobs(ledger, now),
+        jobs=_jobs(ledger, now, pace_of),
         batches=_batches(ledger, now),
         holds=tuple(
             (row["profile"], row["model"], row["until"])
@@ -90,10 +104,10 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
     )
 
 
-def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
+def _jobs(ledger: Ledger, now: int, pace_of: PaceOf) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -127,10 +141,22 @@ def _jobs(ledger: Ledger, now: int) -> tuple[JobFacts, ...]:
                 queued_since=since,
                 diverted_to=job["diverted_to"],
                 canary=canary,
+                deadline_at=job["deadline_at"],
+                open_count=job["open"],
+                pace=_pace(ledger, job, pace_of),
+                is_live=job["live_since"] is not None,
                 has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )
         )
     return tuple(facts)
+
+
+def _pace(ledger: Ledger, job: sqlite3.Row, pace_of: PaceOf) -> Pace | None:
+    """How fast a job with a deadline could be answered live."""
+    if job["deadline_at"] is None or not job["open"]:
+        return None
+    pace = pace_of(job["profile"])
+    return None if pace is None else pace_here(ledger, job["id"], pace)
 
 
 def _queued(ledger: Ledger, job: int, now: int) -> tuple[int, int | None, int | None]:

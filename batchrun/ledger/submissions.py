@@ -14,6 +14,7 @@ from batchrun.ledger.askings import is_wanted, set_canary
 from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_contents
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
+from batchrun.ledger.deadlines import set_deadline
 from batchrun.ledger.held import hand_on
 from batchrun.ledger.intake import Intake, Tally
 from batchrun.ledger.items import count_added, open_count
@@ -147,9 +148,10 @@ class Submission:
                 ledger.execute("update jobs set name = ? where id = ?", (self.settings.name, job))
             self.intake.files.finish()
             known, tally = self.intake.known, self.intake.tally
+            requeued = 0
             if not known.is_empty:
                 apply_revisions(ledger, job=job, submission=self.id, at=at)
-                requeue_cancelled(ledger, job=job, at=at)
+                requeued = requeue_cancelled(ledger, job=job, at=at)
                 if not keep_missing:
                     flag_vanished(ledger, known, job=job, at=at)
                 record_order(
@@ -168,6 +170,13 @@ class Submission:
                 submission=self.id,
                 files=first,
                 live_twin=self._live_twin,
+            )
+            set_deadline(
+                ledger,
+                job=job,
+                text=self.settings.deadline,
+                at=at,
+                asks=bool(tally.new or tally.changed or requeued),
             )
             ledger.execute(
                 "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, "

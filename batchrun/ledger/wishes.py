@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from batchrun.errors import UsageError
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.deadlines import BY_PERSON, drop_passed_deadline
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.states import (
@@ -96,9 +97,9 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
         "delete from revisions where item in (select id from item_rows where job = ?)", (job,)
     )
     ledger.execute(
-        "update batch_rows set cancel_requested = 1, next_at = case when state = ? then 0 else next_at end "
+        "update batch_rows set cancel_requested = ?, next_at = case when state = ? then 0 else next_at end "
         f"where job = ? and {IS_OPEN_BATCH}",
-        (BatchState.CREATED, job),
+        (BY_PERSON, BatchState.CREATED, job),
     )
     ledger.execute("update jobs set stale = 1 where id = ?", (job,))
 
@@ -221,6 +222,7 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
     chosen = "select item from wished"
     keep_history(ledger, chosen, ())
     drop_turns(ledger, chosen)
+    drop_passed_deadline(ledger, job=job, at=at)
     ledger.execute(
         "insert or replace into queue (item, job, not_before) select item, ?, 0 from wished",
         (job,),

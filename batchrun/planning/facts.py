@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import Canary
+from batchrun.planning.deadline import Pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class JobFacts:
     `has_calls`: items wait for functions that their answers call. `diverted_to`: the profile that its new batches go to in place of its own.
     `is_paused`: nothing more of it is sent, for whatever reason; `is_held`: because a person holds it, so that what runs in our own process
     rests too. `canary`: what became of the items that go first, while the rest of the job waits for that; the files and the queue are its own then.
+    `deadline_at`: when its `open_count` items should be answered, `pace` how fast the profile is that could answer them live (None: there is
+    no other), `is_live`: its deadline has made it go there.
     """
 
     id: int
@@ -50,6 +53,10 @@ class JobFacts:
     has_calls: bool = False
     diverted_to: str | None = None
     canary: Canary | None = None
+    deadline_at: int | None = None
+    open_count: int = 0
+    pace: Pace | None = None
+    is_live: bool = False
 
     @property
     def sends_to(self) -> str:

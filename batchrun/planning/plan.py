@@ -11,12 +11,13 @@ from typing import Final, TypeAlias
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.policy import FOREVER, TIDY_MOST_S
+from batchrun.planning.holds import held_until, job_held_until
+from batchrun.planning.policy import FOREVER, TIDY_MOST_S, UNREACHABLE_S
+from batchrun.planning.switching import switches
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _ON_THE_WAY: Final = frozenset({*_NOT_CREATED, BatchState.CREATING})
-UNREACHABLE_S: Final = 10  # a profile that failed is left alone for this long at least
 RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
 
 
@@ -92,6 +93,14 @@ class Tidy:
 
 
 @dataclass(frozen=True, slots=True)
+class GoLive:
+    """A job's deadline is near: cancel its batches, and send all that is open to this profile from now on."""
+
+    job: int
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """Make a batch of one fresh request file."""
 
@@ -145,6 +154,7 @@ Action: TypeAlias = (
     | Release
     | RunCalls
     | Tidy
+    | GoLive
     | Form
     | Cut
     | Upload
@@ -164,6 +174,7 @@ def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:
         *(Look(b.id) for b in reachable if _is_sought(b, now) and b.next_at <= now),
         *(Collect(b.id) for b in reachable if b.state == BatchState.ENDED and b.next_at <= now),
         *(Release(j.id) for j in snapshot.jobs if j.canary and judge(j.canary) is Verdict.PASSED),
+        *(GoLive(s.job, s.profile) for s in switches(snapshot, now) if s.at <= now and s.is_known),
         *_sends(snapshot, reachable, now),
         *(WriteOutputs(j.id) for j in snapshot.jobs if j.is_stale and not j.has_open_items),
         *(RunCalls(j.id) for j in _calling(snapshot) if not snapshot.is_tired),
@@ -230,23 +241,24 @@ def _resting(snapshot: Snapshot) -> set[int]:
 def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
     actions: list[Action] = []
     gathering = _gathering(snapshot)
+    leaving = {switch.job for switch in switches(snapshot, now) if switch.at <= now}
     for job in snapshot.jobs:
-        if job.is_paused or job.sends_to in snapshot.unreachable:
+        if job.is_paused or job.id in leaving or job.sends_to in snapshot.unreachable:
             continue
         actions += [
             Form(job.id, file)
             for file, model in job.fresh_files
-            if _job_held_until(snapshot, job, model) <= now
+            if job_held_until(snapshot, job, model) <= now
         ]
         # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
-        if _job_held_until(snapshot, job, "") <= now and _is_cut_due(job, job.id in gathering, now):
+        if job_held_until(snapshot, job, "") <= now and _is_cut_due(job, job.id in gathering, now):
             actions.append(Cut(job.id))
     paused = {j.id for j in snapshot.jobs if j.is_paused}
     blocked = _blocked(snapshot, paused)
     for b in batches:
-        if b.cancel_requested or b.job in paused or b.id in blocked:
+        if b.cancel_requested or b.job in paused | leaving or b.id in blocked:
             continue
-        if b.next_at <= now and _held_until(snapshot, b.profile, b.model) <= now:
+        if b.next_at <= now and held_until(snapshot, b.profile, b.model) <= now:
             if b.state == BatchState.PLANNED:
                 actions.append(Upload(b.id))
             elif b.state == BatchState.UPLOADED:
@@ -309,19 +321,6 @@ def _is_cut_due(job: JobFacts, is_gathering: bool, now: int) -> bool:
     )
 
 
-def _held_until(snapshot: Snapshot, profile: str, model: str) -> int:
-    return max(
-        (until for p, m, until in snapshot.holds if p == profile and m in ("", model)), default=0
-    )
-
-
-def _job_held_until(snapshot: Snapshot, job: JobFacts, model: str) -> int:
-    """Before when no batch of a job is made. A hold that only a person ends, on its own profile, stops what goes elsewhere too."""
-    own = _held_until(snapshot, job.profile, model)
-    there = _held_until(snapshot, job.sends_to, model)
-    return max(own, there) if own >= FOREVER else there
-
-
 def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """When each thing that is not final may be due; a moment that has passed counts as the next second, or as soon as an
     unreachable profile may be tried again.
@@ -341,19 +340,20 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
                 continue
         held = 0
         if b.state in _NOT_CREATED:
-            held = _held_until(snapshot, b.profile, b.model)
+            held = held_until(snapshot, b.profile, b.model)
         elif b.state == BatchState.CREATED:
             held = quiet.get(b.profile, 0)
         yield max(b.next_at, held, later)
     yield from (max(at, now + 1) for _, at in _tidy_moments(snapshot, now))
     yield from (now + 1 for _ in _calling(snapshot))
+    yield from (max(switch.at, now + 1) for switch in switches(snapshot, now))
     for job in snapshot.jobs:
         if job.is_paused or not job.has_open_items:
             continue
         later = now + (UNREACHABLE_S if job.sends_to in snapshot.unreachable else 1)
         for _, model in job.fresh_files:
-            yield max(_job_held_until(snapshot, job, model), later)
-        held = _job_held_until(snapshot, job, "")
+            yield max(job_held_until(snapshot, job, model), later)
+        held = job_held_until(snapshot, job, "")
         if job.queued_due and job.id in gathering and job.queued_since is not None:
             yield max(job.queued_since + RETRY_GATHER_S, held, later)
         elif job.queued_due:

@@ -23,6 +23,7 @@ INTENT_MOST_S: Final = 7 * 86_400  # an older intent is never proven absent
 LOST_LOOK_S: Final = 86_400  # between two looks for a batch that was given up as lost …
 LOST_MOST_S: Final = 30 * 86_400  # … while it is younger than this: its results live no longer
 TIDY_MOST_S: Final = 86_400  # files on a service are tidied when nothing is open, and once a day where something always is
+UNREACHABLE_S: Final = 10  # a profile that failed is left alone for this long at least
 FOREVER: Final = 2**40  # unix seconds; a hold until then ends by what a person does
 LATE_FILES_S: Final = 600  # a completed batch may show its file ids late
 
@@ -68,6 +69,17 @@ def settle(
     if outcome == Outcome.RELEASED:
         return Settlement(ItemEvent.RELEASED, spent)
     return Settlement(ItemEvent.RETRY, spent)
+
+
+def may_have_run(
+    *, is_counted: bool, completed: int, failed: int, came_back: int, never_ran: int
+) -> bool:
+    """Whether a request of a cancelled batch may have been executed although no line came back for it.
+
+    `completed` and `failed` are the service's own counts (`is_counted`: it gives some); `came_back`: lines of requests, among which
+    `never_ran` say that theirs was not executed. Some services count these as failed, and some do not.
+    """
+    return not is_counted or completed > came_back - never_ran or completed + failed > came_back
 
 
 def retry_delay_s(attempts: int, delays_s: Sequence[int]) -> int:

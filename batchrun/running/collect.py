@@ -20,6 +20,7 @@ from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import add_incident, move_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import judging
+from batchrun.ledger.deadlines import BY_DEADLINE, BY_PERSON
 from batchrun.ledger.origins import naming
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
@@ -59,6 +60,16 @@ class UnreadableResults(Exception):
     lines: int
 
 
+# Outcome, cause and message for items without a line.
+Missing = tuple[Outcome, str, str]
+Doubt = Callable[[int, int], Missing | None]
+
+
+def nobody_doubts(came_back: int, never_ran: int) -> Missing | None:  # noqa: ARG001 - the shape of a doubt
+    """What is said of the missing lines is true, whatever came back."""
+    return None
+
+
 class Settled(NamedTuple):
     """How many items moved by which event, and how many lines were not ours to place."""
 
@@ -71,7 +82,8 @@ def collect(
     batch: sqlite3.Row,
     files: list[tuple[int, Path]],
     *,
-    missing: tuple[Outcome, str, str],
+    missing: Missing,
+    doubt: Doubt = nobody_doubts,
     event: BatchEvent,
     at: int,
     failed: Mapping[int, str] | None = None,
@@ -81,6 +93,7 @@ def collect(
     """Settle every attempt of `batch` and move it by `event` (COLLECTED, LOST or REJECTED), in one transaction.
 
     `files`: (kind, spool path) of those that exist, output first. `missing`: outcome, cause and message for items without any line;
+    `doubt`: asked with how many lines came back, and how many of these say that nothing ran, before that is taken for true.
     `failed`: messages for single items that the service's validator named. `columns` are set on the batch row.
     `retry_delays_s`: those of the service (`backends/base.py`).
     Raises LedgerError, and UnreadableResults where the batch is not marked to be settled all the same; then nothing has changed, and the
@@ -104,7 +117,7 @@ def collect(
         for kind, path in files:
             lines.take(kind, path)
         lines.settle_named(failed or {})
-        lines.settle_missing(*missing)
+        lines.settle_missing(missing, doubt)
         moved = settling.finish()
         lines.record_incidents()
         move_batch(
@@ -118,9 +131,11 @@ def collect(
             **columns,
         )
         progressed = sum(n for e, n in moved.items() if e != ItemEvent.RELEASED)
+        # What a deadline takes back goes on elsewhere: it says nothing against sending it.
+        is_release = any(moved.values()) and batch["cancel_requested"] != BY_DEADLINE
         ledger.execute(
             "update jobs set stale = 1, releases = case when ? then 0 else releases + ? end where id = ?",
-            (progressed, any(moved.values()), batch["job"]),
+            (progressed, is_release, batch["job"]),
         )
     return Settled(moved, lines.incident_count)
 
@@ -145,8 +160,9 @@ class _Lines:
         asked = judging(ledger, settings, batch["request_file"])
         self._read = make_reader(replace(asked, endpoint=batch["endpoint"]))
         self._settings = replace(settings, endpoint=batch["endpoint"])
-        self._is_cancelled = bool(batch["cancel_requested"])
+        self._is_cancelled = batch["cancel_requested"] == BY_PERSON
         self._expected = settling.open_attempts()
+        self._asked_count, self._unrun_count = len(self._expected), 0
         self._prior: Prior = settling.prior(runs_from=RUNS_PER_ATTEMPT * settings.attempts)
         # Answers that call functions are none of the plain ones.
         self._is_plain = not any(self._prior) and not self._is_cancelled and settings.rounds is None
@@ -216,8 +232,13 @@ class _Lines:
                 )
                 self._settle(item, custom_id, refused, None, (None, None, None))
 
-    def settle_missing(self, outcome: Outcome, cause: str, message: str) -> None:
+    def settle_missing(self, missing: Missing, doubt: Doubt) -> None:
         """Items that no line spoke of."""
+        if not self._expected:
+            self._store()
+            return
+        came_back = self._asked_count - len(self._expected)
+        outcome, cause, message = doubt(came_back, self._unrun_count) or missing
         # One text of the service for all of them: cut short once, since every row keeps a copy.
         nothing = msgspec.structs.replace(
             _NOTHING, outcome=outcome, cause=cause, message=printable(message)
@@ -250,6 +271,7 @@ class _Lines:
         *,
         line: bytes = b"",
     ) -> None:
+        self._unrun_count += reading.outcome == Outcome.RELEASED
         # Of a batch that others made, custom_ids may be any text, and count nothing: see `Settling.finish`.
         is_foreign = self._settling.is_named_elsewhere
         sends = _FIRST_SEND if is_foreign else int(custom_id.split("-")[1])

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,22 @@ from batchrun.planning.policy import (
     PAUSE_AFTER_RELEASES,
     SHRINK_AFTER_REFUSALS,
     error_delay_s,
+    may_have_run,
     token_hold_s,
 )
-from batchrun.running.collect import UnreadableResults, collect
+from batchrun.running.collect import Missing, UnreadableResults, collect
 from batchrun.running.context import PassContext
 from batchrun.running.damaged import set_aside
 from batchrun.running.lost import give_up
 from batchrun.running.refusing import cut_smaller, hold, put_off, reject, remove_cut_file
-from batchrun.running.results import fetch_all, in_spool, lacks_answers, lacks_files, never_ran
+from batchrun.running.results import (
+    fetch_all,
+    in_spool,
+    lacks_answers,
+    lacks_files,
+    never_ran,
+    was_free,
+)
 
 _LINE_DIGITS: Final = 10
 _LOOK_MOST_S: Final = 120  # between two looks for late files
@@ -94,6 +103,7 @@ def _collect(
             row,
             files,
             missing=missing,
+            doubt=partial(_uncertain, remote),
             event=BatchEvent.COLLECTED,
             at=ctx.clock.now(),
             retry_delays_s=ctx.backend(row["profile"]).traits.retry_delays_s,
@@ -110,6 +120,25 @@ def _collect(
         status=remote.status,
         moved={str(event): n for event, n in settled.moved.items() if n},
         incidents=settled.incident_count,
+    )
+
+
+def _uncertain(remote: RemoteBatch, came_back: int, never_ran: int) -> Missing | None:
+    """What is said of the lines that a cancelled batch lacks, where its own counts do not show that none of them was executed."""
+    if remote.status != "cancelled" or was_free(remote):
+        return None
+    if not may_have_run(
+        is_counted=remote.total_count > 0,
+        completed=remote.completed_count,
+        failed=remote.failed_count,
+        came_back=came_back,
+        never_ran=never_ran,
+    ):
+        return None
+    return (
+        Outcome.FAILED,
+        "uncertain",
+        "the batch was cancelled, and by its own counts it executed more requests than it brought back: this one may be among them",
     )
 
 

@@ -53,9 +53,9 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
                 **remote_columns(remote),
             )
         else:
-            delay = poll_delay_s(
-                now - row["created_at"], ctx.backends[row["profile"]].traits.poll_s
-            )
+            # One that was cancelled ends soon, however old it is: its age counts from then.
+            since = row["cancel_sent_at"] or row["created_at"]
+            delay = poll_delay_s(now - since, ctx.backends[row["profile"]].traits.poll_s)
             strange = None if remote.status in _KNOWN else _strange(ctx, row, remote)
             needs_person = strange is not None and (
                 now - strange.since >= _STRANGE_WINDOWS * window_s(row["window"])
@@ -209,7 +209,9 @@ def cancel(ctx: PassContext, row: sqlite3.Row) -> None:
         return
     with ctx.ledger.transaction():
         update_batch(ctx.ledger, row["id"], cancel_sent_at=ctx.clock.now())
-    observe(ctx, row, remote)
+    told = ctx.ledger.row("select * from batch_rows where id = ?", (row["id"],))
+    assert told is not None
+    observe(ctx, told, remote)
 
 
 def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:

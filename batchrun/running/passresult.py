@@ -1,6 +1,6 @@
 """What a pass came to, as it is told to whoever asked for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from batchrun.errors import BatchrunError
@@ -19,9 +19,9 @@ class PassResult:
     warning: str | None = None
     others: tuple[BatchrunError, ...] = ()
 
-    def about(self, jobs: Mapping[int, str]) -> "PassResult":
-        """The same as it is seen by whoever asks about these jobs (profile by job): what concerns others only is no problem of theirs."""
-        profiles = set(jobs.values())
+    def about(self, jobs: Mapping[int, Collection[str]]) -> "PassResult":
+        """The same as it is seen by whoever asks about these jobs (profiles by job): what concerns others only is no problem of theirs."""
+        profiles = {profile for theirs in jobs.values() for profile in theirs}
         mine: list[BatchrunError] = []
         others: list[BatchrunError] = []
         for problem in self.problems:

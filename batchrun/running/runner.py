@@ -16,12 +16,13 @@ from batchrun.ledger.batches import add_incident
 from batchrun.ledger.canaries import settle_canary
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
+from batchrun.ledger.deadlines import go_live
 from batchrun.ledger.held import is_held
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
-from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.snapshot import PaceOf, no_pace, take_snapshot
 from batchrun.ledger.spool import sweep_temps
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.ledger.submissions import sweep_preparing
@@ -37,6 +38,7 @@ from batchrun.planning.plan import (
     Cut,
     Drop,
     Form,
+    GoLive,
     Look,
     Poll,
     Release,
@@ -74,6 +76,7 @@ class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
     whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
     `kept`: where a pass leaves open what goes on in the next one, for the caller to close in the end; None: each pass closes all.
+    `pace_of(profile)` tells how its live twin may be asked.
     """
 
     home: Home
@@ -84,6 +87,7 @@ class Runner:
     deletes_remote: Callable[[str], bool] = never
     open_tools: Callable[[], Worker] | None = None
     kept: dict[str, Backend] | None = None
+    pace_of: PaceOf = no_pace
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -170,6 +174,7 @@ class Runner:
             has_tools=context.tools is not None,
             not_lent=frozenset(context.not_lent),
             is_tired=self.clock.now() >= context.tired_at,
+            pace_of=self.pace_of,
         )
         if not context.unwritable:
             return found
@@ -191,7 +196,7 @@ class Runner:
             context.unreachable.add(profile or "")
 
     def _profile_of(self, context: PassContext, action: Action) -> str | None:
-        if isinstance(action, Sweep | Work | Poll | Tidy):
+        if isinstance(action, Sweep | Work | Poll | Tidy | GoLive):
             return action.profile
         if isinstance(action, Cancel | Collect | Create | Look | Upload):
             row = context.ledger.row("select profile from batch_rows where id = ?", (action.batch,))
@@ -212,6 +217,9 @@ def _perform(context: PassContext, action: Action) -> None:
             context.work(profile)
         case Poll(profile, batches):
             poll(context, profile, batches)
+        case GoLive(job, profile):
+            context.backend(profile)  # nothing leaves its batch for a place that cannot be asked
+            go_live(ledger, job=job, profile=profile, at=now)
         case Form(job, file):
             form_from_file(ledger, file, now, _limits_elsewhere(context, job))
         case Cut(job):

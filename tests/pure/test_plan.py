@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.planning.canary import Canary, Verdict, judge
+from batchrun.planning.deadline import Pace
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import (
     RETRY_GATHER_COUNT,
     RETRY_GATHER_S,
-    UNREACHABLE_S,
     Action,
     Cancel,
     Collect,
@@ -21,6 +21,7 @@ from batchrun.planning.plan import (
     Cut,
     Drop,
     Form,
+    GoLive,
     Look,
     Poll,
     Release,
@@ -33,7 +34,7 @@ from batchrun.planning.plan import (
     WriteOutputs,
     plan,
 )
-from batchrun.planning.policy import FOREVER
+from batchrun.planning.policy import FOREVER, UNREACHABLE_S
 
 NOW = 1_000_000
 times = st.integers(NOW - 5_000, NOW + 5_000)
@@ -75,6 +76,10 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 queued_since=draw(st.integers(0, NOW)) if due else None,
                 has_calls=has_open and draw(st.booleans()),
                 canary=draw(st.none() | canaries),
+                deadline_at=draw(st.none() | times) if has_open else None,
+                open_count=1,
+                pace=draw(st.sampled_from([None, Pace(profile="twin", concurrency=1)])),
+                is_live=draw(st.booleans()),
             )
         )
     # A batch that is not final has items in flight, so its job has open items.
@@ -113,7 +118,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             draw(st.lists(st.tuples(profiles, times), max_size=2, unique_by=lambda u: u[0]))
         ),
         quiet=draw(st.sampled_from([(), (("local", NOW + 600),)])),
-        unreachable=draw(st.sampled_from([frozenset(), frozenset({"openai"})])),
+        unreachable=draw(
+            st.sampled_from([frozenset(), frozenset({"openai"}), frozenset({"twin"})])
+        ),
         has_tools=draw(st.booleans()),
         is_tired=draw(st.booleans()),
     )
@@ -145,6 +152,14 @@ def test_a_wait_stands_alone_and_lies_in_the_future(snapshot: Snapshot) -> None:
         assert waits[0].until > NOW
 
 
+def leaves(job: JobFacts, snapshot: Snapshot) -> bool:
+    """Whether a job whose deadline comes, or has come, has still to leave its batches."""
+    return not job.is_live or any(
+        b.job == job.id and b.state <= BatchState.CREATED and not b.cancel_requested
+        for b in snapshot.batches
+    )
+
+
 def is_all_final(snapshot: Snapshot) -> bool:
     """Nothing is open (or it is paused, or waits for functions that nobody named), no outputs are old, nothing is under audit or untidy, nothing lost is looked for."""
     paused = {j.id for j in snapshot.jobs if j.is_paused}
@@ -168,6 +183,8 @@ def is_all_final(snapshot: Snapshot) -> bool:
             return False
         waits = job.fresh_files or job.queued_due or job.queued_next_at is not None
         waits = waits or (job.has_calls and snapshot.has_tools)
+        if job.deadline_at is not None and job.pace is not None:
+            waits = waits or leaves(job, snapshot)
         if waits and not job.is_paused:
             return False
     for batch in snapshot.batches:
@@ -216,8 +233,18 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
 
 @given(snapshots())
 def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot: Snapshot) -> None:
-    rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, Form: 4, Cut: 4}
-    rank |= {Release: 4, Upload: 4, Create: 4, WriteOutputs: 5, RunCalls: 6, Tidy: 7, Wait: 8}
+    rank = {Drop: 0, Sweep: 1, Cancel: 2, Work: 2, Poll: 2, Look: 2, Collect: 3, GoLive: 4}
+    rank |= {
+        Release: 4,
+        Form: 4,
+        Cut: 4,
+        Upload: 4,
+        Create: 4,
+        WriteOutputs: 5,
+        RunCalls: 6,
+        Tidy: 7,
+        Wait: 8,
+    }
     ranks = [rank[type(a)] for a in plan(snapshot, NOW)]
     assert ranks == sorted(ranks)
 
@@ -229,7 +256,13 @@ def test_nothing_is_tried_with_an_unreachable_profile(snapshot: Snapshot) -> Non
     for action in plan(snapshot, NOW):
         touched = {profile_of_batch[b] for b in batch_ids(action)}
         match action:
-            case Sweep(profile) | Work(profile) | Poll(profile, _) | Tidy(profile):
+            case (
+                Sweep(profile)
+                | Work(profile)
+                | Poll(profile, _)
+                | Tidy(profile)
+                | GoLive(_, profile)
+            ):
                 touched.add(profile)
             case Form(job, _) | Cut(job):
                 touched.add(profile_of_job[job])

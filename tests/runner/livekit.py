@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from runnerkit import World
+from runnerkit import PROFILE, World
 
 from batchrun.backends.base import Backend
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.testing_backend import FaultyBackend
 
-TWIN: Final = "local"
+TWIN: Final = "openai:live"
 
 
 @dataclass
@@ -30,8 +30,8 @@ class LiveWorld(World):
         self.twin = FaultyBackend(self.near, [])
 
     def opened(self, profile: str) -> Backend:
-        """The twin is in the home, all else is far."""
-        return self.twin if profile == TWIN else self.backend
+        """One profile is far; the twin, and any other, is executed by us."""
+        return self.backend if profile == PROFILE else self.twin
 
     def executions(self) -> dict[int, int]:
         """How often each item was executed, by whichever of the two."""

@@ -142,7 +142,7 @@ class World:
         """When something is due next, without doing anything; None when all is final."""
         with self.ledger() as ledger:
             now = self.clock.now()
-            actions = plan(take_snapshot(ledger, now), now)
+            actions = plan(take_snapshot(ledger, now, pace_of=self.api()._pace_of), now)
         if not actions:
             return None
         first = actions[0]

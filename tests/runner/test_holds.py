@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from livekit import TWIN, LiveWorld
+from livekit import LiveWorld
 from runnerkit import NewWorld, World, items
 
 from batchrun.errors import Ambiguous
@@ -105,8 +105,8 @@ def test_a_hold_takes_effect_between_two_steps_of_a_pass_that_is_at_work(world: 
 def test_of_two_jobs_in_our_own_process_the_held_one_rests(tmp_path: Path) -> None:
     world = LiveWorld(tmp_path)
     other = world.folder / "others.jsonl"
-    world.write(items(3), backend=TWIN)
-    world.write(items(2), path=other, job="others", backend=TWIN)
+    world.write(items(3), backend="local")
+    world.write(items(2), path=other, job="others", backend="local")
     world.submit(world.job_file, other)
     world.api().hold("reviews")
     result = world.run()

@@ -1,0 +1,93 @@
+"""A job's deadline in the ledger: set by a submit, and what comes of it once it is near."""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.items import open_count
+from batchrun.ledger.states import BatchState
+from batchrun.planning.deadline import Measured, Pace, believed, deadline_at
+
+BY_PERSON: Final = 1  # of batch_rows.cancel_requested
+BY_DEADLINE: Final = 2
+WENT_LIVE: Final = "went_live"  # the event of a job
+
+# Back to its own profile, if a deadline made it leave that.
+_BACK: Final = "sends_to = case when live_since is null then sends_to end, live_since = null"
+_MEASURED: Final = 20  # batches, the latest
+_BYTES_A_TOKEN: Final = 4
+
+
+def set_deadline(ledger: Ledger, *, job: int, text: str | None, at: int, asks: bool) -> None:
+    """Set a job's deadline by its job line, inside the transaction that makes a submission ready and before its settings are stored.
+
+    A submit that asks nothing new (`asks`) and says the same leaves it as it was: `"8h"` counts from the submit that asked. Else the
+    night begins anew, by batch.
+    """
+    before = ledger.value("select settings ->> '$.deadline' from jobs where id = ?", (job,))
+    if asks or before != text:
+        ledger.execute(
+            f"update jobs set deadline_at = ?, {_BACK} where id = ?",
+            (None if text is None else deadline_at(text, at), job),
+        )
+
+
+def drop_passed_deadline(ledger: Ledger, *, job: int, at: int) -> None:
+    """What is asked again after the job had ended and its deadline had passed has none: it goes by batch, at the price of a batch."""
+    if not open_count(ledger, job):
+        ledger.execute(
+            f"update jobs set deadline_at = null, {_BACK} where id = ? and deadline_at <= ?",
+            (job, at),
+        )
+
+
+def go_live(ledger: Ledger, *, job: int, profile: str, at: int) -> int:
+    """Send everything new of a job to its live profile, and have its batches cancelled: all of it in one transaction, so that no item is ever
+    in two places. Returns how many batches that are.
+
+    Those not created yet are given up and cost nothing; the others end, and are collected, before what is left of them is asked again. A batch
+    whose creation is in doubt is found first.
+    """
+    with ledger.transaction():
+        cancelled = ledger.execute(
+            "update batch_rows set cancel_requested = ?1, next_at = case when state = ?2 then 0 else next_at end "
+            "where job = ?3 and profile <> ?4 and state <= ?2 and cancel_requested = 0",
+            (BY_DEADLINE, BatchState.CREATED, job, profile),
+        ).rowcount
+        left = open_count(ledger, job)
+        ledger.execute(
+            "insert into events (at, job, event, n, detail) values (?, ?, ?, ?, ?)",
+            (at, job, WENT_LIVE, left, json.dumps({"profile": profile, "batches": cancelled})),
+        )
+        ledger.execute(
+            "update jobs set sends_to = ?, live_since = coalesce(live_since, ?) where id = ?",
+            (profile, at, job),
+        )
+    return cancelled
+
+
+def pace_here(ledger: Ledger, job: int, pace: Pace) -> Pace:
+    """The pace that is counted on for a job: as its live profile was lately, and by the size of its own requests."""
+    sizes = ledger.row(
+        "select sum(bytes) as bytes, sum(request_count) as n from request_files where job = ? and request_count > 0",
+        (job,),
+    )
+    assert sizes is not None
+    each = (sizes["bytes"] or 0) / _BYTES_A_TOKEN / (sizes["n"] or 1)
+    measured = _measured(ledger, pace.profile, max(pace.concurrency, 1))
+    return replace(believed(pace, measured), tokens_each=each)
+
+
+def _measured(ledger: Ledger, profile: str, concurrency: int) -> Measured | None:
+    """What was seen of a live profile, by its latest batches that were answered whole; None where there was none."""
+    row = ledger.row(
+        "select sum(max(ended_at - created_at, 1) * min(request_count, ?1)) as busy, sum(request_count) as n, "
+        "max(min(request_count, ?1)) as at_once from "
+        "(select ended_at, created_at, request_count from batch_rows where profile = ?2 and state = ?3 and remote_status = 'completed' "
+        "and ended_at is not null and created_at is not null order by id desc limit ?4)",
+        (concurrency, profile, BatchState.COLLECTED, _MEASURED),
+    )
+    if row is None or not row["n"]:
+        return None
+    return Measured(row["busy"] / row["n"], row["at_once"])

@@ -1,0 +1,90 @@
+"""Deadlines: which moment a job line means, and when what is still open must leave its batch so that live answers come in time. Pure.
+
+A batch has to be cancelled first, and what it has finished is collected, before the rest may be asked live: else it would be paid twice. So the
+switch comes before the deadline by the time that a cancel may take and by what the live answers take, both estimated on the long side.
+"""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
+
+CANCEL_S: Final = 1_800  # OpenAI's documentation speaks of 10 minutes; what it finishes meanwhile is written, downloaded and settled
+ANSWER_S: Final = 10.0  # assumed of one live answer, as long as none were measured
+UNPROVEN_CONCURRENCY: Final = (
+    16  # answers at once that are counted on before more of them were seen
+)
+SLACK: Final = 1.5  # what is tried again, and a server that slows down
+SHORT_S: Final = 900  # a batch that has less time than this rarely comes to anything
+
+_CLOCK_TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,3})([mh])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast the live profile of a job may be asked: so many requests at once, so many of them and of tokens a minute (0: no limit that
+    we know of).
+
+    `answer_s`: seconds that one answer takes; `tokens_each`: tokens of one request.
+    """
+
+    profile: str
+    concurrency: int
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    answer_s: float = ANSWER_S
+    tokens_each: float = 0.0
+
+
+class Measured(NamedTuple):
+    """What was seen of a live profile: seconds that an answer took, with so many of them under way at once."""
+
+    answer_s: float
+    concurrency: int
+
+
+def deadline_at(text: str, submitted_at: int, zone: tzinfo | None = None) -> int:
+    """The moment (unix seconds) that `"06:00"` (the next one of this machine's, or of `zone`) or `"8h"`, `"90m"` means after a submit.
+
+    Raises ValueError for anything else.
+    """
+    if found := _DURATION.fullmatch(text):
+        return submitted_at + int(found[1]) * (3_600 if found[2] == "h" else 60)
+    found = _CLOCK_TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not a deadline: {text!r}")
+    now = datetime.fromtimestamp(submitted_at, zone)
+    then = now.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0, fold=0)
+    if then.timestamp() <= submitted_at:
+        # The same time of the next day, however many hours that is: a night may have 23 of them, or 25.
+        then += timedelta(days=1)
+    return int(then.timestamp())
+
+
+def believed(pace: Pace, measured: Measured | None) -> Pace:
+    """The pace that is counted on: what was measured, and before that no more at once than nearly every server bears."""
+    proven = UNPROVEN_CONCURRENCY if measured is None else measured.concurrency
+    return replace(
+        pace,
+        concurrency=min(pace.concurrency, max(UNPROVEN_CONCURRENCY, proven)),
+        answer_s=pace.answer_s if measured is None else measured.answer_s,
+    )
+
+
+def live_s(items: int, pace: Pace) -> int:
+    """Seconds that so many answers take live, on the long side."""
+    if not items:
+        return 0
+    rounds = math.ceil(items / max(pace.concurrency, 1)) * pace.answer_s
+    by_requests = 60 * items / pace.requests_per_minute if pace.requests_per_minute else 0.0
+    by_tokens = (
+        60 * items * pace.tokens_each / pace.tokens_per_minute if pace.tokens_per_minute else 0.0
+    )
+    return math.ceil(SLACK * max(rounds, by_requests, by_tokens))
+
+
+def switch_at(deadline: int, items: int, pace: Pace) -> int:
+    """The latest moment at which so many open items can still be taken from their batches and be answered live by the deadline."""
+    return deadline - CANCEL_S - live_s(items, pace)

@@ -1,0 +1,245 @@
+"""A job with a deadline: by batch as long as that can be, then live, and nothing is asked in both."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from livekit import TWIN, LiveWorld
+from runnerkit import items
+
+from batchrun.backends.base import RemoteBatch
+from batchrun.service.options import Options
+from batchrun.service.responders.script import Rule
+
+HOUR_S = 3_600
+SCRIPT = [
+    Rule(prompt="text 6", times=1, status=500),  # asked again
+    Rule(prompt="text 2", status=400),  # fails for good
+]
+
+
+LINE_S = 2 * HOUR_S
+
+
+def world_at(
+    folder: Path, count: int = 8, script: list[Rule] | None = None, **changes: Any
+) -> LiveWorld:
+    """A job six hours after it was submitted by batch, to a service that executes a line in two hours."""
+    folder.mkdir(exist_ok=True)
+    world = LiveWorld(folder, script=script or [], options=Options(line_s=LINE_S))
+    world.write(items(count), **{"deadline": "8h", **changes})
+    world.submit()
+    world.serve()
+    world.clock.advance(6 * HOUR_S)
+    world.serve()
+    return world
+
+
+def run_until_live(world: LiveWorld) -> None:
+    """Until a pass has found the deadline near."""
+    world.run_until(lambda: bool(world.rows("select 1 from jobs where live_since is not null")))
+
+
+def test_half_of_a_job_by_batch_and_the_rest_live_gives_what_either_gives_alone(
+    tmp_path: Path,
+) -> None:
+    outputs = []
+    kinds: dict[str, str | None] = {
+        "batch": None,
+        "half": "8h",
+        "live": "1m",
+    }  # a minute is too short for a batch
+    for name, deadline in kinds.items():
+        world = world_at(tmp_path / name, script=list(SCRIPT), deadline=deadline)
+        if deadline is None:
+            world.clock.advance(12 * HOUR_S)
+            world.serve()
+        world.run(most=100)
+        here = str(world.folder).encode()
+        outputs.append(
+            [world.output(f).replace(here, b"") for f in ("results.jsonl", "failures.jsonl")]
+        )
+        assert world.executions() == {number: 2 if number == 7 else 1 for number in range(1, 9)}
+        profiles = set(world.profiles())
+        assert profiles == {"batch": {"openai"}, "half": {"openai", TWIN}, "live": {TWIN}}[name]
+        world.close()
+    assert outputs == [outputs[0]] * 3
+
+
+def test_a_batch_that_ends_before_its_deadline_is_near_is_all_there_is(tmp_path: Path) -> None:
+    world = world_at(tmp_path, count=2)
+    world.run(most=100)
+    assert world.profiles() == ["openai"]
+    assert world.rows("select live_since from jobs") == [{"live_since": None}]
+    world.close()
+
+
+def test_nothing_goes_live_before_the_cancelled_batch_is_collected(tmp_path: Path) -> None:
+    world = world_at(tmp_path)
+    is_ending = True
+
+    def endless(batch: RemoteBatch) -> RemoteBatch:
+        return (
+            replace(batch, status="cancelling")
+            if is_ending and batch.status == "cancelled"
+            else batch
+        )
+
+    world.wire.edit = endless
+    run_until_live(world)
+    for _ in range(20):
+        moment = world.tick().next_at
+        assert moment is not None
+        world.serve()
+        world.clock.sleep_until(moment)
+    assert world.profiles() == ["openai"]
+    assert world.states() == dict.fromkeys(world.states(), "in_flight")
+    is_ending = False
+    world.run(most=100)
+    assert world.profiles() == ["openai", TWIN]
+    assert set(world.executions().values()) == {1}
+    world.close()
+
+
+def test_a_batch_whose_creation_is_in_doubt_is_found_before_its_items_go_live(
+    tmp_path: Path,
+) -> None:
+    world = LiveWorld(tmp_path, options=Options(line_s=HOUR_S))
+    world.wire.delays = (600,)  # it comes ten minutes late, and was answered with a timeout
+    world.write(items(4), deadline="40m")
+    world.submit()
+    assert [row["name"] for row in world.batches()] == ["creating"]
+    world.run(most=100)
+    assert world.profiles() == ["openai", TWIN]
+    assert set(world.executions().values()) == {1}
+    assert world.tally() == {"succeeded": 4}
+    world.close()
+
+
+def test_where_there_is_no_time_for_a_batch_none_is_created(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path)
+    world.write(items(4), deadline="20m")
+    world.submit()
+    world.run(most=100)
+    assert world.remotes() == []
+    assert world.profiles() == [TWIN]
+    assert set(world.executions().values()) == {1}
+    world.close()
+
+
+def test_six_batches_that_a_deadline_takes_back_pause_nothing(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path, options=Options(line_s=10 * HOUR_S))
+    rows = items(6)
+    for number, row in enumerate(rows):
+        row["model"] = f"model-{number}"
+    world.write(rows, deadline="8h")
+    world.submit()
+    world.clock.advance(7 * HOUR_S)
+    world.run(most=100)
+    assert world.profiles() == ["openai"] * 6 + [TWIN] * 6
+    assert world.rows("select paused from jobs") == [{"paused": None}]
+    assert world.tally() == {"succeeded": 6}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("completed", "causes"),
+    [
+        (3, set()),  # what its counts say is what came back
+        (4, {"uncertain"}),  # one more was executed: any of the missing may be it
+        (None, {"uncertain"}),  # and where it counts nothing, nothing is shown
+    ],
+)
+def test_lines_that_a_cancelled_batch_lacks_are_asked_again_only_where_none_of_them_ran(
+    tmp_path: Path, completed: int | None, causes: set[str]
+) -> None:
+    world = world_at(tmp_path)
+
+    def counted(batch: RemoteBatch) -> RemoteBatch:
+        if batch.status != "cancelled":
+            return batch
+        raw = {
+            **batch.raw,
+            "request_counts": None
+            if completed is None
+            else {"total": 8, "completed": completed, "failed": 0},
+        }
+        return replace(
+            batch, raw=raw, completed_count=completed or 0, total_count=8 if completed else 0
+        )
+
+    world.wire.edit = counted
+    world.run(most=100)
+    assert set(world.failures().values()) == causes
+    left = 0 if causes else 5
+    assert sum(row["request_count"] for row in world.batches() if row["profile"] == TWIN) == left
+    assert set(world.executions().values()) == {1}
+    world.close()
+
+
+def test_a_submit_that_asks_nothing_new_moves_no_deadline_and_one_that_does_begins_the_night_anew(
+    tmp_path: Path,
+) -> None:
+    world = world_at(tmp_path, count=9)
+    (first,) = world.rows("select deadline_at from jobs")
+    assert first["deadline_at"] == world.clock.now() + 2 * HOUR_S
+    world.submit()
+    assert world.rows("select deadline_at from jobs") == [first]
+    world.write(items(9), deadline="9h")
+    world.submit()
+    (second,) = world.rows("select deadline_at from jobs")
+    assert second["deadline_at"] == world.clock.now() + 9 * HOUR_S
+    run_until_live(world)
+    assert world.rows("select sends_to from jobs") == [{"sends_to": TWIN}]
+    world.write(items(10), deadline="9h")
+    world.submit()
+    (third,) = world.rows("select deadline_at, live_since, sends_to from jobs")
+    assert third == {
+        "deadline_at": world.clock.now() + 9 * HOUR_S,
+        "live_since": None,
+        "sends_to": None,
+    }
+    assert world.profiles()[-1] == "openai"
+    world.close()
+
+
+@pytest.mark.parametrize(("late_s", "profile"), [(0, TWIN), (10 * HOUR_S, "openai")])
+def test_a_retry_is_live_before_the_deadline_and_by_batch_after_it(
+    tmp_path: Path, late_s: int, profile: str
+) -> None:
+    world = world_at(tmp_path, script=[Rule(prompt="text 7", times=1, status=400)])
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 7, "failed": 1}
+    world.clock.advance(late_s)
+    world.api().retry("reviews")
+    world.tick()
+    world.clock.advance(2 * HOUR_S)
+    world.serve()
+    world.run(most=100)
+    assert world.profiles()[-1] == profile
+    world.close()
+
+
+def test_a_person_who_cancels_a_job_that_goes_live_cancels_all_of_it(tmp_path: Path) -> None:
+    world = world_at(tmp_path)
+    run_until_live(world)
+    assert [row["cancel_requested"] for row in world.batches()] == [2]
+    world.api().cancel("reviews")
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 3, "cancelled": 5}
+    assert world.profiles() == ["openai"]
+    world.close()
+
+
+def test_a_deadline_of_a_profile_that_answers_in_our_own_process_moves_nothing(
+    tmp_path: Path,
+) -> None:
+    world = LiveWorld(tmp_path)
+    world.write(items(2), backend="local", deadline="1m")
+    world.submit()
+    world.run(most=100)
+    assert set(world.profiles()) == {"local"}
+    assert json.loads(world.output("report.json"))["counts"]["succeeded"] == 2
+    world.close()
