@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from batchrun.backends.base import Backend
 from batchrun.errors import (
+    BatchrunError,
     HomeLocked,
     LedgerError,
     UsageError,
@@ -49,12 +50,14 @@ from batchrun.tools.offer import ToolsFile
 from batchrun.tools.worker import Worker
 
 if TYPE_CHECKING:
+    from batchrun.backends.live.streaming import OnDelta
     from batchrun.keeping.forgetting import Forgotten
     from batchrun.keeping.pruning import Pruned
     from batchrun.ledger.waking import Woken
     from batchrun.recovery.adopting import AdoptOptions
     from batchrun.recovery.found import Adopted, Recovered
     from batchrun.recovery.recovering import RecoverOptions
+    from batchrun.trying import TriedJob, TryOptions, Watcher
 
 __all__ = ["Batchrun", "JobStatus", "Prepared", "SubmitOptions", "ToolsFile", "worst_exit_code"]
 
@@ -67,11 +70,13 @@ _WAIT_SLICE_S: Final = 30.0  # of in-process work between two looks at the clock
 class Batchrun(HomeView):
     """One home and the settings to work with: what changes something, beside all that can be asked of it.
 
-    `tools`: the functions that models may call; without them their calls wait. `open_backend` is a seam for tests.
+    `tools`: the functions that models may call; without them their calls wait. `on_delta` is told of answers that are asked line by line while
+    they come. `open_backend` is a seam for tests.
     """
 
     observer: Observer = silent
     tools: ToolsFile | None = None
+    on_delta: "OnDelta | None" = None
     open_backend: Callable[[str], Backend] | None = None
 
     # -- submitting -----------------------------------------------------------------------------------------------------------
@@ -127,8 +132,9 @@ class Batchrun(HomeView):
         options: SubmitOptions | None = None,
         *,
         stdin: BinaryIO | None = None,
+        only: str | None = None,
     ) -> tuple[Prepared, ...]:
-        """Read and check everything as `submit` would, offline, into a home that is thrown away."""
+        """Read and check everything, or `only` one job, as `submit` would, offline, into a home that is thrown away."""
         with tempfile.TemporaryDirectory(prefix="batchrun-check-") as folder:
             home = Home(Path(folder) / ".batchrun")
             with open_ledger(home, create=True) as ledger:
@@ -143,8 +149,53 @@ class Batchrun(HomeView):
                     stdin=stdin,
                     is_check=True,
                     offered=self._offered,
+                    only=only,
                 )
                 return tuple(submitter.prepare_files(files))
+
+    def try_out(
+        self, file: Path, options: "TryOptions", watcher: "Watcher"
+    ) -> "tuple[tuple[TriedJob, ...], tuple[BatchrunError, ...]]":
+        """Ask a few items of the jobs of a file live: what became of them, and what went wrong besides.
+
+        Into a home that is thrown away, or (`is_kept`) into the jobs themselves. Raises UsageError, HomeLocked, LedgerError.
+        """
+        from batchrun.trying import Trial
+
+        with contextlib.ExitStack() as stack:
+            here = self
+            if not options.is_kept:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="batchrun-try-"))
+                here = replace(self, home=Home(Path(folder) / ".batchrun"))
+            here.home.create()
+            stack.enter_context(pass_lock(here.home, wait_s=self.lock_wait_s))
+            ledger = stack.enter_context(open_ledger(here.home, create=True))
+            now = self.clock.now()
+            clear_debris(ledger, now)
+            met: list[int] = []
+            submitter = Submitter(
+                ledger=ledger,
+                home=self.home,  # where outputs would be, and what they may write
+                config=self.config,
+                now=now,
+                open_backend=here._open,
+                options=options.submitting,
+                backend=self.backend,
+                offered=self._offered,
+                only=options.job,
+                met=lambda numbers: met.extend(n for n in numbers if n is not None),
+            )
+            return Trial(
+                ledger=ledger,
+                runner=here._runner(),
+                clock=self.clock,
+                submitter=submitter,
+                met=met,
+                live_twin=self.config.live_twin,
+                check=lambda job: self.check([file], SubmitOptions(is_guarded=False), only=job)[0],
+                options=options,
+                watcher=watcher,
+            ).run(file)
 
     # -- going on -------------------------------------------------------------------------------------------------------------
 
@@ -459,7 +510,12 @@ class Batchrun(HomeView):
         from batchrun.backends.opening import check_installed, open_backend
 
         check_installed(self.config.profile(profile))
-        return open_backend(self.config.profile(profile), home=self.home.path, clock=self.clock)
+        return open_backend(
+            self.config.profile(profile),
+            home=self.home.path,
+            clock=self.clock,
+            on_delta=self.on_delta,
+        )
 
     def _deletes_remote(self, profile: str) -> bool:
         found = self.config.find(profile)

@@ -21,6 +21,7 @@ from batchrun.backends.base import AttachMode
 from batchrun.errors import GuardError, JobFileError, Problem
 from batchrun.guards import guard
 from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
+from batchrun.jobfile.choosing import Choice, chosen
 from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
 from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
 from batchrun.ledger.attachments import keep_content
@@ -41,13 +42,18 @@ _PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a tim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
-    """What the user allowed on the command line; see docs/command-line.md."""
+    """What the user allowed on the command line; see docs/command-line.md. Items beyond a `limit` or a `choice` stay as they are.
+
+    Not `is_guarded`: into a ledger that knows nothing, where everything is new.
+    """
 
     items: str | None = None
     limit: int | None = None
+    choice: Choice | None = None
     reask: bool = False
     new_only: bool = False
     allow_missing: bool = False
+    is_guarded: bool = True
     is_dry_run: bool = False
 
 
@@ -78,13 +84,14 @@ def prepare(
     is_kept: bool = True,
     is_fresh: bool = False,
     live_twin: str | None = None,
+    met: Callable[[Iterable[int | None]], object] = lambda _: None,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
     `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
     may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
-    `live_twin` is the profile that answers a canary that is to be live. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
+    `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     keeps = is_kept and not options.is_dry_run
     attacher = Attacher(
@@ -114,7 +121,8 @@ def prepare(
         live_twin=live_twin,
     )
     submission.begin(items_from=options.items)
-    keep_missing = options.limit is not None or settings.missing == "keep"
+    is_part = options.limit is not None or options.choice is not None
+    keep_missing = is_part or settings.missing == "keep"
     try:
         bad = Problems(most=max(settings.bad_items, PROBLEMS_KEPT))
         with (
@@ -131,7 +139,9 @@ def prepare(
                 stdin=stdin,
                 fields=fields,
                 warn=warn,
+                met=met,
             )
+        submission.intake.count_files()
         if bad.source_count or bad.item_count > settings.bad_items:
             raise bad.error()
         submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
@@ -141,12 +151,13 @@ def prepare(
         submission.foresee_canary()
         if keep_missing:
             submission.intake.tally.vanished = 0
-        guard(
-            settings,
-            submission.intake.tally,
-            reask=options.reask,
-            allow_missing=options.allow_missing,
-        )
+        if options.is_guarded:
+            guard(
+                settings,
+                submission.intake.tally,
+                reask=options.reask,
+                allow_missing=options.allow_missing,
+            )
         if options.is_dry_run or not is_kept:
             submission.abandon()
         elif not agree(submission.intake.tally):
@@ -191,10 +202,13 @@ def _take_items(
     stdin: BinaryIO | None,
     fields: BinaryIO | None,
     warn: Callable[[Problem], None],
+    met: Callable[[Iterable[int | None]], object],
 ) -> None:
     settings = builder.settings
     twice: list[tuple[str, str, int]] = []
     blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
+    if options.choice is not None:
+        blocks = chosen(blocks, options.choice, partial(_name_in, builder), job=settings.name)
     if options.items == STDIN:
         blocks = _committed(blocks, intake)
     may_mislead = not builder.uses("attach")
@@ -206,6 +220,7 @@ def _take_items(
         plain = builder.build_plain(block.fields)
         if plain is not None and (taken := intake.add_plain(plain)) is not None:
             _write_fields(fields, zip(taken, block.fields, strict=True))
+            met(taken)
             continue
         seen, seen_large = len(intake.duplicates), len(intake.oversized)
         hashes = _former_hashes(former, block)
@@ -213,6 +228,7 @@ def _take_items(
             items = intake.add(requests, name_of, hashes)
             mine = (block.fields[index] for index, _ in requests)
             _write_fields(fields, zip(items, mine, strict=True))
+            met(items)
             if settings.attach:
                 intake.flush()  # the next files take their time, and others must be able to write meanwhile
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
@@ -308,6 +324,18 @@ def _reporters(
         return f"{place}:{block.lines[index]}"
 
     return note_bad, name_of
+
+
+def _name_in(builder: RequestBuilder, block: ItemBlock, index: int) -> str:
+    """What the outputs call an item of the data."""
+    key = None
+    with contextlib.suppress(Fault):  # told when it is built
+        key = builder.id_of(block.fields[index])
+    return (
+        f"{_from_job_file(builder.settings, block.path)}:{block.lines[index]}"
+        if key is None
+        else key
+    )
 
 
 def _from_job_file(settings: JobSettings, path: str) -> str:

@@ -1,13 +1,13 @@
 """From job files to prepared jobs: one after the other, each by itself. A job with an error leaves no trace and stops no other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from batchrun.backends.base import Backend
 from batchrun.config import Config
-from batchrun.errors import BatchrunError, JobFileError, Problem
+from batchrun.errors import BatchrunError, JobFileError, Problem, UsageError
 from batchrun.fitting import fitted
 from batchrun.jobfile import JobEntry, load
 from batchrun.ledger.connection import Ledger
@@ -37,6 +37,7 @@ class Submitter:
 
     `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
     becomes visible, and must not wait for a person, since nothing else can use the home meanwhile; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
+    `only` is the one job of a file that is prepared, where not all are; `met` is told the numbers of the items that the data bring.
     `offered` gives the tools for jobs with `rounds`, and raises JobFileError for a file that has none; None where no file was named.
     """
 
@@ -53,6 +54,8 @@ class Submitter:
     fresh: bool = False
     is_check: bool = False
     offered: Callable[[], tuple[JsonObject, ...]] | None = None
+    only: str | None = None
+    met: Callable[[Iterable[int | None]], object] = lambda _: None
 
     def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
         """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""
@@ -66,7 +69,11 @@ class Submitter:
                     tally=None,
                     error=JobFileError(job_file.problems),
                 )
-            for entry in job_file.jobs:
+            wanted = [job for job in job_file.jobs if self.only in {None, job.name}]
+            if not wanted and job_file.jobs:
+                names = ", ".join(repr(job.name) for job in job_file.jobs if job.name)
+                raise UsageError(f"{path} has no job {self.only!r}. It has {names}.")
+            for entry in wanted:
                 yield self._prepare_job(entry)
 
     def _prepare_job(self, entry: JobEntry) -> Prepared:
@@ -163,5 +170,6 @@ class Submitter:
                 is_kept=not self.is_check,
                 is_fresh=self.fresh,
                 live_twin=self.config.live_twin(profile),
+                met=self.met,
             )
         )

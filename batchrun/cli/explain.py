@@ -49,15 +49,15 @@ def _lines(found: "Explanation") -> Iterator[str]:
     if found.cause is not None:
         yield f"  cause: {found.cause}: {found.message}"
     if found.output is not None:
-        yield f"  output: {_compact(found.output)}"
+        yield f"  output: {compact(found.output)}"
     for name, value in found.extras.items():
-        yield f"  {name}: {_compact(value)}"
+        yield f"  {name}: {compact(value)}"
     if found.request is not None:
-        yield f"request: {_compact(found.request)}"
+        yield f"request: {compact(found.request)}"
     elif found.request_pruned:
         yield "request: pruned from the spool (batchrun prune); what it asked is known by its hash only"
     if found.waiting_request is not None:
-        yield f"changed meanwhile; goes next: {_compact(found.waiting_request)}"
+        yield f"changed meanwhile; goes next: {compact(found.waiting_request)}"
     for number, attempt in enumerate(found.attempts, 1):
         yield from _attempt_lines(number, attempt)
         yield from (_call_text(call) for call in found.calls if call.send == attempt.send)
@@ -81,7 +81,7 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
             f"({used.cached_tokens:,} cached), {used.output_tokens:,} out ({used.reasoning_tokens:,} reasoning)"
         )
     if attempt.raw is not None:
-        yield f"  raw: {_clipped(attempt.raw)}"
+        yield f"  raw: {clipped(attempt.raw)}"
     elif attempt.raw_pruned:
         yield "  raw: pruned from the spool (batchrun prune)"
 
@@ -99,13 +99,14 @@ def _step_text(step: "Step") -> str:
     return text + (f": {step.detail}" if step.detail else "")
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
+    """A value of JSON in one line, cut where it is too long for people."""
     import json
 
-    return _clipped(json.dumps(value, ensure_ascii=False))
+    return clipped(json.dumps(value, ensure_ascii=False))
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
     """An image or a vector is megabytes, and a terminal is no place for them."""
     if len(text) <= _SHOWN_CHARACTERS:
         return text

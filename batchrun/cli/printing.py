@@ -17,6 +17,11 @@ def put(text: str, *, over: str = "") -> None:
     _write(sys.stdout, f"{over}{safe(text)}\n")
 
 
+def put_part(text: str) -> None:
+    """The next part of what was asked for, which need not end its line."""
+    _write(sys.stdout, safe(text))
+
+
 def tell(text: str) -> None:
     """One line or more for people: progress, warnings, errors."""
     _write(sys.stderr, f"{safe(text)}\n")

@@ -16,6 +16,8 @@ import click
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 
+_stopping = threading.Event()
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: everything that tidies up after Ctrl-C tidies up after this."""
@@ -53,11 +55,18 @@ def stoppable() -> Iterator[None]:
         code = TERMINATED if isinstance(exc, Terminated) else INTERRUPTED
         raise Stopped(code) from exc
     finally:
+        _stopping.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def is_stopping() -> bool:
+    """Whether the first signal has come, for threads that the signal itself does not reach."""
+    return _stopping.is_set()
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
+    _stopping.set()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _end_at_once)
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

@@ -67,14 +67,23 @@ def is_held(ledger: Ledger, job: int) -> bool:
     return bool(ledger.value("select 1 from held where job in (?, ?)", (HOME, job)))
 
 
-def resting_batches(ledger: Ledger, profile: str) -> frozenset[str]:
-    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs, unless they are cancelled."""
+def resting_batches(
+    ledger: Ledger, profile: str, *, only: Collection[int] | None = None
+) -> frozenset[str]:
+    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs, unless they are cancelled.
+
+    `only`: and all but these, by their numbers here.
+    """
     rows = ledger.rows(
-        "select b.remote_id from batch_rows b where b.profile = ? and b.state = ? and b.cancel_requested = 0 "
-        "and exists (select 1 from held h where h.job in (?, b.job))",
-        (profile, BatchState.CREATED, HOME),
+        "select b.id, b.remote_id, exists (select 1 from held h where h.job in (?, b.job)) as is_held from batch_rows b "
+        "where b.profile = ? and b.state = ? and b.cancel_requested = 0",
+        (HOME, profile, BatchState.CREATED),
     )
-    return frozenset(row["remote_id"] for row in rows)
+    return frozenset(
+        row["remote_id"]
+        for row in rows
+        if row["is_held"] or (only is not None and row["id"] not in only)
+    )
 
 
 def untold_holds(ledger: Ledger) -> frozenset[int]:

@@ -33,7 +33,8 @@ _Indexed: TypeAlias = tuple[int, Request]
 class Tally:
     """What a submission found, in items. `reasked` are changed ones that already had an answer, `superseded` those whose answer is on
     its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
-    stands although the job line changed (--new-only). `canary`: so many go first, and the rest waits for what becomes of them.
+    stands although the job line changed (--new-only). `files` and `bytes` are those of the requests that it wrote: so many batches, where
+    they go as they are. `canary`: so many go first, and the rest waits for what becomes of them.
     """
 
     items: int = 0
@@ -51,6 +52,8 @@ class Tally:
     awaited: int = 0
     kept: int = 0
     known: int = 0
+    files: int = 0
+    bytes: int = 0
     canary: int = 0
 
 
@@ -351,6 +354,10 @@ class Intake:
         if request.attached:
             record_attached(self._ledger, file=writer.id, item=item, contents=request.attached)
         return writer.id, offset
+
+    def count_files(self) -> None:
+        """Note in the tally what the requests of all items take."""
+        self.tally.files, self.tally.bytes = self.files.extent
 
     def close_files(self) -> None:
         """Make every request file durable under its name; the rows still say `writing`."""

@@ -68,6 +68,12 @@ class OpenFiles:
         for model, kind in list(self._open):
             self._close(model, kind)
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many files there are, and the bytes of all of them."""
+        writers = [*self._open.values(), *(writer for _, writer in self._closed)]
+        return len(writers), sum(writer.offset for writer in writers)
+
     def finish(self) -> None:
         """Record what the files hold, inside the caller's transaction: those with something to send are fresh."""
         for kind, writer in self._closed:

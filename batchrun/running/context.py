@@ -39,7 +39,7 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 
 @dataclass(slots=True)
 class PassContext:
-    """One pass. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
+    """One pass. `only`: of batches in our own process, it executes no others. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
     the jobs in `not_lent`, which were submitted with other functions. `kept`: backends of the pass before that go on in this one; those
@@ -65,6 +65,7 @@ class PassContext:
     tools: Worker | None = None
     not_lent: set[int] = field(default_factory=set)
     tired_at: int = 0
+    only: frozenset[int] | None = None
     kept: dict[str, Backend] | None = None
 
     def backend(self, profile: str) -> Backend:
@@ -103,7 +104,7 @@ class PassContext:
         backend = self.backends[profile]
         share = min(_WORK_SLICE_S, self.work_s)
         before = self.clock.now()
-        due_at = backend.work(share, resting=resting_batches(self.ledger, profile))
+        due_at = backend.work(share, resting=resting_batches(self.ledger, profile, only=self.only))
         if due_at is None:
             return
         # A manual clock does not move by itself: the slice counts in full, so that a pass always ends.
@@ -112,6 +113,12 @@ class PassContext:
             self.quiet[profile] = due_at
         if self.work_s <= 0 or profile in self.quiet:
             self.exhausted.add(profile)
+
+    def begin_again(self, work_s: float) -> None:
+        """Another pass, with what this one has opened."""
+        self.work_s, self.tired_at = work_s, self.clock.now() + int(work_s)
+        self.exhausted.clear()
+        self.quiet.clear()
 
     def close(self) -> None:
         """Close every backend, and end what runs functions. What still executes lines is kept for the next pass: a model stays loaded,

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from batchrun.customids import custom_id, line_prefix
@@ -18,6 +18,7 @@ from batchrun.ledger.canaries import queue_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.jobs import sends_to
+from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.reopening import put_off_refused
 from batchrun.ledger.requestfiles import (
     FileKind,
@@ -70,7 +71,7 @@ def form_from_file(
             first_item=file["first_item"],
             last_item=file["last_item"],
         )
-        batch = _insert(ledger, job, file, done, at)
+        batch = _insert(ledger, job, file, done, at=at)
         _assign(ledger, job=job["id"], batch=batch, where=own, parameters=bounds, at=at)
         mark_requests(ledger, batch)
         ledger.execute(
@@ -95,16 +96,20 @@ def cut_queued(
     limits: Limits,
     at: int,
     uploaded: Uploaded = nothing_uploaded,
+    *,
+    chosen: Collection[int] | None = None,
+    profile: str | None = None,
 ) -> list[int]:
     """Batches of the queued items of a job that are due: one per model, criteria and chunk; requests are copied, never rendered again.
 
     The queue is read once, in the order of models, criteria and files, however many batches come of it. `uploaded` may
-    raise BackendError: what was cut before stays.
+    raise BackendError: what was cut before stays. `chosen`: of these items alone, wherever they wait; `profile`: where the batches go, if
+    not where the job's go now.
     """
     job = _job(ledger, job_id)
     cap = min(limits.request_count, job["request_cap"] or limits.request_count)
     batches: list[int] = []
-    _gather_due(ledger, job_id, at)
+    _gather_due(ledger, job_id, at, chosen)
     sources = ledger.rows(
         "select model, endpoint, criteria, min(n) as first, max(n) as last from due group by model, endpoint, criteria order by first"
     )
@@ -114,28 +119,42 @@ def cut_queued(
             last = min(first + cap - 1, source["last"])
             ids = uploaded(job_id, source["endpoint"], (first, last))
             batch, taken = _cut_one(
-                ledger, job, source, (first, last), limits=limits, at=at, ids=ids
+                ledger, job, source, (first, last), limits=limits, at=at, ids=ids, profile=profile
             )
             batches.append(batch)
             first += taken
     return batches
 
 
-def _gather_due(ledger: Ledger, job: int, at: int) -> None:
+def _gather_due(ledger: Ledger, job: int, at: int, chosen: Collection[int] | None) -> None:
     """Number the due items from 1, by model, criteria and place: a cut is a range of numbers. On disk, so that memory does not grow with the queue."""
     ledger.connection.execute(
         "create temp table if not exists due (n integer primary key, item integer, model text, endpoint text, criteria integer) strict"
     )
     with ledger.transaction():
+        queue = queue_of(ledger, job) if chosen is None else _queue_of_chosen(ledger, job, chosen)
         put_off_refused(ledger, job, at, at + _REFUSED_AGAIN_S)
         _break_up_fresh(ledger, job, at)
         ledger.execute("delete from due")
         ledger.execute(
             f"insert into due (item, model, endpoint, criteria) select i.id, coalesce({_MODEL_NOW}, f.model) as asked, f.endpoint, f.criteria "
-            f"from {queue_of(ledger, job)} q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
+            f"from {queue} q cross join item_rows i on i.id = q.item cross join request_files f on f.id = i.file "
             f"where q.job = ? and q.not_before <= ? and i.state = {int(ItemState.PENDING)} order by asked, f.endpoint, f.criteria, i.file, i.offset",
             (job, at),
         )
+
+
+def _queue_of_chosen(ledger: Ledger, job: int, chosen: Collection[int]) -> str:
+    """These items of a job as a queue, in SQL; those that wait in fresh files wait in the queue from now on."""
+    ledger.execute("create temp table if not exists chosen (item integer primary key) strict")
+    ledger.execute("delete from chosen")
+    ledger.executemany("insert or ignore into chosen values (?)", ((item,) for item in chosen))
+    ledger.execute(
+        "insert or ignore into queue (item, job, not_before) select i.id, i.job, 0 from chosen c cross join item_rows i on i.id = c.item "
+        f"where i.job = ? and i.state = {int(ItemState.PENDING)} and {no_open_call('i.id')}",
+        (job,),
+    )
+    return "(select q.* from chosen c cross join queue q on q.item = c.item)"
 
 
 def _break_up_fresh(ledger: Ledger, job: int, at: int) -> None:
@@ -176,6 +195,7 @@ def _cut_one(
     limits: Limits,
     at: int,
     ids: Mapping[bytes, str],
+    profile: str | None = None,
 ) -> tuple[int, int]:
     """A batch of the due items numbered `span[0]` to at most `span[1]`, and how many it took: as many as fit."""
     with ledger.transaction():
@@ -207,7 +227,7 @@ def _cut_one(
     chosen = "select item from due where n between ? and ?"
     with ledger.transaction():
         done = writer.finish(FileState.USED)
-        batch = _insert(ledger, job, source, done, at)
+        batch = _insert(ledger, job, source, done, at=at, profile=profile)
         _assign(
             ledger,
             job=job["id"],
@@ -282,7 +302,13 @@ def _job(ledger: Ledger, job: int) -> sqlite3.Row:
 
 
 def _insert(
-    ledger: Ledger, job: sqlite3.Row, source: sqlite3.Row, file: RequestFile, at: int
+    ledger: Ledger,
+    job: sqlite3.Row,
+    source: sqlite3.Row,
+    file: RequestFile,
+    *,
+    at: int,
+    profile: str | None = None,
 ) -> int:
     settings = settings_from_json(job["settings"])
     token = new_token()
@@ -297,7 +323,7 @@ def _insert(
         job=job["id"],
         at=at,
         columns={
-            "profile": sends_to(ledger, job["id"]),
+            "profile": profile or sends_to(ledger, job["id"]),
             "endpoint": source["endpoint"],
             "model": source["model"],
             "window": settings.window or DEFAULT_WINDOW,

@@ -29,6 +29,7 @@ from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
 from batchrun.model import Limits
 from batchrun.planning.classify import Outcome
+from batchrun.planning.confined import Confined, confined
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import (
     Action,
@@ -115,6 +116,11 @@ class Runner:
             warning=warning,
         )
 
+    def run_confined(self, context: PassContext, to: Confined) -> int | None:
+        """Go on with a few batches, as a pass would, and with nothing else; when the next step of them is due, or None."""
+        context.only = to.batches
+        return self._until_nothing_is_due(context, to)
+
     @contextlib.contextmanager
     def context(self, ledger: Ledger, *, work_s: float = 300.0) -> Iterator[PassContext]:
         """What a pass works with, for a caller who holds the lock. Raises LedgerError where this home is a copy: nothing is touched."""
@@ -138,10 +144,13 @@ class Runner:
         finally:
             context.close()
 
-    def _until_nothing_is_due(self, context: PassContext) -> int | None:
+    def _until_nothing_is_due(self, context: PassContext, to: Confined | None = None) -> int | None:
         fruitless: tuple[Action, ...] = ()
         while True:
-            actions = plan(self._snapshot(context), self.clock.now())
+            snapshot = self._snapshot(context)
+            if to is not None:
+                snapshot = confined(snapshot, to)
+            actions = plan(snapshot, self.clock.now())
             if not actions:
                 return None
             if isinstance(actions[0], Wait):

@@ -107,6 +107,13 @@ CREATE TABLE postponed (
 """
 
 
+def _make_private(folder: Path) -> None:
+    """A folder, and those above it that are missing, for nobody else. (`parents` alone would leave these to the umask.)"""
+    if not folder.exists():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 class Store:
     """Open with `Store(folder)`. Usable from several threads and processes; `transaction` is the only way in."""
 
@@ -118,7 +125,7 @@ class Store:
         self._lock = threading.RLock()
         with _readable_errors(data):
             for folder in (data, self._files, self._incoming):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(folder)
             database = data / "service.db"
             # SQLite would create it with the umask's mode; the -wal and -shm files copy the mode of the database.
             os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))

@@ -264,3 +264,9 @@ def test_several_processes_may_open_a_new_folder_at_once(tmp_path: Path) -> None
         command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     assert (done.stdout, done.stderr) == ("[0, 0, 0, 0, 0, 0]\n", "")
+
+
+def test_folders_that_the_service_makes_are_for_nobody_else(tmp_path: Path) -> None:
+    Desk(tmp_path / "home" / "direct" / "x").service.close()
+    for folder in ("home", "home/direct", "home/direct/x"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700

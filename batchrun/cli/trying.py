@@ -1,0 +1,201 @@
+"""What `try` shows: answers on stdout, as they come where somebody watches, and all else on stderr."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from batchrun.api import Batchrun, Prepared, worst_exit_code
+from batchrun.cli.errors import error_json, show_error
+from batchrun.cli.explain import compact
+from batchrun.cli.finishing import show_problems
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.printing import counted, put, put_part, tell
+from batchrun.cli.signals import is_stopping
+from batchrun.cli.submitting import job_json, job_line, show_errors
+from batchrun.clock import rfc3339
+from batchrun.errors import BatchrunError
+from batchrun.outputs.explain import Explanation
+from batchrun.service.responders.base import Unanswered
+from batchrun.trying import TriedItem, TriedJob, Whole
+
+
+class Screen:
+    """Watcher, observer and reader of deltas in one: whatever is shown while it happens.
+
+    Where it `is_watched`, an answer is printed as it comes, below its item's name; else when its item has come to its end.
+    """
+
+    def __init__(
+        self, *, is_silent: bool, is_watched: bool, is_kept: bool, shows_requests: bool
+    ) -> None:
+        self._is_silent = is_silent
+        self._is_watched = is_watched
+        self._is_kept = is_kept
+        self._shows_requests = shows_requests
+        self._printing = ""  # the custom_id of which the last delta was
+        self._is_line_open = False
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """A server that wants a pause is no reason to believe that nothing happens."""
+        if event == "sleeping" and not self._is_silent:
+            tell(f"the server wants nothing before {rfc3339(int(str(facts['until'])))}; waiting")
+
+    def begin(self, prepared: Prepared, live: str, names: Mapping[int, str]) -> None:
+        """Say of which job how many items go where."""
+        if self._is_silent:
+            return
+        what = counted(len(names), "item")
+        if self._is_kept:
+            tell(f"{job_line(prepared)}. Asked live, as {live}:")
+        else:
+            tell(
+                f"{prepared.job} ({prepared.profile}): {what}, asked live as {live}; nothing is kept:"
+            )
+
+    def ask(self, life: Explanation) -> None:
+        """Its name stands above what is about to come."""
+        if self._is_watched:
+            put(life.id)
+            self._show_request(life)
+
+    def delta(self, custom_id: str, text: str) -> None:
+        """What an answer goes on with. After Ctrl-C it goes on no more."""
+        if is_stopping():
+            raise Unanswered("stopped while the answer came.")
+        if self._is_line_open and custom_id != self._printing:
+            put("")  # the item is asked again
+        self._printing = custom_id
+        put_part(text)
+        self._is_line_open = True
+
+    def show(self, item: TriedItem) -> None:
+        """The answer, where it has not been seen; and what is to be said of it."""
+        if self._is_silent:
+            return
+        was_streamed, self._is_line_open = self._is_line_open, False
+        if not self._is_watched:
+            put(item.life.id)
+            self._show_request(item.life)
+        if was_streamed:
+            put("")
+        elif item.is_answered:
+            output = item.life.output
+            put(output if isinstance(output, str) else compact(output))
+        tell("\n".join(f"  {line}" for line in _verdict(item)))
+        put("")
+
+    def _show_request(self, life: Explanation) -> None:
+        if self._shows_requests:
+            tell(f"  request: {compact(life.request)}")
+
+
+def _verdict(item: TriedItem) -> Iterator[str]:
+    """What became of an item, in a line or a few."""
+    life = item.life
+    used = [attempt for attempt in life.attempts if attempt.model is not None]
+    if item.is_elsewhere:
+        yield "in flight in an earlier batch; not asked here"
+    elif life.cause is not None:
+        is_over = life.state == "failed"
+        yield f"{'failed' if is_over else 'failed for now'}: {life.cause}: {life.message}"
+        yield f"{item.fix}" if is_over else "A run asks it again by itself."
+        if item.command is not None and is_over:
+            yield item.command
+    elif item.is_answered:
+        yield "ok" if item.is_asked else "answered before; not asked again"
+    elif any(call.output is None for call in life.calls):
+        yield "calls functions: name their file with --tools"
+    else:
+        yield f"not answered: {life.state}"
+    if used:
+        last = used[-1]
+        tokens_in = sum(attempt.usage.input_tokens for attempt in used)
+        tokens_out = sum(attempt.usage.output_tokens for attempt in used)
+        often = "" if len(used) == 1 else f", {len(used)} requests"
+        yield f"model {last.model}, finish {last.finish}; tokens: {tokens_in:,} in, {tokens_out:,} out{often}"
+
+
+def _whole_line(job: TriedJob, whole: Whole) -> str:
+    """What all of it would take, as far as anybody can tell."""
+    line = f"{job.prepared.job} ({job.prepared.profile}): {'its one item' if whole.items == 1 else f'all {whole.items:,} items'} would take "
+    line += f"{'1 batch' if whole.batches == 1 else f'{whole.batches:,} batches'} with {_size(whole.bytes)} of requests"
+    if whole.input_tokens is None:
+        return f"{line}; no tokens were counted."
+    return (
+        f"{line}; about {whole.input_tokens:,} input and {whole.output_tokens:,} output tokens, "
+        "if the others are like the tried ones."
+    )
+
+
+def _size(size: int) -> str:
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= step:
+            return f"{size / step:,.1f} {unit}"
+    return f"{size:,} bytes"
+
+
+def exit_code(
+    jobs: Sequence[TriedJob], problems: Sequence[BatchrunError], invocation: Invocation
+) -> int:
+    """Show what ends the trial, and choose the exit code: 3 where an item has no answer, 4 where an earlier batch still has it."""
+    codes = []
+    for job in jobs:
+        if job.prepared.error is not None:
+            codes.append(show_errors([job.prepared], invocation))
+            continue
+        show_errors([job.prepared], invocation)  # warnings
+        if job.error is not None:
+            codes.append(show_error(job.error, invocation))
+        if job.whole is not None and not invocation.is_json:
+            tell(_whole_line(job, job.whole))
+        codes += [4 if item.is_elsewhere else 3 for item in job.items if not item.is_answered]
+    codes += show_problems(problems, invocation)
+    return worst_exit_code(codes)
+
+
+def mark_ends_told(batchrun: Batchrun, jobs: Sequence[TriedJob]) -> None:
+    """Whoever has seen the last answers of a job need not be told by `tick` that it ended."""
+    labels = [f"{job.prepared.job}@{job.prepared.profile}" for job in jobs if job.items]
+    if labels:
+        batchrun.mark_told([job.id for job in batchrun.status(labels) if not job.is_open])
+
+
+def told_json(
+    batchrun: Batchrun,
+    jobs: Sequence[TriedJob],
+    problems: Sequence[BatchrunError],
+    *,
+    is_kept: bool,
+) -> dict[str, Any]:
+    """The document of `try --json`."""
+    return {
+        "home": str(batchrun.home.path) if is_kept else None,
+        "jobs": [
+            {
+                **job_json(job.prepared),
+                "error": None if job.error is None else error_json(job.error),
+                "live": job.live or None,
+                "tried": [
+                    {
+                        **item.life.to_json(),
+                        "is_asked": item.is_asked,
+                        "fix": item.fix,
+                        "command": item.command,
+                    }
+                    for item in job.items
+                ],
+                "whole": None if job.whole is None else _whole_json(job.whole),
+            }
+            for job in jobs
+        ],
+        "problems": [error_json(problem) for problem in problems],
+    }
+
+
+def _whole_json(whole: Whole) -> dict[str, int | None]:
+    return {
+        "items": whole.items,
+        "batches": whole.batches,
+        "bytes": whole.bytes,
+        "input_tokens": whole.input_tokens,
+        "output_tokens": whole.output_tokens,
+    }

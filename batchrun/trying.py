@@ -1,0 +1,276 @@
+"""A few items of a job asked live, before all of them are sent: what comes back, and what the whole job would take.
+
+Everything is real: the items are prepared, sent, collected and judged by the code that runs jobs. Only two things differ. The batches are
+formed of the chosen items alone, for the profile that asks line by line; and the pass goes on with these batches and with nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from batchrun.clock import Clock
+from batchrun.customids import line_prefix
+from batchrun.errors import BackendError, BatchrunError, GuardError
+from batchrun.jobfile.choosing import Choice
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.states import IS_OPEN_BATCH
+from batchrun.ledger.submissions import Tally
+from batchrun.outputs.explain import Explanation, explain
+from batchrun.outputs.remedies import Remedies
+from batchrun.outputs.rows import job_view
+from batchrun.planning.confined import Confined
+from batchrun.prepare import SubmitOptions
+from batchrun.running.attaching import uploading
+from batchrun.running.context import PassContext
+from batchrun.running.form import cut_queued
+from batchrun.running.runner import Runner
+from batchrun.submitting import Prepared, Submitter
+
+_SLICE_S: Final = 300.0  # of work between two looks at the batches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryOptions:
+    """Which items: the first `count`, or those of a `choice`; of one `job` of the file, or (None) of each.
+
+    `is_kept`: in the job itself, and not beside it. `is_one_by_one`: each item is answered before the next is asked.
+    """
+
+    count: int = 3
+    choice: Choice | None = None
+    job: str | None = None
+    is_kept: bool = False
+    is_one_by_one: bool = False
+
+    @property
+    def submitting(self) -> SubmitOptions:
+        """The same for PREPARE."""
+        limit = self.count if self.choice is None else None
+        return SubmitOptions(limit=limit, choice=self.choice, is_guarded=self.is_kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedItem:
+    """One item after it was tried, with its life, and where it failed what to do. `is_asked`: in this very trial; else it stands as it was."""
+
+    number: int
+    life: Explanation
+    is_asked: bool
+    fix: str | None = None
+    command: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer that is of use."""
+        return self.life.state == "succeeded"
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether an earlier batch has it still."""
+        return self.life.state == "in_flight" and not self.is_asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What all of a job would take: counts, and tokens as far as the tried items let one guess (None: not at all)."""
+
+    items: int
+    batches: int
+    bytes: int
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedJob:
+    """One job after some of its items were tried with the profile `live`. `error`: why they were not, or what is wrong with the rest of its data."""
+
+    prepared: Prepared
+    live: str = ""
+    items: tuple[TriedItem, ...] = ()
+    whole: Whole | None = None
+    error: BatchrunError | None = None
+
+
+def choice_of(ids: tuple[str, ...], count: int, seed: int | None) -> Choice | None:
+    """The items with these ids, else `count` drawn ones; None where neither is wanted."""
+    if ids:
+        return Choice(ids=ids)
+    return None if seed is None else Choice(count=count, seed=seed)
+
+
+class Watcher(Protocol):
+    """Is told what happens while it happens."""
+
+    def begin(self, prepared: Prepared, live: str, names: Mapping[int, str]) -> None:
+        """These items, named by their numbers, are about to be asked with the profile `live`."""
+
+    def ask(self, life: Explanation) -> None:
+        """This item is about to be asked, if it waits for that."""
+
+    def show(self, item: TriedItem) -> None:
+        """One item has come to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One trial in a home that is locked. `live_twin` gives the profile that asks for another; `check` reads a whole job of the file."""
+
+    ledger: Ledger
+    runner: Runner
+    clock: Clock
+    submitter: Submitter
+    met: list[int]
+    live_twin: Callable[[str], str]
+    check: Callable[[str], Prepared]
+    options: TryOptions
+    watcher: Watcher
+
+    def run(self, file: Path) -> tuple[tuple[TriedJob, ...], tuple[BatchrunError, ...]]:
+        """Try the jobs of a file, one after the other; what became of them, and what the profiles did wrong. Raises LedgerError, UsageError."""
+        tried = []
+        with self.runner.context(self.ledger, work_s=_SLICE_S) as context:
+            for prepared in self.submitter.prepare_files([file]):
+                numbers = list(dict.fromkeys(self.met))
+                self.met.clear()
+                if prepared.tally is None:
+                    tried.append(TriedJob(prepared=prepared, error=prepared.error))
+                else:
+                    tried.append(self._try_job(context, prepared, numbers))
+        return tuple(tried), tuple(context.problems)
+
+    def _try_job(
+        self, context: PassContext, prepared: Prepared, numbers: Sequence[int]
+    ) -> TriedJob:
+        live = self.live_twin(prepared.profile)
+        job = next(
+            row
+            for row in find_jobs(self.ledger)
+            if (row.name, row.profile) == (prepared.job, prepared.profile)
+        )
+        names = {number: self._name(number) for number in numbers}
+        self.watcher.begin(prepared, live, names)
+        if (why := _why_not(job)) is not None:
+            return TriedJob(prepared=prepared, live=live, error=GuardError(f"{job.name}: {why}"))
+        items: list[TriedItem] = []
+        groups = [[number] for number in numbers] if self.options.is_one_by_one else [numbers]
+        for group in groups:
+            before = {number: self._sends(number) for number in group}
+            for number in group:
+                self.watcher.ask(explain(self.ledger, job.id, names[number]))
+            self._ask(context, job.id, live, group)
+            for number in group:
+                is_asked = self._sends(number) > before[number]
+                items.append(self._tried(job.id, number, names[number], is_asked=is_asked))
+                self.watcher.show(items[-1])
+        checked = self.check(prepared.job)
+        return TriedJob(
+            prepared=prepared,
+            live=live,
+            items=tuple(items),
+            whole=None if checked.tally is None else _whole(checked.tally, items),
+            error=checked.error,
+        )
+
+    def _ask(self, context: PassContext, job: int, live: str, numbers: Sequence[int]) -> None:
+        """Have these items answered, as far as they wait: with all that follows an answer, but for attempts whose time comes later."""
+        before = len(context.problems)
+        while live not in context.unreachable and len(context.problems) == before:
+            context.begin_again(_SLICE_S)
+            try:
+                batches = cut_queued(
+                    self.ledger,
+                    job,
+                    context.backend(live).limits,
+                    self.clock.now(),
+                    uploading(context, live),
+                    chosen=numbers,
+                    profile=live,
+                )
+            except BackendError as exc:
+                context.fail(live, exc)
+                return
+            if not batches:
+                return
+            self._settle(
+                context, Confined(job=job, batches=frozenset(batches), writes=self._writes)
+            )
+
+    def _settle(self, context: PassContext, to: Confined) -> None:
+        """Bring batches to their end, or as far as it goes; the server may want a pause."""
+        before = len(context.problems)
+        while True:
+            next_at = self.runner.run_confined(context, to)
+            if len(context.problems) > before or next_at is None or not self._is_open(to):
+                return
+            if next_at > self.clock.now():
+                context.observer("sleeping", until=next_at)
+                self.clock.sleep_until(next_at)
+            context.begin_again(_SLICE_S)
+
+    @property
+    def _writes(self) -> bool:
+        return self.options.is_kept
+
+    def _is_open(self, to: Confined) -> bool:
+        found = self.ledger.rows(f"select id from batch_rows where {IS_OPEN_BATCH}")
+        return any(row["id"] in to.batches for row in found)
+
+    def _name(self, number: int) -> str:
+        return str(
+            self.ledger.value("select coalesce(key, name) from item_rows where id = ?", (number,))
+        )
+
+    def _sends(self, number: int) -> int:
+        return int(self.ledger.value("select sends from item_rows where id = ?", (number,)))
+
+    def _tried(self, job: int, number: int, name: str, *, is_asked: bool) -> TriedItem:
+        life = explain(self.ledger, job, name)
+        if life.cause is None:
+            return TriedItem(number=number, life=life, is_asked=is_asked)
+        remedies = Remedies(job_view(self.ledger, job))
+        return TriedItem(
+            number=number,
+            life=life,
+            is_asked=is_asked,
+            fix=remedies.fix(life.cause),
+            # A job that is not there after this cannot be retried.
+            command=remedies.command(life.cause) if self.options.is_kept else None,
+        )
+
+
+def _why_not(job: JobRow) -> str | None:
+    """Why nothing of a job may be sent now."""
+    if job.held_at is not None:
+        what = "its home is" if job.is_home_held else "it is"
+        return f"{what} held, so nothing of it was asked. Let it go with `batchrun resume`, or try it without --keep."
+    return job.why_paused
+
+
+def _line_bytes(life: Explanation) -> int:
+    """What a request takes in an input file."""
+    prefix = next(line_prefix(one.custom_id) for one in life.attempts if one.custom_id is not None)
+    return len(prefix) + len(msgspec.json.encode(life.request))
+
+
+def _whole(tally: Tally, items: Sequence[TriedItem]) -> Whole:
+    """Input goes with the bytes of the requests, output with their number."""
+    asked_bytes = input_tokens = output_tokens = count = 0
+    for item in items:
+        used = [attempt.usage for attempt in item.life.attempts]
+        if any(usage.input_tokens or usage.output_tokens for usage in used):
+            count += 1
+            asked_bytes += _line_bytes(item.life)
+            input_tokens += sum(usage.input_tokens for usage in used)
+            output_tokens += sum(usage.output_tokens for usage in used)
+    return Whole(
+        items=tally.items,
+        batches=tally.files,
+        bytes=tally.bytes,
+        input_tokens=round(input_tokens * tally.bytes / asked_bytes) if asked_bytes else None,
+        output_tokens=round(output_tokens * tally.items / count) if count else None,
+    )
