@@ -69,7 +69,9 @@ class Ledger:
         with self.translated():
             cursor = self.connection.cursor()
             cursor.row_factory = sqlite3.Row
-            yield from cursor.execute(sql, parameters)
+            # Not `yield from`, which would close the cursor with the generator: of one that an exception left behind, after the ledger.
+            for row in cursor.execute(sql, parameters):  # noqa: UP028
+                yield row
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row, or None."""

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def test_a_transaction_that_dies_leaves_nothing(home: Home) -> None:
             insert_and_die()
         assert ledger.value("select count(*) from models") == 0
         assert not ledger.connection.in_transaction
+
+
+def test_a_reading_that_an_interruption_left_behind_ends_quietly_after_the_ledger(
+    home: Home,
+) -> None:
+    with open_ledger(home, create=True) as ledger:
+        reading = ledger.rows("select 1 union all select 2")
+        next(reading)
+    assert isinstance(reading, Generator)
+    reading.close()  # as the interpreter does with what nobody refers to any more
 
 
 @pytest.mark.fault(33)
