@@ -23,6 +23,7 @@ from batchrun.outputs.explain import Explanation, explain
 from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import job_view
 from batchrun.planning.confined import Confined
+from batchrun.planning.policy import FOREVER
 from batchrun.prepare import SubmitOptions
 from batchrun.running.attaching import uploading
 from batchrun.running.context import PassContext
@@ -154,7 +155,7 @@ class Trial:
         )
         names = {number: self._name(number) for number in numbers}
         self.watcher.begin(prepared, live, names)
-        if (why := _why_not(job)) is not None:
+        if (why := self._why_not(job, live)) is not None:
             return TriedJob(prepared=prepared, live=live, error=GuardError(f"{job.name}: {why}"))
         items: list[TriedItem] = []
         groups = [[number] for number in numbers] if self.options.is_one_by_one else [numbers]
@@ -175,6 +176,20 @@ class Trial:
             whole=None if checked.tally is None else _whole(checked.tally, items),
             error=checked.error,
         )
+
+    def _why_not(self, job: JobRow, live: str) -> str | None:
+        """Why nothing of a job may be sent now, if a person must act first."""
+        if job.held_at is not None:
+            what = "its home is" if job.is_home_held else "it is"
+            return f"{what} held, so nothing of it was asked. Let it go with `batchrun resume`, or try it without --keep."
+        if job.why_paused is not None:
+            return job.why_paused
+        # What is not known of its own profile may be these very items, sent and paid.
+        reason = self.ledger.value(
+            "select reason from holds where profile in (?, ?) and until >= ?",
+            (job.profile, live, FOREVER),
+        )
+        return None if reason is None else str(reason)
 
     def _ask(self, context: PassContext, job: int, live: str, numbers: Sequence[int]) -> None:
         """Have these items answered, as far as they wait: with all that follows an answer, but for attempts whose time comes later."""
@@ -241,14 +256,6 @@ class Trial:
             # A job that is not there after this cannot be retried.
             command=remedies.command(life.cause) if self.options.is_kept else None,
         )
-
-
-def _why_not(job: JobRow) -> str | None:
-    """Why nothing of a job may be sent now."""
-    if job.held_at is not None:
-        what = "its home is" if job.is_home_held else "it is"
-        return f"{what} held, so nothing of it was asked. Let it go with `batchrun resume`, or try it without --keep."
-    return job.why_paused
 
 
 def _line_bytes(life: Explanation) -> int:

@@ -110,7 +110,7 @@ def command(
     )
     jobs, problems = batchrun.try_out(path, options, screen)
     if invocation.is_json:
-        put_json(told_json(batchrun, jobs, problems, is_kept=is_kept))
+        put_json(told_json(batchrun, jobs, problems, is_kept=is_kept, seed=seed))
     elif is_kept and not is_there:
         tell(f"home: {batchrun.home.path}")
     code = exit_code(jobs, problems, invocation)

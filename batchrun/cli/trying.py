@@ -60,7 +60,10 @@ class Screen:
     def delta(self, custom_id: str, text: str) -> None:
         """What an answer goes on with. After Ctrl-C it goes on no more."""
         if is_stopping():
-            raise Unanswered("stopped while the answer came.")
+            if self._is_line_open:
+                put("")
+            self._is_line_open = False
+            raise Unanswered("the answer was stopped half-way.")
         if self._is_line_open and custom_id != self._printing:
             put("")  # the item is asked again
         self._printing = custom_id
@@ -91,7 +94,6 @@ class Screen:
 def _verdict(item: TriedItem) -> Iterator[str]:
     """What became of an item, in a line or a few."""
     life = item.life
-    used = [attempt for attempt in life.attempts if attempt.model is not None]
     if item.is_elsewhere:
         yield "in flight in an earlier batch; not asked here"
     elif life.cause is not None:
@@ -106,12 +108,15 @@ def _verdict(item: TriedItem) -> Iterator[str]:
         yield "calls functions: name their file with --tools"
     else:
         yield f"not answered: {life.state}"
-    if used:
-        last = used[-1]
-        tokens_in = sum(attempt.usage.input_tokens for attempt in used)
-        tokens_out = sum(attempt.usage.output_tokens for attempt in used)
-        often = "" if len(used) == 1 else f", {len(used)} requests"
-        yield f"model {last.model}, finish {last.finish}; tokens: {tokens_in:,} in, {tokens_out:,} out{often}"
+    tokens_in = sum(attempt.usage.input_tokens for attempt in life.attempts)
+    tokens_out = sum(attempt.usage.output_tokens for attempt in life.attempts)
+    if tokens_in or tokens_out:
+        last = life.attempts[-1]
+        parts = [f"model {last.model}"] if last.model else []
+        parts += [f"finish {last.finish}"] if last.finish else []
+        parts.append(f"{counted(tokens_in, 'token')} in, {tokens_out:,} out")
+        parts += [f"{len(life.attempts)} requests"] if len(life.attempts) > 1 else []
+        yield ", ".join(parts)
 
 
 def _whole_line(job: TriedJob, whole: Whole) -> str:
@@ -165,10 +170,12 @@ def told_json(
     problems: Sequence[BatchrunError],
     *,
     is_kept: bool,
+    seed: int | None,
 ) -> dict[str, Any]:
     """The document of `try --json`."""
     return {
         "home": str(batchrun.home.path) if is_kept else None,
+        "sample": seed,
         "jobs": [
             {
                 **job_json(job.prepared),

@@ -1,6 +1,7 @@
 """`batchrun try`: a few items answered at once over a socket, beside the job or in it, and nothing else done."""
 
 import json
+import signal
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ import pytest
 from clikit import FAST_PROFILE, KEY, Desk
 
 from batchrun.api import Batchrun
+from batchrun.cli.signals import Stopped, stoppable
+from batchrun.cli.trying import Screen
 from batchrun.clock import SystemClock
 from batchrun.config import load_config
 from batchrun.ledger.home import Home
 from batchrun.model import JsonObject
+from batchrun.planning.policy import FOREVER
 from batchrun.service.bodies import Finish
 from batchrun.service.responders.base import Reply, Unanswered
 from batchrun.service.responders.script import Rule
@@ -89,7 +93,7 @@ def test_the_first_items_are_answered_and_nothing_of_it_stays(
     assert called.code == 0
     assert called.out == "q1\nQ: a\n\nq2\nQ: b\n\nq3\nQ: c\n\n"
     assert "faq (openai): 3 items, asked live as openai:live; nothing is kept" in called.err
-    assert called.err.count("tokens: 1 in, 1 out") == 3
+    assert called.err.count("model gpt-5-mini, finish stop, 1 token in, 1 out") == 3
     assert "all 8 items would take 1 batch with 1.1 kB of requests" in called.err
     assert "about 8 input and 8 output tokens" in called.err
     service, asked = server
@@ -297,6 +301,15 @@ def test_a_held_job_is_not_asked_and_a_changed_one_is_guarded(desk: Desk, asked:
     assert held.code == 8
     assert "held" in held.err
     assert asked == []
+    desk.call("resume")
+    with sqlite3.connect(desk.folder / ".batchrun" / "batchrun.db") as ledger:
+        ledger.execute(
+            "insert into holds values ('openai', '', ?, 0, 'run batchrun recover')", (FOREVER,)
+        )
+    recovering = desk.call("try", desk.job("faq", *"abcd"), "--keep", "--ids", "q4")
+    assert recovering.code == 8
+    assert "run batchrun recover" in recovering.err
+    assert asked == []
 
 
 class Watching:
@@ -342,6 +355,24 @@ def test_an_answer_that_is_stopped_half_way_is_none_and_ctrl_c_leaves_nothing(
     assert second.life.output is None
     assert len(asked) == 2
     assert not opened.home.path.exists()
+
+
+def test_after_ctrl_c_an_answer_goes_on_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(is_silent=False, is_watched=True, is_kept=False, shows_requests=False)
+
+    def interrupted() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            with pytest.raises(Unanswered):
+                screen.delta("1-1-a", "half")
+            raise
+
+    screen.delta("1-1-a", "one ")
+    with pytest.raises(Stopped), stoppable():
+        interrupted()
+    screen.delta("1-1-a", "two")
+    assert capsys.readouterr().out == "one \ntwo"
 
 
 def test_functions_run_as_they_do_in_a_run(desk: Desk, asked: list[str]) -> None:
