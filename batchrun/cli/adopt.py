@@ -88,9 +88,11 @@ def _show(invocation: Invocation, batchrun: "Batchrun", adopted: "Adopted") -> i
     if is_waiting:
         codes.append(NotFinished.exit_code)
         if not invocation.is_json:
-            tell(
-                "batchrun: a batch cannot be settled yet, and nothing of the job is sent before: run the same command again"
-            )
+            then = "the next tick tries again"
+            if adopted.left:
+                left = ", ".join(adopted.left)
+                then = f"{left} can be taken after it, and nothing of the job is sent before. Run the same command again"
+            tell(f"batchrun: a batch has ended and cannot be settled yet: {then}")
     return worst_exit_code(codes)
 
 

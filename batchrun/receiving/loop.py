@@ -12,6 +12,7 @@ from batchrun.receiving.inbox import Inbox
 from batchrun.running.passresult import PassResult
 
 LOOK_S: Final = 60.0  # between two looks at the plan, since others may have submitted something
+WORK_S: Final = 30.0  # of a model in this very process, in one pass: events wait behind it
 BUSY_S: Final = 5.0  # until the next try where another process is at work
 
 
@@ -21,7 +22,9 @@ def passes(batchrun: Batchrun, inbox: Inbox) -> Iterator[PassResult | BatchrunEr
     while True:
         woken = inbox.woken(wait_s) | left
         try:
-            result = batchrun.pass_for(woken) if woken else batchrun.tick()
+            result = (
+                batchrun.pass_for(woken, work_s=WORK_S) if woken else batchrun.tick(work_s=WORK_S)
+            )
         except HomeLocked:
             wait_s, left = BUSY_S, woken
         except BatchrunError as exc:

@@ -171,9 +171,13 @@ class Adoption:
             downloaded(backend, self._ledger.home, remote.input_file_id or None)
         )
         if sent is None:
+            why = (
+                f"the service no longer has its input file ({remote.input_file_id}), which it keeps for 30 days as a rule"
+                if remote.input_file_id
+                else "the service does not show what it was made of"
+            )
             raise UsageError(
-                f"batch {remote.id}: the service no longer has its input file ({remote.input_file_id}), which it keeps for 30 days as a rule. "
-                "Nothing was adopted. Name your own copy: --input FILE"
+                f"batch {remote.id}: {why}. Nothing was adopted. Name your own copy: --input FILE"
             )
         place = f"{remote.input_file_id} (input of {remote.id})"
         return Bringing(n=n, remote=remote, input=sent, place=place, is_given=False)

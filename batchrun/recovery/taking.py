@@ -22,7 +22,10 @@ from batchrun.recovery.importing import MATCHED_TABLE, Copied, Origin, insert_im
 from batchrun.requests import Request, RequestBuilder
 from batchrun.running.context import PassContext
 
-_UNFINISHED: Final = "`batchrun adopt` has not come to its end: run it again with the same batches"
+_UNFINISHED: Final = (
+    "`batchrun adopt` has not come to its end, and what these batches left open may be answered in the next one: "
+    "run it again with the same batches, or let the job go as it is with `batchrun resume`"
+)
 _TABLES: Final = f"""
 {MATCHED_TABLE}
 create temp table if not exists passed (item integer primary key, custom_id text);

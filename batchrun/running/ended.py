@@ -332,7 +332,8 @@ def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int,
         for error in remote.errors
         if (number := str(error.get("line"))).isdecimal() and len(number) < _LINE_DIGITS
     }
-    if not wanted:
+    # Of a batch that was recovered or adopted, requests that are no open item's are left out of our copy: its lines are others.
+    if not wanted or _is_copied_in_part(ctx, row):
         return {}
     named: dict[int, str] = {}
     whose = naming(ctx.ledger, row["id"])
@@ -347,6 +348,14 @@ def _named(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> dict[int,
                 if not wanted:
                     break
     return named
+
+
+def _is_copied_in_part(ctx: PassContext, row: sqlite3.Row) -> bool:
+    left_out = (
+        "select 1 from strays where batch = ?1 union all "
+        "select 1 where (select count(*) from asked_as where batch = ?1) > ?2"
+    )
+    return bool(ctx.ledger.value(left_out, (row["id"], row["request_count"])))
 
 
 def _told(error: dict[str, object]) -> str:

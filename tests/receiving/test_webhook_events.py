@@ -191,13 +191,13 @@ def test_what_could_not_be_passed_for_is_kept_for_the_next_pass(
     api, asked = world.api(lock_wait_s=0), list[frozenset[str]]()
     ours = type(api).pass_for
 
-    def pass_for(batchrun: object, remote_ids: frozenset[str]) -> PassResult:
+    def pass_for(_: object, remote_ids: frozenset[str], *, work_s: float) -> PassResult:
         asked.append(remote_ids)
         if len(asked) == 1:
             raise HomeLocked("another batchrun is at work")
         if len(asked) == 2:
             raise LedgerError("the disk is full")
-        return ours(api, remote_ids)
+        return ours(api, remote_ids, work_s=work_s)
 
     monkeypatch.setattr(type(api), "pass_for", pass_for)
     going = passes(api, receiver.inbox)

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 from adoptkit import adopt, became, line, lines, made_elsewhere, untouched, write
+from recoverykit import back_up, restore
 from runnerkit import NewWorld, World, items
 
-from batchrun.errors import JobFileError, NotFound, UsageError
+from batchrun.errors import JobFileError, NotFound, Transient, UsageError
 from batchrun.service.responders.script import Rule
+from batchrun.testing_backend import Fault
 
 
 def results(world: World, job: str = "theirs") -> dict[str, object]:
@@ -269,16 +271,17 @@ def test_a_batch_that_is_refused_after_its_adoption_goes_again_as_it_was(world: 
     assert (theirs["id"], ours["request_counts"]["completed"]) == (remote, 2)
 
 
-def test_files_that_others_uploaded_are_not_deleted_when_their_batch_is_settled(
-    world: World,
+def test_files_that_others_uploaded_are_not_deleted_with_those_of_ours(
+    new_world: NewWorld,
 ) -> None:
+    world = new_world(script=[Rule(prompt="about b", status=500, times=1)])
     (world.folder / "batchrun.toml").write_text("[profile.openai]\ndelete_remote = true\n")
-    remote = made_elsewhere(world, lines("a"))
-    adopt(world, remote)
+    adopt(world, made_elsewhere(world, lines("a", "b")))
     world.run()
-    world.clock.advance(7_200)
-    world.tick()
-    assert "delete_file" not in world.backend.calls
+    theirs, ours = (batch["input_file_id"] for batch in world.remotes())
+    assert world.embedded.get_file(str(theirs)).bytes
+    with pytest.raises(NotFound):
+        world.embedded.get_file(str(ours))
 
 
 def test_forgetting_an_adopted_item_reaches_every_batch_that_answered_it(world: World) -> None:
@@ -293,3 +296,61 @@ def test_forgetting_an_adopted_item_reaches_every_batch_that_answered_it(world: 
     )
     assert b"about b" in kept
     assert b"about secret" not in kept
+
+
+def test_a_line_that_the_validator_names_is_not_looked_up_in_a_copy_with_other_lines(
+    world: World,
+) -> None:
+    first = made_elsewhere(world, lines("a"))
+    second = made_elsewhere(world, lines("a", "b", "c"), serve=False)
+    adopt(world, first, second)
+    world.service.cancel_batch(second)
+    error = {"code": "invalid_request", "message": "odd", "line": 2, "param": None}
+    world.wire.edit = lambda b: (
+        replace(b, status="failed", errors=(error,)) if b.id == second else b
+    )
+    world.run()
+    assert world.failures() == {"b": "rejected", "c": "rejected"}
+
+
+def test_a_batch_that_cannot_be_settled_yet_holds_up_those_behind_it(world: World) -> None:
+    first, second = (made_elsewhere(world, lines(name, "b")) for name in "ac")
+    for number in (3, 4, 5):  # the two input files come first
+        world.backend.add(Fault(call="download", error=Transient("away"), number=number))
+    adopted = adopt(world, first, second)
+    assert became(adopted) == ["waiting"]
+    assert adopted.left == (second,)
+    assert [str(problem) for problem in adopted.problems] == ["away"]
+    assert "adopt" in (world.api().status()[0].paused or "")
+    world.clock.advance(3_600)
+    world.run()
+    assert became(adopt(world, first, second)) == ["known", "collected"]
+    assert world.tally() == {"succeeded": 3}
+    assert world.api().status()[0].paused is None
+
+
+def test_a_job_that_was_paused_before_stays_paused(world: World) -> None:
+    adopt(world, made_elsewhere(world, lines("a")))
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = 'by somebody'")
+    adopt(world, made_elsewhere(world, lines("b")), made_elsewhere(world, lines("c")))
+    assert world.api().status()[0].paused == "by somebody"
+
+
+def test_what_was_adopted_does_not_hide_that_this_ledger_is_an_older_one(world: World) -> None:
+    """How far back a listing is read before something is bought: to what this ledger has sent, not to what others have."""
+    world.write(items(2))
+    world.submit(send=False)
+    backup = back_up(world)
+    world.submit()
+    world.serve()
+    world.clock.advance(86_400)
+    made_elsewhere(world, lines("z"))
+    world.clock.advance(2 * 86_400)
+    restore(world, backup)
+    adopt(world, made_elsewhere(world, lines("a")))
+    created = world.backend.calls.count("create")
+    world.wire.page_size = 1
+    world.tick()
+    assert world.backend.calls.count("create") == created
+    assert world.rows("select 1 from holds")
