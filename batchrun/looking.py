@@ -55,6 +55,7 @@ class JobStatus(NamedTuple):
     """Where one job stands. `counts` by state name; `batches` are those not final; `waiting` says why nothing moves.
 
     `paused` is one of `waiting`: a person has to act; `has_failed_canary`: because the items that went first failed. `held_since`: a person holds it, or (`is_home_held`) all of its home. `is_held`: its profile sends nothing before a recovery has come to its end. `is_open`: some item has no outcome yet.
+    `deadline_at`: when all should be answered; `live_since`: since when that is no more done by batch.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
     `uncertain`: failed items that were sent and may have been executed, without an answer.
@@ -81,6 +82,8 @@ class JobStatus(NamedTuple):
     open_calls: int
     submitted_at: int
     videos_until: int | None
+    deadline_at: int | None
+    live_since: int | None
 
     @property
     def label(self) -> str:
@@ -202,6 +205,8 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         open_calls=open_calls,
         submitted_at=job.submitted_at,
         videos_until=_videos_until(ledger, job),
+        deadline_at=job.deadline_at,
+        live_since=job.live_since,
     )
 
 

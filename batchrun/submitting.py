@@ -15,6 +15,8 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
 from batchrun.ledger.submissions import Tally
 from batchrun.model import JobSettings, JsonObject
+from batchrun.pace import pace_of
+from batchrun.planning.deadline import SHORT_S, believed, deadline_at, switch_at
 from batchrun.prepare import Attaching, SubmitOptions, prepare
 
 
@@ -151,7 +153,7 @@ class Submitter:
                 path=settings.path,
                 tally=tally,
                 outputs=outputs,
-                warnings=(*entry.warnings, *doubts),
+                warnings=(*entry.warnings, *doubts, *self._hurry(settings, profile, tally)),
             )
 
         return prepared(
@@ -173,3 +175,25 @@ class Submitter:
                 met=self.met,
             )
         )
+
+    def _hurry(self, settings: JobSettings, profile: str, tally: Tally) -> Iterator[Problem]:
+        """What is sound in a deadline, and may disappoint."""
+        if settings.deadline is None:
+            return
+        pace, items = pace_of(self.config, profile), tally.new + tally.changed
+        what = None
+        if pace is None:
+            what = (
+                f"'deadline' changes nothing for {profile!r}, which answers line by line as it is"
+            )
+            fix = "Leave it out, or choose a profile that sends batches."
+        elif items:
+            due = deadline_at(settings.deadline, self.now)
+            left = switch_at(due, items, believed(pace, None)) - self.now
+            fix = "Give a later deadline, or none."
+            if left <= 0:
+                what = f"'deadline' leaves no time for a batch: {items:,} items are answered live from the start, at the full price"
+            elif left < SHORT_S:
+                what = f"'deadline' leaves a batch {left // 60} minutes: most of {items:,} items will be answered live, at the full price"
+        if what is not None:
+            yield Problem(path=settings.path, line=settings.line, what=what, fix=fix)

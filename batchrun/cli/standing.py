@@ -36,6 +36,8 @@ def status_json(job: JobStatus) -> dict[str, object]:
         "paused": job.paused,
         "held_since": _time(job.held_since),
         "uncertain": job.uncertain,
+        "deadline_at": _time(job.deadline_at),
+        "live_since": _time(job.live_since),
         "open_calls": job.open_calls,
         "waiting": list(job.waiting),
         "next_at": _time(job.next_at),
@@ -106,6 +108,9 @@ def _details(job: JobStatus, now: int) -> list[str]:
             f"uncertain: {counted(job.uncertain, 'item')} may have been executed without an answer; "
             f"batchrun retry {job.label} --rerun-uncertain asks again"
         )
+    if job.is_open and job.deadline_at is not None:
+        how = "" if job.live_since is None else f", live since {rfc3339(job.live_since)}"
+        lines.append(f"deadline {rfc3339(job.deadline_at)}{how}")
     told = {batch.reason for batch in shown}
     return lines + [f"waits: {reason}" for reason in job.waiting if reason not in told]
 

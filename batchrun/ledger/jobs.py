@@ -39,6 +39,8 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     is_home_held: bool
     is_stale: bool
     submitted_at: int
+    deadline_at: int | None
+    live_since: int | None
     sends_to: str
     canary: Canary | None
 
@@ -67,6 +69,8 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             is_home_held=bool(row["is_home_held"]),
             is_stale=bool(row["stale"]),
             submitted_at=row["at"],
+            deadline_at=row["deadline_at"],
+            live_since=row["live_since"],
             sends_to=row["sends_there"],
             canary=canary_of(ledger, row["id"]),
         )

@@ -48,7 +48,20 @@ def _head(report: JsonObject) -> list[str]:
     lines += [f"- {name}: {at}" for name, at in times if at]
     if report["duration_s"] is not None:
         lines.append(f"- duration: {_span(report['duration_s'])}")
+    lines += _deadline(report.get("deadline"))
     return [*lines, f"- job file: {_code(report['job_file'])}", ""]
+
+
+def _deadline(deadline: JsonObject | None) -> list[str]:
+    if deadline is None:
+        return []
+    met = {None: "", True: ", met", False: f", missed: {deadline['why_late']}"}[deadline["met"]]
+    lines = [f"- deadline: {deadline['at']}{met}"]
+    if deadline["live_since"]:
+        lines.append(
+            f"- live since {deadline['live_since']}: {deadline['by_batch']:,} answered by batch, {deadline['live']:,} live"
+        )
+    return lines
 
 
 def _verdict(report: JsonObject) -> str:

@@ -9,6 +9,7 @@ from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
 from batchrun.ledger.toolcalls import call_errors
 from batchrun.model import JsonObject
+from batchrun.outputs.deadlines import deadline_report
 from batchrun.outputs.failures import failure_groups
 from batchrun.outputs.markdown import report_markdown
 from batchrun.outputs.rows import JobView, job_view, snapshot
@@ -66,6 +67,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
             "attempts": attempts,
             "tokens": tokens,
             "by_profile": _by_profile(ledger, job, {"attempts": attempts, **tokens}),
+            **deadline_report(ledger, job, finished_at if is_complete else None),
             **_tools(ledger, job),
             "batches": [
                 {

@@ -88,3 +88,25 @@ def live_s(items: int, pace: Pace) -> int:
 def switch_at(deadline: int, items: int, pace: Pace) -> int:
     """The latest moment at which so many open items can still be taken from their batches and be answered live by the deadline."""
     return deadline - CANCEL_S - live_s(items, pace)
+
+
+def why_late(
+    deadline: int, live_since: int | None, cancel_ended_at: int | None, finished_at: int
+) -> str:
+    """What made a job that `finished_at` miss its deadline. `cancel_ended_at`: when the last of the batches that it left had ended, if there were any."""
+    if live_since is None:
+        return "it was answered by its own profile to the end: no pass saw the deadline near, or there is no other way to ask it"
+    if live_since > deadline - CANCEL_S:
+        if live_since >= deadline:
+            return "it went live after the deadline: no pass was made before"
+        return f"it went live only {_minutes(deadline - live_since)} before: no pass was made earlier, or the deadline was too near from the start"
+    if cancel_ended_at is not None and cancel_ended_at - live_since > CANCEL_S:
+        took = _minutes(cancel_ended_at - live_since)
+        return f"the batches that it left took {took} to end, and nothing of them is asked twice"
+    begun = max(live_since, cancel_ended_at or 0)
+    return f"the live answers took {_minutes(finished_at - begun)}"
+
+
+def _minutes(seconds: int) -> str:
+    minutes = max(seconds, 0) // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

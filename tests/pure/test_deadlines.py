@@ -7,7 +7,17 @@ import pytest
 
 from batchrun.jobfile.job import validate_job_line
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
-from batchrun.planning.deadline import CANCEL_S, SLACK, Pace, deadline_at, live_s, switch_at
+from batchrun.planning.deadline import (
+    CANCEL_S,
+    SLACK,
+    Measured,
+    Pace,
+    believed,
+    deadline_at,
+    live_s,
+    switch_at,
+    why_late,
+)
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import (
     Cancel,
@@ -228,3 +238,41 @@ def test_nothing_leaves_its_batch_for_a_place_where_it_could_not_be_asked(
 def test_a_hold_of_the_batches_alone_is_no_reason_to_stay() -> None:
     held = (("openai", "", NOW + 900), ("openai", "m", NOW + 900))
     assert plan(snapshot(job(), RUNNING, holds=held), NOW) == (GoLive(1, LIVE),)
+
+
+@pytest.mark.parametrize(
+    ("measured", "concurrency", "answer_s"),
+    [
+        (None, 16, 6.0),  # so many at once nearly every server bears
+        (Measured(2.0, 4), 16, 2.0),
+        (Measured(2.0, 40), 40, 2.0),
+        (Measured(2.0, 400), 64, 2.0),  # the settings allow no more
+    ],
+)
+def test_more_at_once_is_counted_on_only_when_it_was_seen(
+    measured: Measured | None, concurrency: int, answer_s: float
+) -> None:
+    found = believed(Pace(profile=LIVE, concurrency=64, answer_s=6.0), measured)
+    assert (found.concurrency, found.answer_s) == (concurrency, answer_s)
+
+
+def test_a_limit_of_tokens_a_minute_counts_the_tokens_of_a_request() -> None:
+    pace = Pace(profile=LIVE, concurrency=500, tokens_per_minute=60_000, tokens_each=300.0)
+    assert live_s(1_000, pace) == 300 * SLACK
+
+
+@pytest.mark.parametrize(
+    ("live_since", "cancel_ended_at", "expected"),
+    [
+        (None, None, "by its own profile to the end"),
+        (NOW, None, "after the deadline"),
+        (NOW - 600, None, "only 10 min before"),
+        (NOW - 9_000, NOW - 1_800, "took 2 h 0 min to end"),
+        (NOW - 9_000, NOW - 8_400, "the live answers took 2 h 30 min"),
+        (NOW - 9_000, None, "the live answers took 2 h 40 min"),
+    ],
+)
+def test_the_report_says_what_made_a_job_late(
+    live_since: int | None, cancel_ended_at: int | None, expected: str
+) -> None:
+    assert expected in why_late(NOW, live_since, cancel_ended_at, NOW + 600)

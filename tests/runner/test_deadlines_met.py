@@ -10,6 +10,7 @@ from livekit import TWIN, LiveWorld
 from runnerkit import items
 
 from batchrun.backends.base import RemoteBatch
+from batchrun.clock import rfc3339
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 
@@ -242,4 +243,64 @@ def test_a_deadline_of_a_profile_that_answers_in_our_own_process_moves_nothing(
     world.run(most=100)
     assert set(world.profiles()) == {"local"}
     assert json.loads(world.output("report.json"))["counts"]["succeeded"] == 2
+    world.close()
+
+
+def test_the_report_and_status_say_how_a_deadline_was_met(tmp_path: Path) -> None:
+    world = world_at(tmp_path)
+    (status,) = world.api().status()
+    due = world.clock.now() + 2 * HOUR_S
+    assert (status.deadline_at, status.live_since) == (due, None)
+    world.run(most=100)
+    (status,) = world.api().status()
+    found = json.loads(world.output("report.json"))["deadline"]
+    assert status.live_since is not None
+    assert found == {
+        "at": rfc3339(due),
+        "met": True,
+        "live_since": rfc3339(status.live_since),
+        "by_batch": 3,
+        "live": 5,
+        "why_late": None,
+    }
+    assert b"3 answered by batch, 5 live" in world.output("report.md")
+    world.close()
+
+
+def test_a_cancel_that_took_too_long_is_what_the_report_names(tmp_path: Path) -> None:
+    world = world_at(tmp_path)
+    run_until_live(world)
+    world.wire.edit = lambda batch: (
+        replace(batch, status="cancelling") if batch.status == "cancelled" else batch
+    )
+    world.clock.advance(2 * HOUR_S)
+    world.tick()
+    world.wire.edit = lambda batch: batch
+    world.clock.advance(HOUR_S)
+    world.run(most=100)
+    found = json.loads(world.output("report.json"))["deadline"]
+    assert found["met"] is False
+    assert "to end, and nothing of them is asked twice" in found["why_late"]
+    assert b", missed: the batches" in world.output("report.md")
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("deadline", "backend", "expected"),
+    [
+        ("20m", "openai", "leaves no time for a batch: 4 items"),
+        ("40m", "openai", "leaves a batch 9 minutes"),
+        ("8h", "openai", None),
+        ("8h", "local", "changes nothing for 'local'"),
+    ],
+)
+def test_a_deadline_that_disappoints_is_warned_of(
+    tmp_path: Path, deadline: str, backend: str, expected: str | None
+) -> None:
+    world = LiveWorld(tmp_path)
+    world.write(items(4), deadline=deadline, backend=backend)
+    (checked,) = world.api().check((world.job_file,))
+    said = [problem.what for problem in checked.warnings if "'deadline'" in problem.what]
+    assert len(said) == (expected is not None)
+    assert expected is None or expected in said[0]
     world.close()
