@@ -23,6 +23,7 @@ from batchrun.ledger import requestfiles, spool
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.running import results
 from batchrun.service.responders.script import Rule
+from batchrun.testing_backend import FaultyBackend
 
 _KILLED: Final = 9
 _BROKEN: Final = 8
@@ -74,7 +75,12 @@ def _install(points: Points, world: World) -> None:
 
     requestfiles.publish = watched_publish  # type: ignore[attr-defined]
     results.publish = watched_publish  # type: ignore[attr-defined]
-    run = world.backend._run
+    for backend in world.backends:
+        _watch_calls(points, backend)
+
+
+def _watch_calls(points: Points, backend: FaultyBackend) -> None:
+    run = backend._run
 
     def watched_run(name: str, call: Callable[[], Any]) -> Any:
         points.at(f"before {name}")
@@ -82,18 +88,18 @@ def _install(points: Points, world: World) -> None:
         points.at(f"after {name}")
         return answer
 
-    world.backend._run = watched_run  # type: ignore[method-assign]
+    backend._run = watched_run  # type: ignore[method-assign]
 
 
 def in_child(world: World, do: Callable[[], object], kill: int) -> bool:
     """Do it in a process of its own that dies at point `kill`; whether it lived. What it prints on failure fails the test."""
-    world.embedded.close()  # no SQLite connection may cross a fork
+    world.let_go()  # no SQLite connection may cross a fork
     return _ended_well(_started(world, do, kill))
 
 
 def at_once(world: World, *do: Callable[[], object]) -> None:
     """Do each in a process of its own, all at the same time."""
-    world.embedded.close()
+    world.let_go()
     children = [_started(world, one, None) for one in do]
     lived = [
         _ended_well(child) for child in children
@@ -130,7 +136,7 @@ def _ended_well(child: int) -> bool:
 
 def count_points(world: World, do: Callable[[], object]) -> list[str]:
     """The points of doing it, without dying; in a process of its own, all the same."""
-    world.embedded.close()
+    world.let_go()
     readable, writable = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

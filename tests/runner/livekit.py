@@ -29,6 +29,14 @@ class LiveWorld(World):
         )
         self.twin = FaultyBackend(self.near, [])
 
+    @property
+    def backends(self) -> tuple[FaultyBackend, ...]:
+        return (self.backend, self.twin)
+
+    def let_go(self) -> None:
+        super().let_go()
+        self.near.close()
+
     def opened(self, profile: str) -> Backend:
         """One profile is far; the twin, and any other, is executed by us."""
         return self.backend if profile == PROFILE else self.twin

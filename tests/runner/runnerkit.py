@@ -105,6 +105,15 @@ class World:
             **{**self.lent, **settings},
         )
 
+    @property
+    def backends(self) -> tuple[FaultyBackend, ...]:
+        """All that our processes call."""
+        return (self.backend,)
+
+    def let_go(self) -> None:
+        """Close what this process has opened of services; they open again by themselves."""
+        self.embedded.close()
+
     def opened(self, profile: str) -> Backend:
         """What stands behind a profile."""
         return self.backend
