@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -160,42 +161,28 @@ class Batchrun(HomeView):
 
         Into a home that is thrown away, or (`is_kept`) into the jobs themselves. Raises UsageError, HomeLocked, LedgerError.
         """
-        from batchrun.trying import Trial
+        from batchrun.trying import try_out
 
-        with contextlib.ExitStack() as stack:
-            here = self
-            if not options.is_kept:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="batchrun-try-"))
-                here = replace(self, home=Home(Path(folder) / ".batchrun"))
-            here.home.create()
-            stack.enter_context(pass_lock(here.home, wait_s=self.lock_wait_s))
-            ledger = stack.enter_context(open_ledger(here.home, create=True))
-            now = self.clock.now()
-            clear_debris(ledger, now)
-            met: list[int] = []
-            submitter = Submitter(
-                ledger=ledger,
-                home=self.home,  # where outputs would be, and what they may write
-                config=self.config,
-                now=now,
-                open_backend=here._open,
-                options=options.submitting,
-                backend=self.backend,
-                offered=self._offered,
-                only=options.job,
-                met=lambda numbers: met.extend(n for n in numbers if n is not None),
-            )
-            return Trial(
-                ledger=ledger,
+        with tempfile.TemporaryDirectory(prefix="batchrun-try-") as folder:
+            aside = replace(self, home=Home(Path(folder) / ".batchrun"))
+            here = self if options.is_kept else aside
+            return try_out(
+                file,
+                options,
+                watcher,
                 runner=here._runner(),
-                clock=self.clock,
-                submitter=submitter,
-                met=met,
-                live_twin=self.config.live_twin,
+                config=self.config,
+                prepare=partial(
+                    Submitter,
+                    home=self.home,  # where outputs would be, and what they may write
+                    config=self.config,
+                    open_backend=here._open,
+                    backend=self.backend,
+                    offered=self._offered,
+                ),
                 check=lambda job: self.check([file], SubmitOptions(is_guarded=False), only=job)[0],
-                options=options,
-                watcher=watcher,
-            ).run(file)
+                lock_wait_s=self.lock_wait_s,
+            )
 
     # -- going on -------------------------------------------------------------------------------------------------------------
 

@@ -5,18 +5,19 @@ formed of the chosen items alone, for the profile that asks line by line; and th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from batchrun.clock import Clock
+from batchrun.config import Config
 from batchrun.customids import line_prefix
 from batchrun.errors import BackendError, BatchrunError, GuardError
 from batchrun.jobfile.choosing import Choice
-from batchrun.ledger.connection import Ledger
+from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.jobs import JobRow, find_jobs
+from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import Tally
 from batchrun.outputs.explain import Explanation, explain
@@ -117,37 +118,68 @@ class Watcher(Protocol):
         """One item has come to its end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One trial in a home that is locked. `live_twin` gives the profile that asks for another; `check` reads a whole job of the file."""
+def try_out(
+    file: Path,
+    options: TryOptions,
+    watcher: Watcher,
+    *,
+    runner: Runner,
+    config: Config,
+    prepare: Callable[..., Submitter],
+    check: Callable[[str], Prepared],
+    lock_wait_s: float,
+) -> tuple[tuple[TriedJob, ...], tuple[BatchrunError, ...]]:
+    """Try the jobs of a file, one after the other, in the home of `runner`: what became of them, and what the profiles did wrong.
 
-    ledger: Ledger
+    `prepare` makes a submitter where it is told the rest; `check` reads a whole job of the file. Raises UsageError, HomeLocked, LedgerError.
+    """
+    met: list[int] = []
+    tried = []
+    runner.home.create()
+    with (
+        pass_lock(runner.home, wait_s=lock_wait_s),
+        open_ledger(runner.home, create=True) as ledger,
+        runner.context(ledger, work_s=_SLICE_S) as context,
+    ):
+        submitter = prepare(
+            ledger=ledger,
+            now=runner.clock.now(),
+            options=options.submitting,
+            only=options.job,
+            met=lambda numbers: met.extend(n for n in numbers if n is not None),
+        )
+        trial = _Trial(context=context, runner=runner, options=options, watcher=watcher)
+        for prepared in submitter.prepare_files([file]):
+            numbers = list(dict.fromkeys(met))
+            met.clear()
+            if prepared.tally is None:
+                tried.append(TriedJob(prepared=prepared, error=prepared.error))
+                continue
+            live = config.live_twin(prepared.profile)
+            one = trial.try_job(prepared, live, numbers)
+            if one.error is None:
+                checked = check(prepared.job)
+                whole = None if checked.tally is None else _whole(checked.tally, one.items)
+                one = replace(one, whole=whole, error=checked.error)
+            tried.append(one)
+    return tuple(tried), tuple(context.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """What one trial works with, in a home that is locked."""
+
+    context: PassContext
     runner: Runner
-    clock: Clock
-    submitter: Submitter
-    met: list[int]
-    live_twin: Callable[[str], str]
-    check: Callable[[str], Prepared]
     options: TryOptions
     watcher: Watcher
 
-    def run(self, file: Path) -> tuple[tuple[TriedJob, ...], tuple[BatchrunError, ...]]:
-        """Try the jobs of a file, one after the other; what became of them, and what the profiles did wrong. Raises LedgerError, UsageError."""
-        tried = []
-        with self.runner.context(self.ledger, work_s=_SLICE_S) as context:
-            for prepared in self.submitter.prepare_files([file]):
-                numbers = list(dict.fromkeys(self.met))
-                self.met.clear()
-                if prepared.tally is None:
-                    tried.append(TriedJob(prepared=prepared, error=prepared.error))
-                else:
-                    tried.append(self._try_job(context, prepared, numbers))
-        return tuple(tried), tuple(context.problems)
+    @property
+    def ledger(self) -> Ledger:
+        return self.context.ledger
 
-    def _try_job(
-        self, context: PassContext, prepared: Prepared, numbers: Sequence[int]
-    ) -> TriedJob:
-        live = self.live_twin(prepared.profile)
+    def try_job(self, prepared: Prepared, live: str, numbers: Sequence[int]) -> TriedJob:
+        """Ask what is to be asked of these items, and show each when it has come to its end."""
         job = next(
             row
             for row in find_jobs(self.ledger)
@@ -163,19 +195,12 @@ class Trial:
             before = {number: self._sends(number) for number in group}
             for number in group:
                 self.watcher.ask(explain(self.ledger, job.id, names[number]))
-            self._ask(context, job.id, live, group)
+            self._ask(job.id, live, group)
             for number in group:
                 is_asked = self._sends(number) > before[number]
                 items.append(self._tried(job.id, number, names[number], is_asked=is_asked))
                 self.watcher.show(items[-1])
-        checked = self.check(prepared.job)
-        return TriedJob(
-            prepared=prepared,
-            live=live,
-            items=tuple(items),
-            whole=None if checked.tally is None else _whole(checked.tally, items),
-            error=checked.error,
-        )
+        return TriedJob(prepared=prepared, live=live, items=tuple(items))
 
     def _why_not(self, job: JobRow, live: str) -> str | None:
         """Why nothing of a job may be sent now, if a person must act first."""
@@ -191,8 +216,9 @@ class Trial:
         )
         return None if reason is None else str(reason)
 
-    def _ask(self, context: PassContext, job: int, live: str, numbers: Sequence[int]) -> None:
+    def _ask(self, job: int, live: str, numbers: Sequence[int]) -> None:
         """Have these items answered, as far as they wait: with all that follows an answer, but for attempts whose time comes later."""
+        context = self.context
         before = len(context.problems)
         while live not in context.unreachable and len(context.problems) == before:
             context.begin_again(_SLICE_S)
@@ -201,7 +227,7 @@ class Trial:
                     self.ledger,
                     job,
                     context.backend(live).limits,
-                    self.clock.now(),
+                    context.clock.now(),
                     uploading(context, live),
                     chosen=numbers,
                     profile=live,
@@ -211,25 +237,21 @@ class Trial:
                 return
             if not batches:
                 return
-            self._settle(
-                context, Confined(job=job, batches=frozenset(batches), writes=self._writes)
-            )
+            writes = self.options.is_kept
+            self._settle(Confined(job=job, batches=frozenset(batches), writes=writes))
 
-    def _settle(self, context: PassContext, to: Confined) -> None:
+    def _settle(self, to: Confined) -> None:
         """Bring batches to their end, or as far as it goes; the server may want a pause."""
+        context = self.context
         before = len(context.problems)
         while True:
             next_at = self.runner.run_confined(context, to)
             if len(context.problems) > before or next_at is None or not self._is_open(to):
                 return
-            if next_at > self.clock.now():
+            if next_at > context.clock.now():
                 context.observer("sleeping", until=next_at)
-                self.clock.sleep_until(next_at)
+                context.clock.sleep_until(next_at)
             context.begin_again(_SLICE_S)
-
-    @property
-    def _writes(self) -> bool:
-        return self.options.is_kept
 
     def _is_open(self, to: Confined) -> bool:
         found = self.ledger.rows(f"select id from batch_rows where {IS_OPEN_BATCH}")

@@ -312,6 +312,25 @@ def test_a_held_job_is_not_asked_and_a_changed_one_is_guarded(desk: Desk, asked:
     assert asked == []
 
 
+def test_a_canary_and_a_trial_of_the_same_job_go_along_with_each_other(
+    desk: Desk, server: tuple[BatchService, list[str]]
+) -> None:
+    service, asked = server
+    file = desk.job("faq", *"abcdefgh", canary={"items": 3, "max_failed": 0.5})
+    opened = Batchrun(
+        home=Home(desk.folder / ".batchrun"),
+        config=load_config(desk.folder / file, None, _environ()),
+        clock=desk.clock,
+    )
+    opened.submit([desk.folder / file], send=False)
+    assert desk.call("try", file, "--keep", "--ids", "q1,q8").code == 0
+    assert sorted(asked) == ["Q: a", "Q: h"]
+    assert desk.call("verify").code == 0
+    assert desk.call("run", file).code == 0
+    assert sorted(dict(service.charges()).values()) == [1] * 6
+    assert desk.call("verify").code == 0
+
+
 class Watching:
     """A watcher that remembers, and is interrupted where it should be."""
 
