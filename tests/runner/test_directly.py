@@ -18,6 +18,7 @@ from batchrun.api import Batchrun
 from batchrun.config import load_config
 from batchrun.errors import WrongAccount
 from batchrun.ledger.home import Home
+from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.running import running
@@ -49,11 +50,14 @@ class Distant(ManualClock):
 class Desk:
     """A folder with a home, and a server at the far end of a socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Options | None = None) -> None:
         self.folder = folder
         self.clock = Distant()
         self.server = BatchService(
-            folder / "far", ScriptedResponder(RULES, clock=self.clock), self.clock
+            folder / "far",
+            ScriptedResponder(RULES, clock=self.clock),
+            self.clock,
+            options=options or Options(),
         )
         self.clock.service = self.server
         self.base_url = CLEAR
@@ -103,6 +107,31 @@ def test_the_same_job_file_has_the_same_answers_by_batch_and_directly(desk: Desk
     assert len(desk.server.truth()["batches"]) == 1
     assert outputs(direct) == outputs(batched)
     assert outputs(direct)["results.jsonl"].count(b"succeeded") > 30
+
+
+def test_half_by_batch_and_half_live_before_a_deadline_gives_the_same_answers(
+    tmp_path: Path,
+) -> None:
+    """The far service executes a line in ten minutes, and has four hours less what the cancel and the live answers may take."""
+    line = json.loads(REVIEWS.read_text().splitlines()[0])
+    hasty = tmp_path / "reviews.jsonl"
+    items_from = str((REVIEWS.parent / line["items"]).resolve())
+    hasty.write_text(json.dumps({**line, "items": items_from, "deadline": "4h"}) + "\n")
+    desk = Desk(tmp_path, Options(line_s=600))
+    with running(desk.server, api_key=KEY, works=False) as desk.base_url:
+        half, direct = desk.api("openai", "half"), desk.api("direct", "direct")
+        desk.run(half, hasty)
+        desk.run(direct, REVIEWS)
+    found = half.report(1)
+    deadline, executed = found["deadline"], dict(desk.server.charges())
+    assert deadline["met"] is True
+    assert deadline["by_batch"] == sum(executed.values()) > 10
+    assert deadline["by_batch"] + deadline["live"] == found["counts"]["items"]
+    assert deadline["live"] > 10
+    assert outputs(half)["results.jsonl"] == outputs(direct)["results.jsonl"]
+    assert outputs(half)["results.csv"] == outputs(direct)["results.csv"]
+    desk.clock.service = None
+    desk.server.close()
 
 
 def test_what_fails_is_asked_again_after_seconds_and_the_key_stands_nowhere(desk: Desk) -> None:
