@@ -1,6 +1,7 @@
 """A job with a deadline: by batch as long as that can be, then live, and nothing is asked in both."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,18 +146,8 @@ def test_six_batches_that_a_deadline_takes_back_pause_nothing(tmp_path: Path) ->
     world.close()
 
 
-@pytest.mark.parametrize(
-    ("completed", "causes"),
-    [
-        (3, set()),  # what its counts say is what came back
-        (4, {"uncertain"}),  # one more was executed: any of the missing may be it
-        (None, {"uncertain"}),  # and where it counts nothing, nothing is shown
-    ],
-)
-def test_lines_that_a_cancelled_batch_lacks_are_asked_again_only_where_none_of_them_ran(
-    tmp_path: Path, completed: int | None, causes: set[str]
-) -> None:
-    world = world_at(tmp_path)
+def counting(completed: int | None) -> Callable[[RemoteBatch], RemoteBatch]:
+    """A service whose cancelled batches count so many executed requests; None: it counts nothing."""
 
     def counted(batch: RemoteBatch) -> RemoteBatch:
         if batch.status != "cancelled":
@@ -171,12 +162,46 @@ def test_lines_that_a_cancelled_batch_lacks_are_asked_again_only_where_none_of_t
             batch, raw=raw, completed_count=completed or 0, total_count=8 if completed else 0
         )
 
-    world.wire.edit = counted
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("completed", "causes"),
+    [
+        (3, set()),  # what its counts say is what came back
+        (4, {"uncertain"}),  # one more was executed: any of the missing may be it
+        (None, {"uncertain"}),  # and where it counts nothing, nothing is shown
+    ],
+)
+def test_lines_that_a_cancelled_batch_lacks_are_asked_again_only_where_none_of_them_ran(
+    tmp_path: Path, completed: int | None, causes: set[str]
+) -> None:
+    world = world_at(tmp_path)
+    world.wire.edit = counting(completed)
     world.run(most=100)
     assert set(world.failures().values()) == causes
     left = 0 if causes else 5
     assert sum(row["request_count"] for row in world.batches() if row["profile"] == TWIN) == left
     assert set(world.executions().values()) == {1}
+    world.close()
+
+
+def test_the_job_line_may_have_what_is_uncertain_asked_again(tmp_path: Path) -> None:
+    world = world_at(tmp_path, uncertain="retry")
+    world.wire.edit = counting(4)
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 8}
+    assert world.profiles() == ["openai", TWIN]
+    world.close()
+
+
+def test_what_a_person_cancelled_is_uncertain_too_where_it_may_have_run(tmp_path: Path) -> None:
+    world = world_at(tmp_path)
+    world.wire.edit = counting(4)
+    world.api().cancel("reviews")
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 3, "failed": 5}
+    assert set(world.failures().values()) == {"uncertain"}
     world.close()
 
 
