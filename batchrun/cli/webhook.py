@@ -79,7 +79,7 @@ def command(
     from batchrun.service.serving import serving
 
     inbox = Inbox(signature_check(secret), batchrun.wake)
-    teller = _Teller(invocation, batchrun)
+    teller = Teller(invocation, batchrun)
     try:
         with stoppable(), serving(create_app(inbox.take), host=host, port=port) as url:
             if invocation.is_json:
@@ -96,7 +96,7 @@ def command(
     return 0
 
 
-class _Teller:
+class Teller:
     """Says what `tick` would say: jobs that ended and what needs a person, each problem once until it has gone."""
 
     def __init__(self, invocation: Invocation, batchrun: "Batchrun") -> None:
@@ -104,6 +104,7 @@ class _Teller:
         self._told: frozenset[str] = frozenset()
 
     def tell(self, came_to: "PassResult | BatchrunError") -> None:
+        """What a pass came to, or why it could not be made."""
         if isinstance(came_to, BatchrunError):
             if str(came_to) not in self._told:
                 self._show([came_to])
@@ -112,9 +113,12 @@ class _Teller:
             self._tell_pass(came_to)
 
     def _tell_pass(self, result: "PassResult") -> None:
+        from batchrun.cli.errors import show_warning
         from batchrun.cli.finishing import pass_json, show_jobs
 
         batchrun = self._batchrun
+        if result.warning is not None:
+            show_warning(result.warning, self._invocation)
         problems = {problem.placed: problem for problem in result.problems}
         news = [problem for said, problem in problems.items() if said not in self._told]
         self._told = frozenset(problems)

@@ -10,7 +10,7 @@ from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.errors import JobFileError, Problem, UsageError
-from batchrun.jobfile import Fault, Problems, load, read_items
+from batchrun.jobfile import Fault, Problems, id_of, load, read_items
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import ItemState
 from batchrun.model import JobSettings
@@ -62,7 +62,9 @@ class Brought:
                 problems.add(Fault(exc.message, exc.fix).of_item(one.place, lines[index]))
 
             rows = [(r.key, one.n, r.hash) for _, r in builder.build_all(block.fields, note_bad)]
-            count += self._add(rows, one)
+            if not self._add(rows):
+                raise _repeated(settings, one)
+            count += len(rows)
             if problems.count > problems.most:
                 break
         if problems.count:
@@ -70,14 +72,11 @@ class Brought:
         self._check_against_batch(one, settings, count)
         return settings
 
-    def _add(self, rows: list[tuple[str | None, int, bytes]], one: Bringing) -> int:
+    def _add(self, rows: list[tuple[str | None, int, bytes]]) -> bool:
+        """Whether none of these custom_ids was there before."""
         with self._ledger.transaction():
             added = self._ledger.executemany("insert or ignore into brought values (?, ?, ?)", rows)
-            if added.rowcount < len(rows):
-                raise _failed(
-                    one.place, "a custom_id stands in it more than once", "Nothing was adopted."
-                )
-        return len(rows)
+        return added.rowcount == len(rows)
 
     def _check_against_batch(self, one: Bringing, settings: JobSettings, count: int) -> None:
         remote = one.remote
@@ -153,6 +152,22 @@ class Brought:
                 (one.n, job, ItemState.SUCCEEDED),
             )
         )
+
+
+def _repeated(settings: JobSettings, one: Bringing) -> JobFileError:
+    """The first custom_id that stands twice in an input file, which is read once more: no id is held in memory for the good case."""
+    seen: dict[str | None, int] = {}
+    key_of = id_of(settings)
+    for block in read_items(settings, Problems()):
+        for fields, line in zip(block.fields, block.lines, strict=True):
+            key = key_of(fields)
+            if key in seen:
+                fault = Fault(
+                    f"{key!r} stands on line {seen[key]} too", "A custom_id must be unique."
+                )
+                return JobFileError((fault.of_item(one.place, line, key),))
+            seen[key] = line
+    raise AssertionError("nothing is repeated")
 
 
 def _failed(place: str, what: str, fix: str) -> JobFileError:

@@ -3,13 +3,20 @@
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from clikit import KEY, PATIENCE_S, Desk, start, until
 
+from batchrun.api import Batchrun
+from batchrun.cli.invocation import Invocation
+from batchrun.cli.webhook import Teller
+from batchrun.config import load_config
+from batchrun.errors import LedgerError, Transient
 from batchrun.ledger.connection import open_ledger
 from batchrun.ledger.home import Home
+from batchrun.running.passresult import PassResult
 from batchrun.service.service import BatchService
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "receiving"))
@@ -49,3 +56,19 @@ def test_without_a_secret_or_a_home_it_does_not_start(
     open_ledger(Home(desk.folder / ".batchrun"), create=True).close()
     called = desk.call("webhook", "--secret-env", "HOOK", "--no-passes")
     assert (called.code, "damaged" in called.err, "whsec_?" in called.err) == (2, True, False)
+
+
+def test_a_problem_is_told_once_until_it_has_gone(desk: Desk) -> None:
+    home = Home(desk.folder / ".batchrun")
+    open_ledger(home, create=True).close()
+    batchrun = Batchrun(home=home, config=load_config(None, home.path, {}), clock=desk.clock)
+    teller = Teller(Invocation(), batchrun)
+    away, well = Transient("the service is away"), PassResult(next_at=None, ended=(), problems=())
+    failing = replace(well, problems=(away,))
+    told = []
+    for came_to in (failing, failing, away, well, failing, LedgerError("the disk is full")):
+        desk.capture.readouterr()
+        teller.tell(came_to)
+        told.append(desk.capture.readouterr().err.strip())
+    assert [bool(line) for line in told] == [True, False, False, False, True, True]
+    assert "the disk is full" in told[-1]
