@@ -55,6 +55,7 @@ WORDS = {
     "check of a bad file": ("check", "bad.jsonl"),
     "check of no file": ("check", f"none{ESC}.jsonl"),
     "run": ("run", "-v", "-v", f"faq{ESC}.jsonl"),
+    "try": ("try", "-v", f"faq{ESC}.jsonl"),
     "submit": ("submit", f"faq{ESC}.jsonl"),
     "submit --dry-run": ("submit", "--dry-run", f"faq{ESC}.jsonl"),
     "tick": ("tick", "-v", "-v"),
