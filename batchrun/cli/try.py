@@ -90,12 +90,7 @@ def command(
         invocation, [path], home, backend=backend, lock_wait_s=lock_wait_s
     )
     is_watched = is_terminal(sys.stdout) and not invocation.is_json
-    screen = Screen(
-        is_silent=invocation.is_json,
-        is_watched=is_watched,
-        is_kept=is_kept,
-        shows_requests=invocation.verbosity > 0,
-    )
+    screen = Screen(invocation, is_watched=is_watched, is_kept=is_kept)
     batchrun = dataclasses.replace(
         with_tools(batchrun, tools, tool_timeout_s),
         observer=screen,
@@ -113,7 +108,7 @@ def command(
         put_json(told_json(batchrun, jobs, problems, is_kept=is_kept, seed=seed))
     elif is_kept and not is_there:
         tell(f"home: {batchrun.home.path}")
-    code = exit_code(jobs, problems, invocation)
+    code = exit_code(jobs, problems, invocation, is_kept=is_kept)
     if is_kept:
         mark_ends_told(batchrun, jobs)
     return code

@@ -1,10 +1,11 @@
 """What `try` shows: answers on stdout, as they come where somebody watches, and all else on stderr."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batchrun.api import Batchrun, Prepared, worst_exit_code
-from batchrun.cli.errors import error_json, show_error
+from batchrun.cli.errors import error_json, show_error, show_warnings
 from batchrun.cli.explain import compact
 from batchrun.cli.finishing import show_problems
 from batchrun.cli.invocation import Invocation
@@ -24,24 +25,22 @@ class Screen:
     Where it `is_watched`, an answer is printed as it comes, below its item's name; else when its item has come to its end.
     """
 
-    def __init__(
-        self, *, is_silent: bool, is_watched: bool, is_kept: bool, shows_requests: bool
-    ) -> None:
-        self._is_silent = is_silent
+    def __init__(self, invocation: Invocation, *, is_watched: bool, is_kept: bool) -> None:
+        self._invocation = invocation
         self._is_watched = is_watched
         self._is_kept = is_kept
-        self._shows_requests = shows_requests
         self._printing = ""  # the custom_id of which the last delta was
         self._is_line_open = False
 
     def __call__(self, event: str, **facts: object) -> None:
         """A server that wants a pause is no reason to believe that nothing happens."""
-        if event == "sleeping" and not self._is_silent:
+        if event == "sleeping" and not self._invocation.is_json:
             tell(f"the server wants nothing before {rfc3339(int(str(facts['until'])))}; waiting")
 
     def begin(self, prepared: Prepared, live: str, names: Mapping[int, str]) -> None:
-        """Say of which job how many items go where."""
-        if self._is_silent:
+        """Say of which job how many items go where, and what is doubtful about it, before anything is paid."""
+        show_warnings(prepared.warnings, self._invocation)
+        if self._invocation.is_json:
             return
         what = counted(len(names), "item")
         if self._is_kept:
@@ -72,7 +71,7 @@ class Screen:
 
     def show(self, item: TriedItem) -> None:
         """The answer, where it has not been seen; and what is to be said of it."""
-        if self._is_silent:
+        if self._invocation.is_json:
             return
         was_streamed, self._is_line_open = self._is_line_open, False
         if not self._is_watched:
@@ -87,7 +86,7 @@ class Screen:
         put("")
 
     def _show_request(self, life: Explanation) -> None:
-        if self._shows_requests:
+        if self._invocation.verbosity:
             tell(f"  request: {compact(life.request)}")
 
 
@@ -126,9 +125,14 @@ def _whole_line(job: TriedJob, whole: Whole) -> str:
     if whole.input_tokens is None:
         return f"{line}; no tokens were counted."
     return (
-        f"{line}; about {whole.input_tokens:,} input and {whole.output_tokens:,} output tokens, "
+        f"{line}; about {_rounded(whole.input_tokens)} input and {_rounded(whole.output_tokens or 0)} output tokens, "
         "if the others are like the tried ones."
     )
+
+
+def _rounded(count: int) -> str:
+    """Two digits of it: a guess has no more."""
+    return f"{round(count, min(0, 2 - len(str(count)))):,}"
 
 
 def _size(size: int) -> str:
@@ -139,7 +143,11 @@ def _size(size: int) -> str:
 
 
 def exit_code(
-    jobs: Sequence[TriedJob], problems: Sequence[BatchrunError], invocation: Invocation
+    jobs: Sequence[TriedJob],
+    problems: Sequence[BatchrunError],
+    invocation: Invocation,
+    *,
+    is_kept: bool,
 ) -> int:
     """Show what ends the trial, and choose the exit code: 3 where an item has no answer, 4 where an earlier batch still has it."""
     codes = []
@@ -147,11 +155,12 @@ def exit_code(
         if job.prepared.error is not None:
             codes.append(show_errors([job.prepared], invocation))
             continue
-        show_errors([job.prepared], invocation)  # warnings
         if job.error is not None:
             codes.append(show_error(job.error, invocation))
         if job.whole is not None and not invocation.is_json:
             tell(_whole_line(job, job.whole))
+            if is_kept and job.whole.items > len(job.items):
+                tell(f"The others: batchrun run {shlex.quote(job.prepared.path)}")
         codes += [4 if item.is_elsewhere else 3 for item in job.items if not item.is_answered]
     codes += show_problems(problems, invocation)
     return worst_exit_code(codes)

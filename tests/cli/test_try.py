@@ -1,6 +1,7 @@
 """`batchrun try`: a few items answered at once over a socket, beside the job or in it, and nothing else done."""
 
 import json
+import os
 import signal
 import sqlite3
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 from clikit import FAST_PROFILE, KEY, Desk
 
 from batchrun.api import Batchrun
+from batchrun.cli.invocation import Invocation
 from batchrun.cli.signals import Stopped, stoppable
 from batchrun.cli.trying import Screen
 from batchrun.clock import SystemClock
@@ -30,6 +32,7 @@ from batchrun.trying import TriedItem, TryOptions
 RULES = (
     Rule(prompt="refuse me", status=400, code="invalid_value", message="no such thing"),
     Rule(prompt="too long", finish=Finish.LENGTH, reply="cut off he"),
+    Rule(prompt="crowd", times=1, status=429, code="rate_limit_exceeded"),
     Rule(prompt="busy", status=500, message="ill"),
     Rule(prompt="escape", reply="\x1b[31mred\x1b[0m\nand more"),
     Rule(prompt="twice", turn=1, reply="no label"),
@@ -170,6 +173,19 @@ def test_a_server_that_is_ill_is_not_waited_for(desk: Desk) -> None:
     assert "failed for now: server_error: HTTP 500" in called.err
 
 
+def test_a_server_that_wants_a_pause_gets_it(desk: Desk, asked: list[str]) -> None:
+    called = desk.call("try", desk.job("faq", "a crowd"))
+    assert (called.code, called.out) == (0, "q1\nQ: a crowd\n\n")
+    assert asked == ["Q: a crowd"] * 2
+
+
+def test_guesses_claim_no_more_than_they_know(desk: Desk, asked: list[str]) -> None:
+    called = desk.call("try", desk.job("faq", *(["word " * 40] * 200)), "-n", "1", "--keep")
+    assert "about 10,000 input and 10,000 output tokens, if" in called.err
+    assert "The others: batchrun run " in called.err
+    assert len(asked) == 1
+
+
 def test_repairs_are_made_at_once(desk: Desk, asked: list[str]) -> None:
     file = desk.job("faq", "twice", labels=["good", "bad"], repair={"attempts": 2})
     called = desk.call("try", file)
@@ -258,7 +274,7 @@ def test_what_waits_or_is_under_way_is_left_alone(
     other = desk.job("other", "x")
     opened = Batchrun(
         home=Home(desk.folder / ".batchrun"),
-        config=load_config(desk.folder / file, None, {**_environ()}),
+        config=load_config(desk.folder / file, None, os.environ),
         clock=desk.clock,
     )
     opened.submit([desk.folder / file, desk.folder / other], send=False)
@@ -279,12 +295,6 @@ def test_what_waits_or_is_under_way_is_left_alone(
     assert asked == ["Q: b"]
     assert desk.call("run", file, other).code == 0
     assert sorted(dict(service.charges()).values()) == [1, 1, 1, 1]
-
-
-def _environ() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
 
 
 def test_a_held_job_is_not_asked_and_a_changed_one_is_guarded(desk: Desk, asked: list[str]) -> None:
@@ -312,6 +322,17 @@ def test_a_held_job_is_not_asked_and_a_changed_one_is_guarded(desk: Desk, asked:
     assert asked == []
 
 
+def test_what_others_ask_live_is_not_executed_along(desk: Desk, asked: list[str]) -> None:
+    canary = {"items": 1, "live": True, "max_failed": 0.5}
+    other = desk.job("other", *"xyz", canary=canary)
+    assert desk.call("submit", other).code == 0
+    assert rows(desk, "select profile, request_count from batch_rows") == [("openai:live", 1)]
+    assert desk.call("try", desk.job("faq", "a"), "--keep").code == 0
+    assert asked == ["Q: a"]
+    assert desk.call("run", other).code == 0
+    assert asked == ["Q: a", "Q: x"]
+
+
 def test_a_canary_and_a_trial_of_the_same_job_go_along_with_each_other(
     desk: Desk, server: tuple[BatchService, list[str]]
 ) -> None:
@@ -319,7 +340,7 @@ def test_a_canary_and_a_trial_of_the_same_job_go_along_with_each_other(
     file = desk.job("faq", *"abcdefgh", canary={"items": 3, "max_failed": 0.5})
     opened = Batchrun(
         home=Home(desk.folder / ".batchrun"),
-        config=load_config(desk.folder / file, None, _environ()),
+        config=load_config(desk.folder / file, None, os.environ),
         clock=desk.clock,
     )
     opened.submit([desk.folder / file], send=False)
@@ -360,7 +381,7 @@ def test_an_answer_that_is_stopped_half_way_is_none_and_ctrl_c_leaves_nothing(
     file = desk.folder / desk.job("faq", *"abc")
     opened = Batchrun(
         home=Home(desk.folder / ".batchrun"),
-        config=load_config(file, None, _environ()),
+        config=load_config(file, None, os.environ),
         clock=desk.clock,
         on_delta=stop_second,
     )
@@ -377,7 +398,7 @@ def test_an_answer_that_is_stopped_half_way_is_none_and_ctrl_c_leaves_nothing(
 
 
 def test_after_ctrl_c_an_answer_goes_on_no_more(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(is_silent=False, is_watched=True, is_kept=False, shows_requests=False)
+    screen = Screen(Invocation(), is_watched=True, is_kept=False)
 
     def interrupted() -> None:
         try:
