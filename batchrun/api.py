@@ -23,12 +23,11 @@ from batchrun.errors import (
 )
 from batchrun.homeview import HomeView
 from batchrun.ledger.batches import remote_profiles
-from batchrun.ledger.canaries import mark_canaries_told
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import Resumed, hold, mark_holds_told, resume
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
-from batchrun.ledger.jobs import JobRow, mark_told
+from batchrun.ledger.jobs import JobRow, mark_pauses_told, mark_told
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.takeover import take_over
 from batchrun.ledger.wishes import (
@@ -328,11 +327,11 @@ class Batchrun(HomeView):
             number = None if job is None else self._one(ledger, job).id
             return resume(ledger, number, self.clock.now())
 
-    def mark_canaries_told(self, jobs: Collection[int]) -> None:
-        """A person was told that the canaries of these jobs (ids) failed: `untold_canaries` has them no more, until they are judged anew."""
+    def mark_pauses_told(self, jobs: Collection[int]) -> None:
+        """A person was told that these jobs (ids) are paused: `untold_pauses` has them no more, until they were let go."""
         if jobs:
             with open_ledger(self.home) as ledger:
-                mark_canaries_told(ledger, jobs, self.clock.now())
+                mark_pauses_told(ledger, jobs, self.clock.now())
 
     def mark_holds_told(self, numbers: Collection[int]) -> None:
         """A person was told that these are held: `untold_holds` has them no more, until they are held anew."""

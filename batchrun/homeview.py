@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final
 from batchrun.clock import Clock, SystemClock
 from batchrun.config import Config
 from batchrun.errors import NotFinished
-from batchrun.ledger.canaries import untold_canaries
 from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import untold_holds
 from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
-from batchrun.ledger.jobs import JobRow, find_jobs, untold_ends
+from batchrun.ledger.jobs import JobRow, find_jobs, untold_ends, untold_pauses
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH
@@ -64,10 +63,10 @@ class HomeView:
         with open_for_reading(self.home) as ledger:
             return untold_holds(ledger)
 
-    def untold_canaries(self) -> frozenset[int]:
-        """Ids of jobs with a canary of which no command has told that it failed; most of them have not."""
+    def untold_pauses(self) -> frozenset[int]:
+        """Ids of jobs of which no command has told that they are paused; most of them are not."""
         with open_for_reading(self.home) as ledger:
-            return untold_canaries(ledger)
+            return untold_pauses(ledger)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

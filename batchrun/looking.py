@@ -170,8 +170,7 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         waiting.append(f"held since {rfc3339(job.held_at)}{whole}: nothing more is sent")
     open_calls = waiting_calls(ledger, job.id) if by_state[ItemState.PENDING] else 0
     if open_calls:
-        wait = "1 call waits" if open_calls == 1 else f"{open_calls:,} calls wait"
-        waiting.append(f"{wait} for tools: batchrun tick --tools FILE")
+        waiting.append(calls_line(open_calls))
     holds = list(
         ledger.rows(
             "select until, reason from holds where until > 0 and (profile = ?1 or (profile = ?2 and until >= ?3))",
@@ -208,6 +207,12 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         deadline_at=job.deadline_at,
         live_since=job.live_since,
     )
+
+
+def calls_line(open_calls: int) -> str:
+    """What so many calls in answers wait for."""
+    wait = "1 call waits" if open_calls == 1 else f"{open_calls:,} calls wait"
+    return f"{wait} for tools: batchrun tick --tools FILE"
 
 
 def _retry_line(backoff: Backoff) -> str:

@@ -108,6 +108,10 @@ def _profile(
     is_optional = not reader.boolean("needs_key", True)
     if is_optional:
         key = replace(key or KeySource(environ=environ), is_optional=True)
+    elif not key and preset is not None:
+        reader.problem(
+            f"needs one of {', '.join(KEY_KEYS)}: no variable is known for preset {preset_name!r}"
+        )
     elif not key and (is_built_in or is_openai(base_url) or is_loopback(base_url)):
         # A profile for a foreign server has no key by default: OpenAI's must not go there by accident.
         key = KeySource(variable="OPENAI_API_KEY", environ=environ)

@@ -81,7 +81,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     "litellm": Preset(
         title="LiteLLM proxy",
-        table={"api_key_env": "LITELLM_API_KEY", "listing_echoes": False, **_UNTRIED},
+        table={"api_key_env": "LITELLM_PROXY_API_KEY", "listing_echoes": False, **_UNTRIED},
         example_url="https://litellm.example.com/v1",
         quirks=(
             "the proxy must know which server the batch goes to, by its own settings",
@@ -178,9 +178,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     "newapi": Preset(
         title="new-api",
-        table={"backend": "direct", "api_key_env": "NEW_API_KEY"},
+        table={"backend": "direct"},
         example_url="https://new-api.example.com/v1",
-        quirks=(_NO_BATCHES,),
+        quirks=(_NO_BATCHES, "its documents name no variable for its key"),
         source="QuantumNous/new-api #6535, open on 2026-07-30",
     ),
 }

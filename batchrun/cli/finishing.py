@@ -47,7 +47,7 @@ def goes_on(job: "JobStatus", option: str) -> str:
     """The command that goes on with an open job: waiting helps nothing where a person holds it, or a recovery must come first."""
     if job.is_home_held:
         return f"batchrun resume{option}"
-    if job.held_since is not None or job.has_failed_canary:
+    if job.held_since is not None or job.paused:
         return f"batchrun resume {job.label}{option}"
     if not job.is_held:
         tools = " --tools FILE" if job.open_calls else ""

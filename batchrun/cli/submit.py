@@ -98,14 +98,14 @@ def _submit(
     labels = [f"{job.job}@{job.profile}" for job in queued]
     found = batchrun.status(labels) if queued else ()
     codes += [status.exit_code for status in found if status.has_failed_canary]
-    batchrun.mark_canaries_told([status.id for status in found if status.has_failed_canary])
+    paused = [status for status in found if status.is_open and status.paused]
+    batchrun.mark_pauses_told([status.id for status in paused])
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
-        stopped = [s for s in found if s.is_held or s.held_since or s.has_failed_canary]
-        for status in stopped:
-            if status.has_failed_canary:
-                tell(f"batchrun: job {status.label} is paused: {status.paused}")
-        held = [goes_on(status, option) for status in stopped if status.is_open]
+        for status in paused:
+            tell(f"batchrun: job {status.label} is paused: {status.paused}")
+        stopped = [s for s in found if s.is_open and (s.is_held or s.held_since or s.paused)]
+        held = [goes_on(status, option) for status in stopped]
         if held or result.next_at is not None:
             tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
     return worst_exit_code(codes)

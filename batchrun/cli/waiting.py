@@ -76,7 +76,7 @@ def wait_for(
     else:
         show_jobs(batchrun, found, told={*notes.reasons, *map(str, result.problems)})
     batchrun.mark_told([job.id for job in found if not job.is_open])
-    batchrun.mark_canaries_told([job.id for job in found if job.has_failed_canary])
+    batchrun.mark_pauses_told([job.id for job in found if job.is_open and job.paused])
     return worst_exit_code(codes if is_done else [*codes, NotFinished.exit_code])
 
 

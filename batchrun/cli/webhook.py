@@ -115,6 +115,8 @@ class Teller:
     def _tell_pass(self, result: "PassResult") -> None:
         from batchrun.cli.errors import show_warning
         from batchrun.cli.finishing import pass_json, show_jobs
+        from batchrun.cli.needing import untold_needs
+        from batchrun.cli.opening import home_option
 
         batchrun = self._batchrun
         if result.warning is not None:
@@ -123,13 +125,19 @@ class Teller:
         news = [problem for said, problem in problems.items() if said not in self._told]
         self._told = frozenset(problems)
         untold = batchrun.untold_ends()
-        ended = [j for j in batchrun.status() if j.id in untold and not j.is_open] if untold else []
-        if self._invocation.is_json and (ended or news):
-            put_json(pass_json(batchrun, jobs=ended, problems=news, next_at=result.next_at))
-        elif ended or news:
+        jobs = batchrun.status()
+        ended = [job for job in jobs if job.id in untold and not job.is_open]
+        needs = untold_needs(batchrun, jobs)
+        told = (*ended, *needs.jobs)
+        if self._invocation.is_json and (told or news):
+            put_json(pass_json(batchrun, jobs=told, problems=news, next_at=result.next_at))
+        elif told or news:
             show_jobs(batchrun, ended)
             self._show(news)
+            for line in needs.lines(home_option(batchrun.home)):
+                tell(line)
         batchrun.mark_told([job.id for job in ended])
+        needs.mark_told(batchrun)
 
     def _show(self, problems: list[BatchrunError]) -> None:
         from batchrun.cli.errors import show_error

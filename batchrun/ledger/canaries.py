@@ -3,7 +3,6 @@
 A verdict is not stored but read from the items, whatever changed them; only that the rest may go is. Which items they are: `askings.py`.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
@@ -60,18 +59,3 @@ def settle_canary(ledger: Ledger, job: int, at: int) -> None:
         "update canaries set settled_at = ? where job = ? and settled_at is null", (at, job)
     )
     ledger.execute("delete from canary_items where job = ?", (job,))
-
-
-def untold_canaries(ledger: Ledger) -> frozenset[int]:
-    """Jobs whose canary is out, or failed, and of which nobody was told that it failed."""
-    found = ledger.rows("select job from canaries where settled_at is null and told_at is null")
-    return frozenset(row["job"] for row in found)
-
-
-def mark_canaries_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
-    """A person was told that the canaries of these jobs failed."""
-    with ledger.transaction():
-        ledger.executemany(
-            "update canaries set told_at = ? where job = ? and settled_at is null",
-            ((at, job) for job in jobs),
-        )

@@ -46,7 +46,7 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
             paused = ledger.value("select paused from jobs where id = ?", (job,))
             # Outputs that are written say why it was paused.
             ledger.execute(
-                "update jobs set stale = max(stale, paused is not null), paused = null, releases = 0 where id = ?",
+                "update jobs set stale = max(stale, paused is not null), paused = null, pause_told_at = null, releases = 0 where id = ?",
                 (job,),
             )
             canary = canary_of(ledger, job)

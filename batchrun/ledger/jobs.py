@@ -1,4 +1,4 @@
-"""Job rows: finding, owning and archiving them, and whether their end was told."""
+"""Job rows: finding, owning and archiving them, and whether it was told that they ended or are paused."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -143,4 +143,20 @@ def mark_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
         ledger.executemany(
             f"update jobs set reported_at = ? where id = ? and {_IS_ENDED}",
             ((at, job) for job in jobs),
+        )
+
+
+def untold_pauses(ledger: Ledger) -> frozenset[int]:
+    """Jobs of which no command has told a person that they are paused, whether they are or not: whatever command's pass found it."""
+    found = ledger.rows(
+        "select id from jobs where submission is not null and pause_told_at is null"
+    )
+    return frozenset(row["id"] for row in found)
+
+
+def mark_pauses_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
+    """A person was told that these jobs are paused. What lets them go lets the next pause be told, too."""
+    with ledger.transaction():
+        ledger.executemany(
+            "update jobs set pause_told_at = ? where id = ?", ((at, job) for job in jobs)
         )

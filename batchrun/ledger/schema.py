@@ -56,7 +56,8 @@ create table jobs (
   outputs text not null,             -- absolute folder
   submission integer,                -- the last ready one
   created_at integer not null,
-  paused text,                       -- why nothing more is sent, or null
+  paused text,                       -- why nothing more is sent, or null; or its canary failed, which is read from the items
+  pause_told_at integer,             -- when a person was told that it is paused, or null
   releases integer not null default 0,  -- releases in a row without any settled answer
   request_cap integer,               -- most requests of one batch, after the service found batches too large
   stale integer not null default 0,  -- 1: outputs are older than the ledger
@@ -80,7 +81,6 @@ create table canaries (               -- askings of which a few items go first: 
   max_truncated real not null,
   sends_to text,                      -- the profile that answers these items, where it is not the job's: its live twin
   settled_at integer,                 -- since when the rest may be sent; null: not yet, which is at most one of a job
-  told_at integer,                    -- when a person was told that it failed, or null
   primary key (job, asking)
 ) strict, without rowid;
 

@@ -182,7 +182,7 @@ class Submission:
                 "update jobs set settings = ?, submission = ?, source = ?, outputs = ?, stale = 1, "
                 # Where nothing is asked, the end that was told stays the job's end.
                 "reported_at = case when ? then null else reported_at end, "
-                "paused = null, releases = 0, request_cap = null where id = ?",
+                "paused = null, pause_told_at = null, releases = 0, request_cap = null where id = ?",
                 (
                     settings_to_json(self.settings),
                     self.id,

@@ -236,8 +236,6 @@ def _retry(ledger: Ledger, job: int, arguments: dict[str, Any], at: int) -> None
         sets="batch = null",
     )
     ledger.execute(
-        "update jobs set stale = 1, paused = null, releases = 0, reported_at = null where id = ?",
+        "update jobs set stale = 1, paused = null, pause_told_at = null, releases = 0, reported_at = null where id = ?",
         (job,),
     )
-    # Its verdict is taken anew, and told anew.
-    ledger.execute("update canaries set told_at = null where job = ?", (job,))

@@ -3,6 +3,7 @@
 from typing import Final
 
 from batchrun.clock import rfc3339
+from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, uncertain_count
 from batchrun.ledger.opencalls import waiting_calls
@@ -13,6 +14,7 @@ from batchrun.outputs.deadlines import deadline_report
 from batchrun.outputs.failures import failure_groups
 from batchrun.outputs.markdown import report_markdown
 from batchrun.outputs.rows import JobView, job_view, snapshot
+from batchrun.planning.canary import failure
 
 __all__ = ["job_report", "report_markdown"]
 
@@ -38,12 +40,13 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         # Nothing was sent where a job was submitted again unchanged: it was done when it was submitted.
         finished_at = max((*ended, job.submitted_at or 0)) if ended else None
         is_complete = not any(found[state] for state in OPEN_ITEM_STATES)
+        canary = None if is_complete else canary_of(ledger, job_id)
         return {
             "job": job.name,
             "profile": job.profile,
             "job_file": job.source,
             "complete": is_complete,
-            "paused": job.paused,
+            "paused": job.paused or (None if canary is None else failure(canary)),
             "submitted_at": _time(job.submitted_at),
             "finished_at": _time(finished_at) if is_complete else None,
             "duration_s": _duration(job.submitted_at, finished_at) if is_complete else None,

@@ -41,8 +41,10 @@ def test_all_tables_of_the_page_stand_together(tmp_path: Path) -> None:
 
 def of(name: str) -> str:
     """The shortest table with this preset."""
-    url = PRESETS[name].example_url
-    return f'preset = "{name}"\n' + (f'base_url = "{url}"\n' if url else "")
+    preset = PRESETS[name]
+    keys = {"preset": name, "base_url": preset.example_url}
+    keys["api_key_env"] = "" if "api_key_env" in preset.table else "MY_KEY"
+    return "".join(f'{key} = "{value}"\n' for key, value in keys.items() if value)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -52,7 +54,7 @@ def test_a_preset_makes_a_whole_profile(tmp_path: Path, name: str) -> None:
     assert made.preset == name
     assert made.kind == preset.table.get("backend", "openai")
     assert made.base_url == (preset.table.get("base_url") or preset.example_url)
-    assert made.key.variable == preset.table["api_key_env"]
+    assert made.key.variable == preset.table.get("api_key_env", "MY_KEY")
     assert list(made.windows) == preset.table.get("windows", [])
     assert list(made.endpoints) == preset.table.get("endpoints", [])
     assert preset.source
@@ -64,7 +66,7 @@ def test_a_preset_makes_a_whole_profile(tmp_path: Path, name: str) -> None:
 def test_a_preset_has_a_section_that_says_what_is_known(name: str) -> None:
     preset = PRESETS[name]
     assert f'preset = "{name}"' in SERVERS
-    for fact in (preset.title, preset.source, str(preset.table["api_key_env"])):
+    for fact in (preset.title, preset.source, str(preset.table.get("api_key_env", "api_key_env"))):
         assert fact in SERVERS, fact
 
 
@@ -99,6 +101,7 @@ def test_a_server_with_batches_can_be_asked_line_by_line_all_the_same(tmp_path: 
         ('preset = "grok"', "preset = 'grok', which there is not. Did you mean 'groq'? Known: azure, "),
         ("preset = 3", "preset = 3, which there is not."),
         ('preset = "azure"', "needs a base_url: preset 'azure' cannot know it. It looks like 'https://RESOURCE.openai.azure.com/openai/v1'"),
+        ('preset = "newapi"\nbase_url = "http://127.0.0.1:9/v1"', "needs one of api_key_env, api_key_file, api_key_command: no variable is known for preset 'newapi'"),
         ('preset = "groq"\nwindow = "30d"', "has window = '30d', which is none of its windows: 24h..7d"),
         ('window = "soon"', "has window = 'soon'; it takes a window such as '24h' or '7d'"),
         ('windows = ["7d..24h"]', "has '7d..24h' in windows; it takes windows such as '24h', and '24h..7d'"),

@@ -3,6 +3,8 @@
 import pytest
 from clikit import Desk
 
+from batchrun.ledger.connection import open_ledger
+from batchrun.ledger.home import Home
 from batchrun.service.service import BatchService
 
 CANARY = {"items": 2, "max_failed": 0.5}
@@ -73,6 +75,44 @@ def test_a_failure_that_another_command_found_is_told_by_tick(
             break
     assert desk.call("tick").code == 8
     assert desk.call("tick").code == 0
+
+
+def test_a_pause_that_another_command_found_is_told_once_by_tick(
+    desk: Desk, service: BatchService
+) -> None:
+    """Whatever it is for; and once more when the job was let go and is paused anew."""
+    desk.call("submit", desk.job("faq"))
+    home = Home(desk.folder / ".batchrun")
+
+    def pause() -> None:
+        with open_ledger(home) as ledger, ledger.transaction():
+            ledger.execute("update jobs set paused = 'five releases in a row.'")
+
+    pause()
+    told = desk.call("tick")
+    assert told.code == 6
+    assert told.err == (
+        "batchrun: job faq@openai is paused: five releases in a row. Go on with: batchrun resume faq@openai\n"
+    )
+    assert desk.call("tick").code == 0
+    desk.call("resume", "faq")
+    pause()
+    document = desk.call("tick", "--json")
+    assert document.code == 6
+    assert [job["paused"] for job in document.json["jobs"]] == ["five releases in a row."]
+    assert desk.call("tick", "--json").json["jobs"] == []
+
+
+@pytest.mark.parametrize("words", [("wait",), ("submit", "faq.jsonl", "--dry-run")])
+def test_only_who_says_that_a_job_is_paused_has_told_it(
+    desk: Desk, service: BatchService, words: tuple[str, ...]
+) -> None:
+    desk.call("submit", desk.job("faq"))
+    with open_ledger(Home(desk.folder / ".batchrun")) as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = 'no credit'")
+    said = "no credit" in desk.call(*words).err
+    assert said is (words[0] == "wait")
+    assert desk.call("tick").code == (0 if said else 6)
 
 
 def test_what_run_told_of_a_canary_is_not_told_by_tick_until_it_fails_again(

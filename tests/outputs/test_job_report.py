@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 from factory import AT, World
 
 from batchrun.ledger.states import BatchState, ItemState
@@ -100,6 +101,26 @@ def test_a_job_under_way_has_no_end_and_says_how_much_is_open(world: World) -> N
     text = report_markdown(report)
     assert "**Not finished:** 1 of 2 items are still open." in text
     assert "**Paused:** no credit" in text
+
+
+@pytest.mark.parametrize("rest", [ItemState.PENDING, ItemState.CANCELLED])
+def test_a_canary_that_failed_is_why_a_job_is_paused_while_something_is_open(
+    world: World, rest: ItemState
+) -> None:
+    job = world.job()
+    item = world.item(job, "a", ItemState.FAILED)
+    world.item(job, "b", rest)
+    world.execute(
+        "insert into canaries (job, asking, max_failed, max_truncated) values (?, x'00', 0.1, 0.1)",
+        job,
+    )
+    world.execute("insert into canary_items (job, item) values (?, ?)", job, item)
+
+    report = job_report(world.ledger, job)
+
+    said = "canary: 1 of 1 items failed"
+    assert ((report["paused"] or "").startswith(said)) is (rest is ItemState.PENDING)
+    assert (f"**Paused:** {said}" in report_markdown(report)) is (rest is ItemState.PENDING)
 
 
 def test_a_job_submitted_again_unchanged_took_no_time(world: World) -> None:
