@@ -4,7 +4,7 @@ Everything is real: the items are prepared, sent, collected and judged by the co
 formed of the chosen items alone, for the profile that asks line by line; and the pass goes on with these batches and with nothing else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from batchrun.config import Config
-from batchrun.customids import line_prefix
+from batchrun.customids import custom_id, line_prefix
 from batchrun.errors import BackendError, BatchrunError, GuardError
 from batchrun.jobfile.choosing import Choice
 from batchrun.ledger.connection import Ledger, open_ledger
@@ -20,6 +20,7 @@ from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import Tally
+from batchrun.outputs.evidence import request_at
 from batchrun.outputs.explain import Explanation, explain
 from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import job_view
@@ -57,11 +58,14 @@ class TryOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriedItem:
-    """One item after it was tried, with its life, and where it failed what to do. `is_asked`: in this very trial; else it stands as it was."""
+    """One item after it was tried, with its life, and where it failed what to do. `is_asked`: in this very trial; else it stands as it was.
 
-    number: int
+    `request_bytes`: what its first request takes in an input file.
+    """
+
     life: Explanation
     is_asked: bool
+    request_bytes: int
     fix: str | None = None
     command: str | None = None
 
@@ -108,8 +112,8 @@ def choice_of(ids: tuple[str, ...], count: int, seed: int | None) -> Choice | No
 class Watcher(Protocol):
     """Is told what happens while it happens."""
 
-    def begin(self, prepared: Prepared, live: str, names: Mapping[int, str]) -> None:
-        """These items, named by their numbers, are about to be asked with the profile `live`."""
+    def begin(self, prepared: Prepared, live: str, count: int) -> None:
+        """So many items are about to be asked with the profile `live`, as far as they wait for that."""
 
     def ask(self, life: Explanation) -> None:
         """This item is about to be asked, if it waits for that."""
@@ -155,14 +159,10 @@ def try_out(
             if prepared.tally is None:
                 tried.append(TriedJob(prepared=prepared, error=prepared.error))
                 continue
-            live = config.live_twin(prepared.profile)
-            one = trial.try_job(prepared, live, numbers)
-            if one.error is None:
-                checked = check(prepared.job)
-                whole = None if checked.tally is None else _whole(checked.tally, one.items)
-                one = replace(one, whole=whole, error=checked.error)
-            tried.append(one)
-    return tuple(tried), tuple(context.problems)
+            tried.append(trial.try_job(prepared, config.live_twin(prepared.profile), numbers))
+    # The home is free by now: long data take their time.
+    whole = (job if job.error else _with_whole(job, check(job.prepared.job)) for job in tried)
+    return tuple(whole), tuple(context.problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class _Trial:
             if (row.name, row.profile) == (prepared.job, prepared.profile)
         )
         names = {number: self._name(number) for number in numbers}
-        self.watcher.begin(prepared, live, names)
+        self.watcher.begin(prepared, live, len(names))
         if (why := self._why_not(job, live)) is not None:
             return TriedJob(prepared=prepared, live=live, error=GuardError(f"{job.name}: {why}"))
         items: list[TriedItem] = []
@@ -267,23 +267,26 @@ class _Trial:
 
     def _tried(self, job: int, number: int, name: str, *, is_asked: bool) -> TriedItem:
         life = explain(self.ledger, job, name)
+        tried = TriedItem(life=life, is_asked=is_asked, request_bytes=self._request_bytes(number))
         if life.cause is None:
-            return TriedItem(number=number, life=life, is_asked=is_asked)
+            return tried
         remedies = Remedies(job_view(self.ledger, job))
-        return TriedItem(
-            number=number,
-            life=life,
-            is_asked=is_asked,
-            fix=remedies.fix(life.cause),
-            # A job that is not there after this cannot be retried.
-            command=remedies.command(life.cause) if self.options.is_kept else None,
+        # A job that is not there after this cannot be retried.
+        command = remedies.command(life.cause) if self.options.is_kept else None
+        return replace(tried, fix=remedies.fix(life.cause), command=command)
+
+    def _request_bytes(self, number: int) -> int:
+        row = self.ledger.row("select key, file, offset from item_rows where id = ?", (number,))
+        assert row is not None
+        request = request_at(self.ledger, row["file"], row["offset"])
+        return len(line_prefix(custom_id(number, 1, row["key"]))) + len(
+            msgspec.json.encode(request)
         )
 
 
-def _line_bytes(life: Explanation) -> int:
-    """What a request takes in an input file."""
-    prefix = next(line_prefix(one.custom_id) for one in life.attempts if one.custom_id is not None)
-    return len(prefix) + len(msgspec.json.encode(life.request))
+def _with_whole(job: TriedJob, checked: Prepared) -> TriedJob:
+    whole = None if checked.tally is None else _whole(checked.tally, job.items)
+    return replace(job, whole=whole, error=checked.error)
 
 
 def _whole(tally: Tally, items: Sequence[TriedItem]) -> Whole:
@@ -293,7 +296,7 @@ def _whole(tally: Tally, items: Sequence[TriedItem]) -> Whole:
         used = [attempt.usage for attempt in item.life.attempts]
         if any(usage.input_tokens or usage.output_tokens for usage in used):
             count += 1
-            asked_bytes += _line_bytes(item.life)
+            asked_bytes += item.request_bytes
             input_tokens += sum(usage.input_tokens for usage in used)
             output_tokens += sum(usage.output_tokens for usage in used)
     return Whole(

@@ -1,7 +1,7 @@
 """What `try` shows: answers on stdout, as they come where somebody watches, and all else on stderr."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchrun.api import Batchrun, Prepared, worst_exit_code
@@ -37,12 +37,12 @@ class Screen:
         if event == "sleeping" and not self._invocation.is_json:
             tell(f"the server wants nothing before {rfc3339(int(str(facts['until'])))}; waiting")
 
-    def begin(self, prepared: Prepared, live: str, names: Mapping[int, str]) -> None:
+    def begin(self, prepared: Prepared, live: str, count: int) -> None:
         """Say of which job how many items go where, and what is doubtful about it, before anything is paid."""
         show_warnings(prepared.warnings, self._invocation)
         if self._invocation.is_json:
             return
-        what = counted(len(names), "item")
+        what = counted(count, "item")
         if self._is_kept:
             tell(f"{job_line(prepared)}. Asked live, as {live}:")
         else:
@@ -121,7 +121,11 @@ def _verdict(item: TriedItem) -> Iterator[str]:
 def _whole_line(job: TriedJob, whole: Whole) -> str:
     """What all of it would take, as far as anybody can tell."""
     line = f"{job.prepared.job} ({job.prepared.profile}): {'its one item' if whole.items == 1 else f'all {whole.items:,} items'} would take "
-    line += f"{'1 batch' if whole.batches == 1 else f'{whole.batches:,} batches'} with {_size(whole.bytes)} of requests"
+    if job.live == job.prepared.profile:  # it sends no batches to anybody
+        line += f"{counted(whole.items, 'request')} with {_size(whole.bytes)}"
+    else:
+        batches = "1 batch" if whole.batches == 1 else f"{whole.batches:,} batches"
+        line += f"{batches} with {_size(whole.bytes)} of requests"
     if whole.input_tokens is None:
         return f"{line}; no tokens were counted."
     return (

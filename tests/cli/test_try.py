@@ -192,6 +192,12 @@ def test_repairs_are_made_at_once(desk: Desk, asked: list[str]) -> None:
     assert (called.code, called.out) == (0, "q1\ngood\n\n")
     assert "2 requests" in called.err
     assert len(asked) == 2
+    told = desk.call("try", file, "--backend", "direct", "--json").json["jobs"][0]
+    (item,), whole = told["tried"], told["whole"]
+    # Of one item, all is known: the sum is what it took, conversation and all.
+    assert len(item["attempts"]) == 2
+    for name in ("input_tokens", "output_tokens"):
+        assert whole[name] == sum(attempt["usage"][name] for attempt in item["attempts"])
 
 
 def test_errors_of_the_file_come_before_anything_is_asked_those_of_later_data_after(
