@@ -36,6 +36,7 @@ def asking_of(settings: JobSettings) -> bytes:
         bad_items=0,
         max_new=None,
         window="",
+        deadline=None,
         attempts=0,
         uncertain="",
         profile="",
