@@ -138,7 +138,7 @@ def other_batch(world: World, **changes: Any) -> str:
         (lambda b: replace(b, metadata={"batchrun": "br-other"}), "bears the token 'br-other'"),
         (lambda b: replace(mute(b), total_count=7), "it has 7 requests, not 3"),
         (
-            lambda b: replace(mute(b), raw={**b.raw, "endpoint": "/v1/embeddings"}),
+            lambda b: replace(mute(b), endpoint="/v1/embeddings"),
             "its endpoint is '/v1/embeddings'",
         ),
         (lambda b: replace(mute(b), created_at=1_000), "it is older than the input file"),
