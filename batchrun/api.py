@@ -228,7 +228,7 @@ class Batchrun(HomeView):
         ended: list[int] = []
         failing_since: int | None = None
         while True:
-            result = runner.run_pass(lock_wait_s=self.lock_wait_s, work_s=_WAIT_SLICE_S)
+            result = self._next_pass(runner)
             ended += result.ended
             result = replace(result, ended=tuple(ended))
             with open_for_reading(self.home) as ledger:
@@ -246,6 +246,15 @@ class Batchrun(HomeView):
                 return result, False
             self.observer("sleeping", until=result.next_at)
             self.clock.sleep_until(result.next_at)
+
+    def _next_pass(self, runner: Runner) -> PassResult:
+        """A pass of `wait`. Nothing stays under way, and unrecorded, while another process is at work in the home."""
+        if runner.kept:
+            with contextlib.suppress(HomeLocked):
+                return runner.run_pass(lock_wait_s=0, work_s=_WAIT_SLICE_S)
+            for profile in list(runner.kept):
+                runner.kept.pop(profile).close()
+        return runner.run_pass(lock_wait_s=self.lock_wait_s, work_s=_WAIT_SLICE_S)
 
     def _is_waited_for(self, ledger: Ledger, job: JobRow) -> bool:
         """Whether waiting brings a job nearer to its end: where nothing more of it is sent, only what is on the service still comes."""

@@ -120,9 +120,13 @@ class FaultyBackend:
             "list_batches", partial(self._inner.list_batches, after=after, limit=limit)
         )
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         """As `inner`, or a fault."""
-        return self._run("work", partial(self._inner.work, seconds, resting=resting))
+        return self._run(
+            "work", partial(self._inner.work, seconds, resting=resting, goes_on=goes_on)
+        )
 
     def close(self) -> None:
         """Close `inner`; never fails."""

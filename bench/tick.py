@@ -35,10 +35,12 @@ class _Far(EmbeddedBackend):
         """Those of a distant service."""
         return Traits()
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         """Nothing to do here."""
-        del seconds, resting
-        return False
+        del seconds, resting, goes_on
+        return None
 
 
 def calls_of_a_tick(folder: Path, batches: int = BATCHES) -> Counter[str]:

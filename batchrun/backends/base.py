@@ -186,9 +186,12 @@ class Backend(Protocol):
         """GET /batches, newest first, `limit` 1..100."""
         ...
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         """Where `traits.executes_in_process`: execute lines for at most `seconds`, but none of the batches (ids) in `resting`. Returns None where none is left, else
         from when on (unix seconds) there is something to do: not after now, unless a server wants nothing before. Elsewhere: None at once.
+        `goes_on`: another `work` or `close` follows at once, and lines may stay under way until then.
         """
         ...
 

@@ -30,7 +30,6 @@ from batchrun.service.service import BatchService
 
 BASE_URL = "embedded:"
 _COPY_BYTES = 1 << 20
-_ENOUGH_S = 5  # of work, once a batch has ended: its results are looked at then, and the other batches go on
 
 
 class EmbeddedBackend:
@@ -183,10 +182,15 @@ class EmbeddedBackend:
             page = self.service.list_batches(after=after, limit=limit)
             return read_page(page, limit=limit, server_time=self._clock.now())
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
-        """Execute lines for at most `seconds`, none of batches in `resting`. Raises what the responder raises when it cannot answer at all."""
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
+        """Execute lines for at most `seconds`, none of batches in `resting`; where it `goes_on`, some may be under way afterwards.
+
+        Raises what the responder raises when it cannot answer at all.
+        """
         with _translated():
-            if not self.service.work(seconds, enough_s=_ENOUGH_S, resting=resting):
+            if not self.service.work(seconds, resting=resting, goes_on=goes_on):
                 return None
             return self.service.rests_until or self._clock.now()
 

@@ -197,7 +197,13 @@ class OpenAIBackend:
             server_time = read_date(answer.headers.get("date"))
             return read_page(_decoded(answer.content), limit=limit, server_time=server_time)
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:  # noqa: ARG002  # the contract's names
+    def work(
+        self,
+        seconds: float,  # noqa: ARG002  # the contract's names
+        *,
+        resting: frozenset[str] = frozenset(),  # noqa: ARG002
+        goes_on: bool = False,  # noqa: ARG002
+    ) -> int | None:
         """Nothing runs in this process."""
         return None
 

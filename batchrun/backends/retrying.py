@@ -109,9 +109,11 @@ class RetryingBackend:
         """Repeated, page by page."""
         return self._repeated(partial(self._inner.list_batches, after=after, limit=limit))
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         """Made once: the service in this process keeps its own account of what it did."""
-        return self._inner.work(seconds, resting=resting)
+        return self._inner.work(seconds, resting=resting, goes_on=goes_on)
 
     def close(self) -> None:
         """Close `inner`."""

@@ -1,7 +1,7 @@
 """What one pass carries along: the ledger, the clock, the backends it has opened, and what it has learned about them."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,7 +17,9 @@ from batchrun.running.listing import Looked
 from batchrun.tools.worker import Worker
 
 OpenBackend = Callable[[str], Backend]
-_WORK_SLICE_S: Final = 30.0  # of executing lines, unless a batch ends before
+_WORK_SLICE_S: Final = (
+    5.0  # of executing lines, between two looks at wishes, ended batches and whatever else is due
+)
 
 
 class Observer(Protocol):
@@ -40,7 +42,7 @@ def never(profile: str) -> bool:  # noqa: ARG001 - the shape of a question about
 @dataclass(slots=True)
 class PassContext:
     """One pass. `only`: of batches in our own process, it executes no others. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
-    services may still use of it; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
+    services may still use of it; `under_way` those that may have lines under way; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
     the jobs in `not_lent`, which were submitted with other functions. `kept`: backends of the pass before that go on in this one; those
     that are to go on in the next are left open in it. None: there is no next.
@@ -57,6 +59,7 @@ class PassContext:
     accounts: dict[str, Account] = field(default_factory=dict)
     exhausted: set[str] = field(default_factory=set)
     quiet: dict[str, int] = field(default_factory=dict)
+    under_way: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
     problems: list[BatchrunError] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
@@ -100,19 +103,34 @@ class PassContext:
         self.observer("unreachable", profile=profile, message=str(error))
 
     def work(self, profile: str) -> None:
-        """Give an in-process service one slice of this pass."""
+        """Give an in-process service one slice of this pass. Its lines stay under way until the next, unless none follows."""
         backend = self.backends[profile]
         share = min(_WORK_SLICE_S, self.work_s)
         before = self.clock.now()
-        due_at = backend.work(share, resting=resting_batches(self.ledger, profile, only=self.only))
+        self.under_way.discard(profile)
+        due_at = backend.work(
+            share,
+            resting=resting_batches(self.ledger, profile, only=self.only),
+            goes_on=self.kept is not None or share < self.work_s,
+        )
         if due_at is None:
             return
+        self.under_way.add(profile)
         # A manual clock does not move by itself: the slice counts in full, so that a pass always ends.
         self.work_s -= max(share, self.clock.now() - before)
         if due_at > self.clock.now():
             self.quiet[profile] = due_at
         if self.work_s <= 0 or profile in self.quiet:
             self.exhausted.add(profile)
+
+    def end_work(self, *, besides: Collection[str]) -> None:
+        """Have what is under way with other profiles than these come to its end and be recorded: no slice follows for them now."""
+        for profile in sorted(self.under_way.difference(besides, self.exhausted)):
+            self.under_way.discard(profile)
+            try:
+                self.backends[profile].work(0.0)
+            except BackendError as exc:
+                self.fail(profile, exc)
 
     def begin_again(self, work_s: float) -> None:
         """Another pass, with what this one has opened."""
@@ -131,6 +149,9 @@ class PassContext:
                 self.kept[profile] = backend
             else:
                 backend.close()
+        for profile in (self.kept or {}).keys() - self.exhausted:
+            assert self.kept is not None
+            self.kept.pop(profile).close()  # this pass had nothing to do for it
         self.backends.clear()
         self.accounts.clear()
 

@@ -147,6 +147,7 @@ class Runner:
     def _until_nothing_is_due(self, context: PassContext, to: Confined | None = None) -> int | None:
         fruitless: tuple[Action, ...] = ()
         while True:
+            apply_wishes(context.ledger, self.clock.now())
             snapshot = self._snapshot(context)
             if to is not None:
                 snapshot = confined(snapshot, to)
@@ -155,6 +156,7 @@ class Runner:
                 return None
             if isinstance(actions[0], Wait):
                 return actions[0].until
+            context.end_work(besides={a.profile for a in actions if isinstance(a, Work)})
             before = _progress(context)
             for action in actions:
                 self._perform(context, action)

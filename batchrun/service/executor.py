@@ -3,7 +3,8 @@
 As many lines are in flight as the responder wants at that moment. Whatever has been answered is made durable, all of it in one
 transaction, before others take its place; and where a call costs money elsewhere, the same transaction says which lines are about to be
 sent (lines.py). Whatever is not durable when the process dies is done by the next `work`, but for those lines, and nothing else is.
-Everything happens inside `work`: there is no daemon here.
+Everything is begun and recorded inside `work`: there is no daemon here. Where one `work` follows the other, lines stay under way from the
+one to the next; else each would wait for its slowest line, with all others done.
 """
 
 import threading
@@ -51,25 +52,44 @@ class Executor:
         self._shift: Shift | None = None
         self.rests_until: int | None = None
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether lines are: the next is a `work`, or `close`, of this very executor."""
+        return self._shift is not None
+
     def work(
         self,
         seconds: float,
         *,
-        enough_s: float | None = None,
         resting: frozenset[str] = frozenset(),
+        goes_on: bool = False,
     ) -> bool:
         """Advance every batch and execute lines until `seconds` have passed, but none of those (ids) in `resting`; True if any has not ended.
 
-        Where a batch has ended, and somebody may want its results, `enough_s` are enough, if they are given. It returns early, too, where
-        nothing can be done in that time; `rests_until` is the moment then before which the responder wants
+        It returns early where nothing can be done in that time; `rests_until` is the moment then before which the responder wants
         nothing (None: it is not the responder that is waited for). Nothing is in flight afterwards, also after Ctrl-C or a broken
-        responder: what was answered is recorded first. Raises whatever the responder raises besides ServiceError, Postponed and
-        Unanswered.
+        responder: what was answered is recorded first. But where it `goes_on`, another `work` follows at once, or `close`. Raises whatever
+        the responder raises besides ServiceError, Postponed and Unanswered.
         """
-        now = self._clock.now()
-        stop_at = now + seconds
-        enough_at = stop_at if enough_s is None else min(now + enough_s, stop_at)
         self._files.purge()
+        shift = self._shift or self._begin()
+        try:
+            is_left = shift.run(self._clock.now() + seconds, resting=resting, goes_on=goes_on)
+        except BaseException:
+            self.close()
+            raise
+        self.rests_until = shift.rests_until
+        if not shift.is_under_way:
+            self.close()
+        return is_left
+
+    def close(self) -> None:
+        """Let what is under way arrive, and record it. Idempotent."""
+        shift, self._shift = self._shift, None
+        if shift is not None:
+            shift.close()
+
+    def _begin(self) -> Shift:
         self._lines.give_up_started()
         self._shift = Shift(
             store=self._store,
@@ -82,15 +102,8 @@ class Executor:
             course=self._course,
             places=self._places,
             changed=self._changed,
-            resting=resting,
         )
-        try:
-            is_left = self._shift.run(stop_at, enough_at=enough_at)
-        finally:
-            self._shift.close()
-            self.rests_until = self._shift.rests_until
-            self._shift = None
-        return is_left
+        return self._shift
 
     def wake(self) -> None:
         """Something was created or cancelled: `work` looks at all batches again. From any thread."""

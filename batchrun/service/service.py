@@ -6,8 +6,9 @@ lines are executed by one of them at a time.
 
 import threading
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from batchrun.clock import Clock
 from batchrun.model import Json, JsonObject, Limits
@@ -24,6 +25,9 @@ from batchrun.service.options import Options
 from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.store import Store
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class BatchService:
@@ -73,6 +77,7 @@ class BatchService:
             course=course,
         )
         self._work_lock = threading.Lock()
+        self._rests_until: int | None = None
         self._something_to_do = threading.Event()
         self._something_to_do.set()
 
@@ -159,30 +164,50 @@ class BatchService:
         self,
         seconds: float,
         *,
-        enough_s: float | None = None,
         resting: frozenset[str] = frozenset(),
+        goes_on: bool = False,
     ) -> bool:
         """Move batches on and execute lines for at most `seconds` of the clock; True if a batch has not ended.
 
-        `enough_s`: return after that many where a batch has ended, whose results may be wanted; None: go on. `resting`: batches (ids) of which
-        no line is begun.
+        `resting`: batches (ids) of which no line is begun. `goes_on`: another `work` or `close` follows at once, and lines may be under way
+        until then; no other process works on the folder in between.
 
-        Where another process works on the same folder, waits up to `seconds` for it to end. Raises what the responder raises when it
-        cannot answer at all; everything that was answered is kept.
+        Where another process does, waits up to `seconds` for it to end. Raises what the responder raises when it cannot answer at all;
+        everything that was answered is kept.
         """
-        from filelock import FileLock, Timeout
-
         with self._work_lock:
-            try:
-                with FileLock(self._store.work_lock_path, timeout=max(0.0, seconds), mode=0o600):
-                    return self._executor.work(seconds, enough_s=enough_s, resting=resting)
-            except Timeout:
+            if not self._folder_lock.is_locked and not self._has_folder(max(0.0, seconds)):
+                self._rests_until = self.clock.now() + 1
                 return bool(self._batches.live())
+            try:
+                is_left = self._executor.work(seconds, resting=resting, goes_on=goes_on)
+            finally:
+                if not self._executor.is_under_way:
+                    self._folder_lock.release()
+            self._rests_until = self._executor.rests_until
+            return is_left
+
+    def _has_folder(self, wait_s: float) -> bool:
+        from filelock import Timeout
+
+        try:
+            self._folder_lock.acquire(timeout=wait_s)
+        except Timeout:
+            return False
+        return True
+
+    @cached_property
+    def _folder_lock(self) -> "FileLock":
+        from filelock import FileLock
+
+        return FileLock(self._store.work_lock_path, mode=0o600, thread_local=False)
 
     @property
     def rests_until(self) -> int | None:
-        """Unix seconds before which the last `work` found that the responder wants nothing; None where it is not that."""
-        return self._executor.rests_until
+        """Unix seconds before which the last `work` found nothing to do, since the responder wants nothing or another process works here; None
+        where it is neither.
+        """
+        return self._rests_until
 
     def wait_for_change(self, seconds: float) -> None:
         """Return when a call has made something to do, or after `seconds` of real time: for a thread that repeats `work`."""
@@ -206,8 +231,12 @@ class BatchService:
     def close(self) -> None:
         """Let the responder and the database go, after the work under way. Idempotent."""
         with self._work_lock:
-            self._answering.responder.close()
-            self._store.close()
+            try:
+                self._executor.close()
+            finally:
+                self._folder_lock.release()
+                self._answering.responder.close()
+                self._store.close()
 
     def wake(self) -> None:
         """End a `wait_for_change`, and let `work` look at all batches again."""

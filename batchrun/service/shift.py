@@ -1,4 +1,4 @@
-"""One `work` of the executor: takes lines of all batches, records what came of them, and leaves nothing in flight."""
+"""The executing of lines: takes those of all batches, records what came of them, and leaves nothing in flight when it is closed."""
 
 import math
 import random
@@ -27,7 +27,7 @@ _LOOK_S: Final = 1.0  # between two looks at what other processes did
 
 
 class Shift:
-    """Used once: `run`, then `close`, whatever `run` raised."""
+    """`run` any number of times, then `close`, which must be next where `run` raised."""
 
     def __init__(
         self,
@@ -42,12 +42,8 @@ class Shift:
         course: Course,
         places: dict[int, Place],
         changed: threading.Event,
-        resting: frozenset[str] = frozenset(),
     ) -> None:
-        """`places`: where reading goes on in the input of each batch; kept for the next shift. `changed`: look at all batches again.
-
-        `resting`: ids of batches of which no line is begun.
-        """
+        """`places`: where reading goes on in the input of each batch; kept for the next shift. `changed`: look at all batches again."""
         self._store = store
         self._batches = batches
         self._lines = lines
@@ -60,12 +56,11 @@ class Shift:
         self._changed = changed
         # The system's own random bytes cost more than all else that is done for a line, and these are names, no secrets.
         self._dice = random.Random(secrets.randbits(128))  # noqa: S311
-        self._resting = resting
+        self._resting: frozenset[str] = frozenset()
         self._crew = Crew(self._answer)
         self._turns = Turns()
         self._live: dict[int, Batch] = {}
         self._looked_at = -1
-        self._has_ended = False
         self._on_the_way: dict[Key, Taken] = {}
         # What came of lines and is not durable yet.
         self._finished: list[Finished] = []
@@ -73,18 +68,30 @@ class Shift:
         self._failures: list[BaseException] = []
         self.rests_until: int | None = None
 
-    def run(self, stop_at: float, *, enough_at: float) -> bool:
-        """Work until `stop_at`, or until nothing can be done before, from `enough_at` on if a batch has ended; True if any has not."""
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the end of any line is still to come, or to be recorded."""
+        return bool(self._on_the_way or self._finished or self._opened)
+
+    def run(self, stop_at: float, *, resting: frozenset[str], goes_on: bool) -> bool:
+        """Work until `stop_at`, or until nothing can be done before; True if any batch has not ended.
+
+        `resting`: ids of batches of which no line is begun. `goes_on`: another `run` follows at once, so that lines may stay under way.
+        """
+        self._resting, self.rests_until = resting, None
+        self._looked_at = -1
         while True:
             if self._is_look_due():
                 self._commit([])  # a batch is finished when its lines are
                 self._look()
             now = self._clock.now()
-            is_over = bool(self._failures) or now >= (enough_at if self._has_ended else stop_at)
+            is_over = bool(self._failures) or now >= stop_at
             taken, wait_s = ([], 0.0) if is_over else self._take()
             self._commit(taken)
             if self._is_look_due():
                 continue
+            if self._on_the_way and is_over and goes_on and not self._failures:
+                return True
             if self._on_the_way:
                 self._settle(self._crew.arrivals(min(wait_s or _LOOK_S, _LOOK_S)))
             elif self._failures:
@@ -133,7 +140,6 @@ class Shift:
             batch if batch.seq in flying else self._mover.advance(batch)
             for batch in self._batches.live()
         ]
-        self._has_ended = self._has_ended or any(batch.status in ENDED for batch in found)
         self._live = {batch.seq: batch for batch in found if batch.status not in ENDED}
         taking = [
             batch

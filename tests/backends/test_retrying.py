@@ -61,7 +61,9 @@ class Obliging:
     def list_batches(self, *, after: str | None, limit: int) -> BatchPage:
         return BatchPage(batches=(BATCH,), has_more=False)
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         return None
 
     def close(self) -> None:

@@ -119,7 +119,9 @@ class Wire(Backend):
         )
         return self.page(replace(shown, batches=batches, server_time=now))
 
-    def work(self, seconds: float, *, resting: frozenset[str] = frozenset()) -> int | None:
+    def work(
+        self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+    ) -> int | None:
         """Nothing runs in our process."""
         return None
 

@@ -1,6 +1,7 @@
 """Lines that cost money elsewhere: known before they are sent, executed at most once, and uncertain where nobody knows."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 from billedkit import Billed, Killed, once
@@ -264,18 +265,82 @@ def test_a_batch_that_is_made_meanwhile_has_its_turn_at_once(open_desk: OpenDesk
     assert responder.order.index("late") in (2, 3)
 
 
-def test_where_a_batch_has_ended_work_is_soon_enough_for_those_who_want_its_results(
-    open_desk: OpenDesk,
+class Slow(Billed):
+    """The line `slow` takes until it is let go, while time goes by; the others take no time."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.is_let_go = threading.Event()
+
+        def before(custom_id: str) -> None:
+            while custom_id == "slow" and not self.is_let_go.wait(0.01):
+                desk.clock.advance(1)
+
+        super().__init__(width=2, before=before)
+
+
+@pytest.fixture
+def slow(open_desk: OpenDesk) -> Iterator[tuple[Desk, Slow, str]]:
+    """A batch whose first line is under way, and all others recorded."""
+    desk = open_desk()
+    responder = Slow(desk)
+    desk.responder = responder
+    desk.reopen()
+    batch_id = desk.create(request("slow"), *(request(f"quick-{number}") for number in range(4)))
+    try:
+        while completed(desk, batch_id) < 4:
+            assert desk.service.work(5, goes_on=True) is True
+        yield desk, responder, batch_id
+    finally:
+        responder.is_let_go.set()
+
+
+def completed(desk: Desk, batch_id: str) -> int:
+    """How many lines of a batch are recorded."""
+    number: int = desk.batch(batch_id)["request_counts"]["completed"]
+    return number
+
+
+def test_where_another_work_follows_none_waits_for_the_slowest_line(
+    slow: tuple[Desk, Slow, str],
 ) -> None:
-    desk = open_desk(responder=Billed(after=lambda _custom_id: desk.clock.advance(1)))
-    long = desk.create(*(request(str(number)) for number in range(100)))
-    desk.service.work(10, enough_s=5)
-    assert desk.clock.now() - START == 10
-    short = desk.create(request("short"))
-    assert desk.service.work(1_000, enough_s=5) is True
-    assert desk.clock.now() - START == 15
-    assert (desk.status(long), desk.status(short)) == ("in_progress", "completed")
+    desk, responder, batch_id = slow
+    assert started(desk) == ["slow"]
+    assert desk.service.work(5, goes_on=True) is True
+    other_id = desk.create(request("other"))
+    while desk.status(other_id) != "completed":
+        assert desk.service.work(5, goes_on=True) is True
+    assert (desk.status(batch_id), started(desk)) == ("in_progress", ["slow"])
+    responder.is_let_go.set()
     assert desk.work() is False
+    assert sorted(desk.outputs(batch_id)) == [*(f"quick-{n}" for n in range(4)), "slow"]
+    assert set(responder.executed.values()) == {1}
+
+
+def test_while_lines_are_under_way_no_other_process_works_on_the_folder(
+    slow: tuple[Desk, Slow, str],
+) -> None:
+    desk, responder, batch_id = slow
+    other = desk.open()
+    assert other.work(0) is True
+    assert other.rests_until == desk.clock.now() + 1
+    assert started(desk) == ["slow"]
+    responder.is_let_go.set()
+    desk.service.close()
+    desk.service = other
+    assert started(desk) == []
+    assert other.work(1e6) is False
+    assert other.rests_until is None
+    assert other.get_batch(batch_id)["request_counts"]["completed"] == 5
+    assert set(responder.executed.values()) == {1}
+
+
+def test_what_is_under_way_when_the_service_is_closed_is_recorded(
+    slow: tuple[Desk, Slow, str],
+) -> None:
+    desk, responder, batch_id = slow
+    responder.is_let_go.set()
+    desk.reopen()
+    assert (completed(desk, batch_id), started(desk)) == (5, [])
 
 
 def test_how_many_are_asked_at_once_follows_the_responder(open_desk: OpenDesk) -> None:

@@ -114,12 +114,12 @@ class FaultyService(BatchService):
         self,
         seconds: float,
         *,
-        enough_s: float | None = None,
         resting: frozenset[str] = frozenset(),
+        goes_on: bool = False,
     ) -> bool:
         """As ever, with the late calls that are due by now first."""
         self.deliver()
-        return super().work(seconds, enough_s=enough_s, resting=resting)
+        return super().work(seconds, resting=resting, goes_on=goes_on)
 
     def deliver(self) -> None:
         """Let every call take effect that is due by now; one that cannot any more is refused to nobody."""
