@@ -57,9 +57,14 @@ class Config:
         if found is not None:
             return found
         where = self.path or f"a {FILE_NAME} (none was found)"
+        of = name.removesuffix(LIVE_SUFFIX)
+        if of in self.profiles:
+            raise UsageError(
+                f"there is no profile {name!r}: {of!r} answers line by line itself. Use {of!r}."
+            )
         raise UsageError(
             f"there is no backend or profile {name!r}.{nearest(name, self.profiles)} "
-            f"Known: {', '.join(sorted(self.profiles))}. Add [profile.{name.removesuffix(LIVE_SUFFIX)}] to {where}."
+            f"Known: {', '.join(sorted(self.profiles))}. Add [profile.{of}] to {where}."
         )
 
     def find(self, name: str) -> Profile | None:

@@ -94,24 +94,22 @@ def _profile(
     if kind is BackendKind.LOCAL:
         return _local(reader, name, folder)
     is_built_in = name in {BackendKind.OPENAI, BackendKind.DIRECT}
-    from_environ = environ if is_built_in else {}
+    # These variables are for OpenAI: where a preset says that it is somebody else's server, neither address nor key go by them.
+    from_environ = environ if is_built_in and preset_name in {"", BackendKind.OPENAI} else {}
     base_url = reader.text("base_url")
     if base_url and (wrong := base_url_problem(base_url)):
         reader.problem(f"cannot use the base_url {wrong}")
     base_url = from_environ.get("OPENAI_BASE_URL", "").strip() or base_url
     if preset is not None and not base_url:
-        reader.problem(
-            f"needs a base_url: preset {preset_name!r} cannot know it. It looks like {preset.example_url!r}"
-        )
+        example = preset.example_url or preset.table["base_url"]
+        reader.problem(f"needs a base_url with preset {preset_name!r}, such as {example!r}")
     base_url = base_url or OPENAI_BASE_URL
     key = _key(reader, folder, environ)
     is_optional = not reader.boolean("needs_key", True)
     if is_optional:
         key = replace(key or KeySource(environ=environ), is_optional=True)
     elif not key and preset is not None:
-        reader.problem(
-            f"needs one of {', '.join(KEY_KEYS)}: no variable is known for preset {preset_name!r}"
-        )
+        reader.problem(f"needs one of {', '.join(KEY_KEYS)} with preset {preset_name!r}")
     elif not key and (is_built_in or is_openai(base_url) or is_loopback(base_url)):
         # A profile for a foreign server has no key by default: OpenAI's must not go there by accident.
         key = KeySource(variable="OPENAI_API_KEY", environ=environ)

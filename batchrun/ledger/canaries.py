@@ -12,7 +12,7 @@ from batchrun.planning.canary import Canary
 _COUNTS: Final = f"""
 select i.state, case when i.state = {int(ItemState.FAILED)} then coalesce(r.cause, 'unknown') end as cause, count(*) as n
 from canary_items c cross join item_rows i on i.id = c.item left join result_rows r on r.item = i.id
-where c.job = ? and i.vanished = 0 and i.state <> {int(ItemState.CANCELLED)} group by 1, 2 order by 3 desc, 2
+where c.job = ? and i.state <> {int(ItemState.CANCELLED)} group by 1, 2 order by 3 desc, 2
 """
 
 

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 class Canary(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
-    """What became of the items that went first. Cancelled and vanished ones are in no count; `causes` are those of failed items, with their number."""
+    """What became of the items that went first. Cancelled ones are in no count, and vanished ones are none of it any more; `causes` are those of failed items, with their number."""
 
     succeeded: int
     undecided: int

@@ -319,6 +319,8 @@ def test_an_unknown_profile_is_named_with_the_nearest_known_one(load: Load) -> N
         load().profile("opnai")
     with pytest.raises(UsageError, match=r"'opnai:live'\..* Add \[profile\.opnai\] to"):
         load().profile("opnai:live")
+    with pytest.raises(UsageError, match=r"'direct' answers line by line itself\. Use 'direct'"):
+        load().profile("direct:live")
 
 
 def test_a_profile_shows_no_key(load: Load) -> None:

@@ -87,6 +87,15 @@ def test_a_key_from_another_place_stands_alone(tmp_path: Path) -> None:
     assert (made.key.variable, made.key.file) == ("", tmp_path / "groq.key")
 
 
+@pytest.mark.parametrize("name", ["openai", "direct"])
+def test_openais_variables_send_no_other_servers_key_to_openai(tmp_path: Path, name: str) -> None:
+    environ = {"OPENAI_BASE_URL": "https://api.openai.com/v1", "OPENAI_ORG_ID": "org-1"}
+    made = config(tmp_path, f'[profile.{name}]\npreset = "groq"\n', **environ).profile(name)
+    assert (made.base_url, made.organization) == ("https://api.groq.com/openai/v1", "")
+    made = config(tmp_path, f'[profile.{name}]\npreset = "openai"\n', **environ).profile(name)
+    assert made.organization == "org-1"
+
+
 def test_a_server_with_batches_can_be_asked_line_by_line_all_the_same(tmp_path: Path) -> None:
     """What the preset says of batches means nothing then, and is no mistake of the user's."""
     made = profile(tmp_path, 'preset = "groq"\nbackend = "direct"')
@@ -100,8 +109,11 @@ def test_a_server_with_batches_can_be_asked_line_by_line_all_the_same(tmp_path: 
     [
         ('preset = "grok"', "preset = 'grok', which there is not. Did you mean 'groq'? Known: azure, "),
         ("preset = 3", "preset = 3, which there is not."),
-        ('preset = "azure"', "needs a base_url: preset 'azure' cannot know it. It looks like 'https://RESOURCE.openai.azure.com/openai/v1'"),
-        ('preset = "newapi"\nbase_url = "http://127.0.0.1:9/v1"', "needs one of api_key_env, api_key_file, api_key_command: no variable is known for preset 'newapi'"),
+        ('preset = "azure"', "needs a base_url with preset 'azure', such as 'https://RESOURCE.openai.azure.com/openai/v1'"),
+        ('preset = "newapi"\nbase_url = "http://127.0.0.1:9/v1"', "needs one of api_key_env, api_key_file, api_key_command with preset 'newapi'"),
+        ('preset = "groq"\nbase_url = ""', "needs a base_url with preset 'groq', such as 'https://api.groq.com/openai/v1'"),
+        ('preset = ["groq"]', "preset = ['groq'], which there is not."),
+        ('preset = "groq"\nlimits = 3', "has limits = 3; it takes a table"),
         ('preset = "groq"\nwindow = "30d"', "has window = '30d', which is none of its windows: 24h..7d"),
         ('window = "soon"', "has window = 'soon'; it takes a window such as '24h' or '7d'"),
         ('windows = ["7d..24h"]', "has '7d..24h' in windows; it takes windows such as '24h', and '24h..7d'"),
