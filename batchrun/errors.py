@@ -14,6 +14,7 @@
      ├─ LedgerError           7   our database or the disk
      │   └─ HomeLocked        75  another process holds the home
      ├─ GuardError            8   a guard on asking again, or a budget
+     ├─ Unexpected            1   a bug in batchrun, met while one job was prepared
      └─ IllegalTransition     1   a bug in batchrun
 
 The type says whose fault it is. Classes hold the facts as fields; the message is built from them: what happened, where, what to do.
@@ -158,6 +159,18 @@ class GuardError(BatchrunError):
     """A guard against asking (and paying) again stopped the submission; nothing was sent."""
 
     exit_code: ClassVar[int] = 8
+
+
+class Unexpected(BatchrunError):
+    """What nobody expected, while one job was prepared: it is told as any bug is, and the other jobs go on."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, job: str, found: Exception) -> None:
+        what = f"{type(found).__name__}: {found}" if str(found) else type(found).__name__
+        super().__init__(f"a bug in batchrun, in job {job!r}: {what}. Please report it.")
+        self.job_name = job
+        self.found = found
 
 
 class IllegalTransition(BatchrunError):

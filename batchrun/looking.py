@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _VIDEOS: Final = "/v1/videos"
 _VIDEO_LIFE_S: Final = 86_400  # after the end of its batch. Source: OpenAI's Batch guide
-_EXIT_ORDER: Final = (7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
+_EXIT_ORDER: Final = (1, 7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
 
 def worst_exit_code(codes: Sequence[int]) -> int:

@@ -294,20 +294,14 @@ class RequestBuilder:
         if fault is not None:
             raise BadItem("bad_item", fault)
         body = fields.get("body") or {}
-        if self._prompt is not None:
-            prompt: Json = self._prompt.render(fields)
-        elif "input" in fields:
-            prompt = fields["input"]
-        else:
-            raise BadItem(
-                "bad_item",
-                "nothing to ask: the job line has no 'prompt' and the item has no 'input'",
-            )
+        prompt = self._asked(fields, body)
         instructions = self._instructions.render(fields) if self._instructions else None
         model = fields.get("model") or self.settings.model
         built = self.endpoint.build(
             self.settings, model=model, prompt=prompt, instructions=instructions, body=body
         )
+        if built.get(self.endpoint.prompt_key, "") is None:
+            del built[self.endpoint.prompt_key]  # another parameter asks
         if not self.settings.attach:
             self._check_item_body(built, body, prompt)
             return self._request(key, built)
@@ -320,6 +314,22 @@ class RequestBuilder:
         self._check_item_body(built, body, len(attachments))
         contents = tuple(one.content for one in attachments if one.content is not None)
         return self._request(key, built)._replace(attached=contents, growth=growth)
+
+    def _asked(self, fields: Mapping[str, Json], body: JsonObject) -> Json:
+        """The prompt of an item; None where a `body` says what is asked. Raises BadItem where nothing is, or two things are."""
+        if self._prompt is not None:
+            return self._prompt.render(fields)
+        ours, asks = self.settings.body, self.endpoint.asks
+        if fields.get("input") is not None:
+            if asks(ours) and not asks(body):
+                raise BadItem("bad_item", "an 'input', and the job line's 'body' asks already")
+            return fields["input"]
+        if asks(body) or asks(ours):
+            return None
+        raise BadItem(
+            "bad_item",
+            "nothing to ask: the job line has no 'prompt' and the item has no 'input'",
+        )
 
     def _check_item_body(self, built: JsonObject, body: JsonObject, prompt: Json) -> None:
         # Structured input, or a number of attachments, is part of what is checked; a plain prompt cannot be wrong.

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from batchrun.backends.base import Backend
 from batchrun.config import Config
-from batchrun.errors import BatchrunError, JobFileError, Problem, UsageError
+from batchrun.errors import BatchrunError, JobFileError, Problem, Unexpected, UsageError
 from batchrun.fitting import fitted
 from batchrun.jobfile import JobEntry, load
 from batchrun.ledger.connection import Ledger
@@ -80,6 +80,7 @@ class Submitter:
 
     def _prepare_job(self, entry: JobEntry) -> Prepared:
         settings = entry.settings
+        error: BatchrunError
         try:
             if settings is None or entry.problems:
                 raise JobFileError(entry.problems)
@@ -90,14 +91,19 @@ class Submitter:
                 self._check_owner(settings, profile)
             return self._prepare(entry, settings, profile)
         except BatchrunError as exc:
-            return Prepared(
-                job=entry.name or "?",
-                profile="",
-                path=settings.path if settings else "",
-                tally=None,
-                error=exc,
-                warnings=entry.warnings,
-            )
+            error = exc
+        except (OSError, MemoryError):
+            raise  # of the machine, not of this job
+        except Exception as exc:  # noqa: BLE001 - one job's bug hides no other job's fate; it is told as any bug is
+            error = Unexpected(entry.name or "?", exc)
+        return Prepared(
+            job=entry.name or "?",
+            profile="",
+            path=settings.path if settings else "",
+            tally=None,
+            error=error,
+            warnings=entry.warnings,
+        )
 
     def _check_owner(self, settings: JobSettings, profile: str) -> None:
         """Raises JobFileError where the name is another file's, AuthError without a key: before a long file is read for nothing."""

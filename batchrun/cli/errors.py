@@ -7,7 +7,7 @@ import click
 
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import tell, tell_json
-from batchrun.errors import BatchrunError, JobFileError, LedgerError, Problem
+from batchrun.errors import BatchrunError, JobFileError, LedgerError, Problem, Unexpected
 
 USAGE: Final = 2
 UNEXPECTED: Final = 1
@@ -23,6 +23,8 @@ def show_error(error: Exception, invocation: Invocation) -> int:
                 str(error),
                 problems=[problem_json(problem) for problem in error.problems],
             )
+        case Unexpected():
+            return _show_unexpected(error.found, invocation, f", in job {error.job_name!r}")
         case BatchrunError():
             return _show(invocation, error.exit_code, error.placed)
         case click.exceptions.NoArgsIsHelpError():
@@ -95,7 +97,7 @@ def _usage_message(error: click.UsageError, *, is_json: bool) -> str:
     return f"{message}\nTry `{error.ctx.command_path} --help`."
 
 
-def _show_unexpected(error: Exception, invocation: Invocation) -> int:
+def _show_unexpected(error: Exception, invocation: Invocation, where: str = "") -> int:
     sqlite = sys.modules.get("sqlite3")
     if sqlite is not None and isinstance(error, sqlite.DatabaseError):
         fix = "Run the same command again; if it stays, please report it."
@@ -108,4 +110,6 @@ def _show_unexpected(error: Exception, invocation: Invocation) -> int:
     else:
         hint = "Please report it, with what the same command prints with -v."
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _show(invocation, UNEXPECTED, f"a bug in batchrun: {what}. {hint} Nothing is lost.")
+    return _show(
+        invocation, UNEXPECTED, f"a bug in batchrun{where}: {what}. {hint} Nothing is lost."
+    )

@@ -26,7 +26,8 @@ FastReader: TypeAlias = Callable[[bytes], Reading | None]
 class Endpoint(ABC):
     """One endpoint of the API. Stateless; the instances are in `batchrun.endpoints.ENDPOINTS`.
 
-    `prompt_key` is the parameter that takes the prompt, where nothing else is shaped. `structured_key` is the one that carries the job's
+    `prompt_key` is the parameter that takes the prompt, `carried_by` those of other keys of the job line, and `asking_keys` are further ones of which one is
+    enough to ask something. `structured_key` is the one that carries the job's
     schema, None where there is no structured output. `conversation_key` is the one that holds what was said so far, None where a request
     is no conversation; `cap_keys` are those that bound the answer, the one that wins first. `calling` says how functions are offered and
     called, None where they are not. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead.
@@ -39,6 +40,8 @@ class Endpoint(ABC):
 
     url: ClassVar[str]
     prompt_key: ClassVar[str]
+    carried_by: ClassVar[Mapping[str, str]] = {}
+    asking_keys: ClassVar[tuple[str, ...]] = ()
     structured_key: ClassVar[str | None] = None
     conversation_key: ClassVar[str | None] = None
     cap_keys: ClassVar[tuple[str, ...]] = ()
@@ -161,6 +164,7 @@ class Endpoint(ABC):
             *problems,
             *self._idle_repair(settings),
             *self._idle_rounds(settings),
+            *self._said_twice(settings),
             *self.conflicts(settings, settings.body),
         )
 
@@ -214,6 +218,16 @@ class Endpoint(ABC):
             return ()
         source = "labels" if settings.labels else "schema"
         return (f"'body.{key}' would undo the job's {source!r}. Give one of the two.",)
+
+    def asks(self, body: JsonObject) -> bool:
+        """Whether a `body` of the user's own says what is asked, so that there need be no prompt."""
+        return any(body.get(key) is not None for key in (self.prompt_key, *self.asking_keys))
+
+    def _said_twice(self, settings: JobSettings) -> Iterator[str]:
+        """What the job line's `body` says, and a key of its own too. An item's own `body` may replace either; this one contradicts."""
+        for key, parameter in {"prompt": self.prompt_key, **self.carried_by}.items():
+            if parameter in settings.body and getattr(settings, key) is not None:
+                yield f"both {key!r} and 'body.{parameter}': each item would be asked two things at once. Give one of the two."
 
     def input_count(self, body: JsonObject) -> int:  # noqa: ARG002 (embeddings count)
         """How many embedding inputs the request counts for; 1 wherever that is not a thing."""

@@ -31,6 +31,11 @@ class ChatCompletions(Endpoint):
     """Builds a system and a user message; reads the choices."""
 
     url: ClassVar = "/v1/chat/completions"
+    prompt_key: ClassVar = "messages"
+    carried_by: ClassVar = {
+        "instructions": "messages",
+        "max_output_tokens": "max_completion_tokens",
+    }
     structured_key: ClassVar = "response_format"
     conversation_key: ClassVar = "messages"
     cap_keys: ClassVar = ("max_completion_tokens", "max_tokens")

@@ -20,6 +20,8 @@ class Completions(Endpoint):
     """Builds `prompt`; reads the choices."""
 
     url: ClassVar = "/v1/completions"
+    prompt_key: ClassVar = "prompt"
+    carried_by: ClassVar = {"max_output_tokens": "max_tokens"}
     unused_keys: ClassVar = {
         "instructions": "Put it at the head of the prompt.",
         "labels": _STRUCTURED,

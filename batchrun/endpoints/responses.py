@@ -35,6 +35,12 @@ class Responses(Endpoint):
     """Builds `input` and `instructions`; reads the messages and tool calls in `output`."""
 
     url: ClassVar = "/v1/responses"
+    prompt_key: ClassVar = "input"
+    carried_by: ClassVar = {
+        "instructions": "instructions",
+        "max_output_tokens": "max_output_tokens",
+    }
+    asking_keys: ClassVar = ("prompt",)  # a prompt that is kept at the service
     structured_key: ClassVar = "text"
     conversation_key: ClassVar = "input"
     cap_keys: ClassVar = ("max_output_tokens",)

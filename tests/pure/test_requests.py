@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchrun import requests
 from batchrun.errors import JobFileError
-from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, JsonObject
+from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 from batchrun.requests import BadItem, Request, RequestBuilder
 
 
@@ -252,6 +252,72 @@ def test_a_block_that_is_not_plain_is_left_to_the_careful_path(
     changes: JsonObject, fields: JsonObject
 ) -> None:
     assert RequestBuilder(settings(**changes)).build_plain([ITEM, fields]) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "key", "value"),
+    [
+        ("/v1/responses", "input", "x"),
+        ("/v1/responses", "input", None),
+        ("/v1/chat/completions", "messages", [{"role": "user", "content": "x"}]),
+        ("/v1/completions", "prompt", "x"),
+        ("/v1/embeddings", "input", "x"),
+        ("/v1/moderations", "input", "x"),
+        ("/v1/images/generations", "prompt", "x"),
+        ("/v1/images/edits", "prompt", "x"),
+        ("/v1/videos", "prompt", "x"),
+    ],
+)
+def test_a_prompt_and_a_body_that_asks_too_contradict_each_other(
+    endpoint: str, key: str, value: Json
+) -> None:
+    job = settings(endpoint=endpoint, body={key: value})
+    assert any(f"both 'prompt' and 'body.{key}'" in told for told in RequestBuilder(job).check())
+    assert RequestBuilder(settings(endpoint=endpoint)).check() == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"instructions": "a", "body": {"instructions": "b"}}, "both 'instructions'"),
+        ({"max_output_tokens": 5, "body": {"max_output_tokens": 6}}, "both 'max_output_tokens'"),
+    ],
+)
+def test_what_has_a_key_of_its_own_is_not_said_again_in_the_body(
+    changes: JsonObject, told: str
+) -> None:
+    assert any(told in problem for problem in RequestBuilder(settings(**changes)).check())
+
+
+def test_the_body_of_an_item_may_replace_what_the_job_asks() -> None:
+    request = RequestBuilder(settings()).build({**ITEM, "body": {"input": "mine"}})
+    assert b'"input":"mine"' in request.tail
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "sent"),
+    [
+        ("/v1/responses", {"input": "z"}, b'{"model":"gpt-4.1-mini","input":"z"}'),
+        (
+            "/v1/responses",
+            {"prompt": {"id": "pmpt_1"}},
+            b'{"model":"gpt-4.1-mini","prompt":{"id":"pmpt_1"}}',
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "z"}]},
+            b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"z"}]}',
+        ),
+        ("/v1/embeddings", {"input": "z"}, b'{"model":"gpt-4.1-mini","input":"z"}'),
+    ],
+)
+def test_a_body_may_hold_all_that_is_asked(endpoint: str, body: JsonObject, sent: bytes) -> None:
+    job = settings(endpoint=endpoint, prompt=None)
+    assert RequestBuilder(job).build({"id": "c", "body": body}).tail.endswith(sent + b"}")
+    ours = settings(endpoint=endpoint, prompt=None, body=body)
+    assert RequestBuilder(ours).build({"id": "c"}).tail.endswith(sent + b"}")
+    told = refused(RequestBuilder(ours), {"id": "c", "input": "mine"}).message
+    assert "the job line's 'body' asks already" in told
 
 
 def test_an_item_without_prompt_and_input_has_nothing_to_ask() -> None:
