@@ -78,6 +78,7 @@ def test_each_error_owns_its_exit_code() -> None:
     assert {name: kind.exit_code for name, kind in error_classes().items()} == {
         "BatchrunError": 1,
         "IllegalTransition": 1,
+        "Unexpected": 1,
         "UsageError": 2,
         "NotFinished": 4,
         "JobFileError": 5,
