@@ -32,7 +32,7 @@ def private(ledger: Ledger) -> Iterator[str]:
 
 
 def no_strays(ledger: Ledger) -> Iterator[str]:
-    """Each file of the spool is one that the ledger names; finished outputs hold no temporary files."""
+    """Each file of the spool is one that the ledger names; finished outputs that nobody is changing hold no temporary files."""
     home = ledger.home
     known = (
         (home.requests, _NUMBERED, "select 1 from request_files where id = ?"),
@@ -91,7 +91,11 @@ def leftovers(ledger: Ledger) -> tuple[str, ...]:
 
 
 def _outputs(ledger: Ledger, *, is_written: bool) -> list[Path]:
-    rows = ledger.rows("select distinct outputs from jobs where stale = 0 or not ?", (is_written,))
+    rows = ledger.rows(
+        "select distinct j.outputs from jobs j where not ?1 or "
+        "(j.stale = 0 and not exists (select 1 from forgettings f where f.job = j.id and f.done_at is null))",
+        (is_written,),
+    )
     return [Path(row["outputs"]) for row in rows]
 
 

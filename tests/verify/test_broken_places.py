@@ -127,6 +127,14 @@ def test_a_temporary_file_in_finished_outputs_is_seen(world: World, name: str) -
     assert broken(world) == {"no-strays": (f"{path}: left by a process that died",)}
 
 
+def test_a_temporary_file_of_a_forgetting_that_goes_on_is_no_fault(world: World) -> None:
+    (world.home.outputs / "reviews" / ".results.csv.0123.part").touch(mode=0o600)
+    change(world, "update forgettings set done_at = null")
+    assert "no-strays" not in broken(world)
+    change(world, "update forgettings set done_at = 2")
+    assert set(broken(world)) == {"no-strays"}
+
+
 def test_what_a_dead_process_left_for_the_next_pass_is_told_and_is_no_fault(world: World) -> None:
     temp = world.home.results / ".9-output.jsonl.0123.part"
     temp.touch(mode=0o600)
