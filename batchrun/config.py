@@ -15,12 +15,13 @@ from typing import Final
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
 from batchrun.model import Json
+from batchrun.money.pricetables import Entry, read_entries
 from batchrun.profiles import LIVE_SUFFIX, Profile
 from batchrun.profiletables import path_in, read_profiles
 
 FILE_NAME = "batchrun.toml"
 
-_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to"})
+_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to", "price"})
 _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 
 
@@ -42,6 +43,7 @@ class Config:
     """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set.
 
     `attach_from`: folders beside a job's own from which it may attach files; `write_to`: such in which it may write a database's table.
+    `prices`: what the user says that models cost, by model.
     """
 
     profiles: Mapping[str, Profile]
@@ -50,6 +52,7 @@ class Config:
     retention: Retention = field(default_factory=Retention)
     attach_from: tuple[Path, ...] = ()
     write_to: tuple[Path, ...] = ()
+    prices: Mapping[str, Entry] = field(default_factory=dict)
 
     def profile(self, name: str) -> Profile:
         """The profile of this name, or the live twin `NAME:live` of one. Raises UsageError with the nearest name where there is none."""
@@ -118,6 +121,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     retention = _retention(tree, path, problems)
     attach_from = _folders("attach_from", tree, path, problems)
     write_to = _folders("write_to", tree, path, problems)
+    prices = read_entries(tree.get("price", {}), str(path), problems)
     read = read_profiles(tables, path, environ, problems)
     if problems:
         raise UsageError("\n".join(problems))
@@ -128,6 +132,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         retention=retention,
         attach_from=attach_from,
         write_to=write_to,
+        prices=prices,
     )
 
 
@@ -163,7 +168,7 @@ def _read(path: Path) -> dict[str, Json]:
     for key in tree:
         if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [retention], and attach_from and write_to above them."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [price.MODEL], [retention], and attach_from and write_to above them."
             )
     return tree
 

@@ -1,6 +1,8 @@
 """One table of `batchrun.toml`: hands out typed values and collects what is wrong, so that all of it is reported at once."""
 
+import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -73,6 +75,16 @@ class ConfigTable:
             return value
         self._wrong(key, f"a whole number from {least}", value)
         return default
+
+    def amount(self, key: str) -> Decimal | None:
+        """A number from 0, exactly as it is written; None where there is none."""
+        value = self._value(key, None)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+            return Decimal(repr(value))
+        self._wrong(key, "a number from 0", value)
+        return None
 
     def duration_s(self, key: str, *, least: int) -> int | None:
         """A duration (`"30d"`) of at least `least` seconds, in seconds; None where there is none."""

@@ -14,6 +14,7 @@
      ├─ LedgerError           7   our database or the disk
      │   └─ HomeLocked        75  another process holds the home
      ├─ GuardError            8   a guard on asking again, or a budget
+     │   └─ UnknownPrice          what it costs is in no table; never taken for nothing
      ├─ Unexpected            1   a bug in batchrun, met while one job was prepared
      └─ IllegalTransition     1   a bug in batchrun
 
@@ -171,6 +172,15 @@ class Unexpected(BatchrunError):
         super().__init__(f"a bug in batchrun, in job {job!r}: {what}. Please report it.")
         self.job_name = job
         self.found = found
+
+
+class UnknownPrice(GuardError):
+    """No table has the price of `model` asked in this `mode`; the message says how to give one."""
+
+    def __init__(self, message: str, *, model: str, mode: str) -> None:
+        super().__init__(message)
+        self.model = model
+        self.mode = mode
 
 
 class IllegalTransition(BatchrunError):

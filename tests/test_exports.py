@@ -29,6 +29,8 @@ SLOW = (
     "tenacity",
     "starlette",
     "xllamacpp",
+    "toktok",
+    "genai_prices",
 )
 
 
@@ -91,6 +93,7 @@ def test_each_error_owns_its_exit_code() -> None:
         "WrongAccount": 6,
         "LedgerError": 7,
         "GuardError": 8,
+        "UnknownPrice": 8,
         "HomeLocked": 75,
     }
 

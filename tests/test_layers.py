@@ -31,7 +31,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.jobfile",
         "batchrun.service",
     ),
-    ("batchrun.attachments", "batchrun.profiles"),
+    ("batchrun.attachments", "batchrun.profiles", "batchrun.money"),
     ("batchrun.profiletables",),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
     (
@@ -67,6 +67,8 @@ OWNERS: Final = {
     "starlette": "batchrun.service.http batchrun.service.running batchrun.service.serving batchrun.receiving.http",
     "uvicorn": "batchrun.service.serving batchrun.service.faults.connections",
     "xllamacpp": "batchrun.service.llama*",
+    "toktok": "batchrun.money.tokens",
+    "genai_prices": "batchrun.money.prices",
     "pyarrow": "batchrun.jobfile.sources.parquet batchrun.outputs.parquet",
     "time": "batchrun.clock batchrun.cli.invocation",  # the latter only turns log lines to UTC
 }
@@ -75,6 +77,7 @@ OWNERS: Final = {
 HEAVY: Final = {
     *("openai", "sqlite_utils", "rich", "pydantic", "filelock", "tenacity"),
     *("starlette", "uvicorn", "xllamacpp", "jsonschema_rs", "pyarrow"),
+    *("toktok", "genai_prices"),
 }
 HEAVY_AT_THE_TOP: Final = {
     "batchrun.service.http": "starlette",

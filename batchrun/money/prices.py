@@ -1,0 +1,308 @@
+"""What a token costs: rates by model and by the way of asking, as integers of picodollars a token.
+
+Three tables are asked, in this order: the user's own (`[price."MODEL"]` in `batchrun.toml`), genai-prices, and a small dated file of ours for
+what that lacks. A price that none of them knows is an error and never zero; so is a rate that a table only makes up: genai-prices gives the
+live rate where it knows none for batch or flex.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from batchrun.backends.credentials import is_loopback
+from batchrun.errors import UnknownPrice
+from batchrun.model import Usage
+from batchrun.money.amounts import picodollars_a_token
+from batchrun.money.pricetables import Entry, RateCard, RateRow, builtin_entries, entry_of
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+OUR_TABLE: Final = "batchrun's own price list"
+_OPENAI: Final = "openai"
+# These answer with no tokens that are billed, so a list has no rate for them.
+_WITHOUT_OUTPUT: Final = ("embed", "rerank", "moderation")
+
+
+class Mode(StrEnum):
+    """How a request is asked, as far as that changes its price. PRIORITY is only what a job's own `service_tier` asks for."""
+
+    BATCH = "batch"
+    FLEX = "flex"
+    LIVE = "live"
+    PRIORITY = "priority"
+
+
+# In genai-prices' words.
+_CONTEXTS: Final[Mapping[Mode, dict[str, str]]] = {
+    Mode.BATCH: {"processing": "batch"},
+    Mode.FLEX: {"service_tier": "flex"},
+    Mode.LIVE: {},
+    Mode.PRIORITY: {"service_tier": "priority"},
+}
+
+
+class Rates(NamedTuple):
+    """Picodollars a token. What a list does not tell apart costs as input or output do; reasoning is output."""
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    image_input: int
+    image_output: int
+    audio_input: int
+    audio_output: int
+
+
+class Tier(NamedTuple):
+    """The rates of a whole request with more than so many input tokens."""
+
+    above: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """The price of a model in one mode. `tiers` are in rising order. `table` and `dated` say where it is from and as of when."""
+
+    model: str
+    mode: Mode
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    table: str
+    dated: str
+
+    @property
+    def source(self) -> str:
+        """`genai-prices 0.2.3, 2026-10-14`: to be shown beside every figure that comes of it."""
+        return f"{self.table}, {self.dated}" if self.dated else self.table
+
+    def rates_for(self, input_tokens: int) -> Rates:
+        """The rates of a request with so many input tokens."""
+        found = self.rates
+        for tier in self.tiers:
+            if input_tokens > tier.above:
+                found = tier.rates
+        return found
+
+    @property
+    def ceiling(self) -> Rates:
+        """The dearest that each token of any request can be; of input, also as what is written to the cache."""
+        every = [self.rates, *(tier.rates for tier in self.tiers)]
+        most = Rates(*map(max, zip(*every, strict=True)))
+        dearest = max(most.input, most.cache_write)
+        return most._replace(input=dearest)
+
+    def cost(
+        self,
+        usage: Usage,
+        *,
+        image_input: int = 0,
+        image_output: int = 0,
+        audio_input: int = 0,
+        audio_output: int = 0,
+    ) -> int:
+        """Picodollars of one request. Image and audio tokens are part of the usage's input and output; cached ones are taken to be text."""
+        rates = self.rates_for(usage.input_tokens)
+        fresh = usage.input_tokens - usage.cached_tokens - image_input - audio_input
+        written = usage.output_tokens - image_output - audio_output
+        return (
+            fresh * rates.input
+            + usage.cached_tokens * rates.cached_input
+            + image_input * rates.image_input
+            + audio_input * rates.audio_input
+            + written * rates.output
+            + image_output * rates.image_output
+            + audio_output * rates.audio_output
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What a model can take and give at most, in tokens; None where that is not known."""
+
+    output_tokens: int | None
+    context_tokens: int | None
+
+    @property
+    def answer(self) -> int | None:
+        """Tokens that one answer has at most: its own maximum, else all that fits into the model."""
+        return self.output_tokens or self.context_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceBook:
+    """Looks prices up. `own` are the user's tables, by model or by a beginning that ends in `*`; `path` is the file that they are in."""
+
+    own: Mapping[str, Entry] = field(default_factory=dict)
+    path: str = "batchrun.toml"
+
+    def price(self, model: str, mode: Mode, *, base_url: str, at: int) -> Price:
+        """The price at a server, at a moment (unix seconds). Raises UnknownPrice, which says how to give one.
+
+        A server on this machine is taken for a way to OpenAI: its prices hold unless the user gives others.
+        """
+        own = entry_of(self.own, model)
+        if own is not None and mode in own.cards:
+            return _price(model, mode, own.cards[mode], self.path, own.dated)
+        provider = _provider_url(base_url)
+        listed = _listed(model, provider)
+        if listed is not None and (found := listed.price(mode, at)) is not None:
+            return replace(found, model=model)
+        ours = entry_of(builtin_entries(), model) if provider == OPENAI_URL else None
+        if ours is not None and mode in ours.cards:
+            return _price(model, mode, ours.cards[mode], OUR_TABLE, ours.dated)
+        raise self._unknown(model, mode, base_url, is_listed=listed is not None)
+
+    def ceiling(self, model: str, *, base_url: str) -> Ceiling:
+        """What bounds an answer of this model where nothing else does."""
+        own = entry_of(self.own, model) or Entry()
+        ours = entry_of(builtin_entries(), model) or Entry()
+        listed = _listed(model, _provider_url(base_url))
+        context = None if listed is None else listed.model.context_window
+        return Ceiling(
+            output_tokens=own.max_output_tokens or ours.max_output_tokens,
+            context_tokens=own.context_tokens or context or ours.context_tokens,
+        )
+
+    def _unknown(self, model: str, mode: Mode, base_url: str, *, is_listed: bool) -> UnknownPrice:
+        where = "" if is_listed else f" at {urlsplit(base_url).netloc}"
+        why = f"no {mode} price of {model!r}{where} is known"
+        table = f'[price."{model}"]' if mode is Mode.LIVE else f'[price."{model}".{mode}]'
+        return UnknownPrice(
+            f"{why}. Give it in {self.path}, in dollars a million tokens: {table} input = …, output = ….",
+            model=model,
+            mode=mode,
+        )
+
+
+def _provider_url(base_url: str) -> str:
+    """The address that the list of providers knows: OpenAI's own for its regions, and for a server on this machine."""
+    host = urlsplit(base_url).hostname or ""
+    if not base_url or is_loopback(base_url) or host.endswith(".api.openai.com"):
+        return OPENAI_URL
+    return base_url
+
+
+class _Listed(NamedTuple):
+    """A model as genai-prices has it. `newest` is the day from which its newest rates hold, "" where its provider's have no day."""
+
+    model: "ModelInfo"
+    name: str
+    newest: str
+
+    def price(self, mode: Mode, at: int) -> Price | None:
+        """None where the list has no rates of its own for this mode."""
+        moment = datetime.fromtimestamp(at, UTC)
+        # Rates that were added since count for older moments too: what is reckoned is what will be paid.
+        if self.newest:
+            newest = date.fromisoformat(self.newest)
+            moment = max(moment, datetime.combine(newest, moment.timetz()))
+        live = self.model.get_prices(moment)
+        prices = self.model.get_prices(moment, _CONTEXTS[mode])
+        if mode is not Mode.LIVE and (prices.input_mtok, prices.output_mtok) == (
+            live.input_mtok,
+            live.output_mtok,
+        ):
+            return None
+        row = _row(prices, above=None)
+        if row is None:
+            return None
+        values = vars(prices).values()
+        starts = {tier.start for value in values for tier in getattr(value, "tiers", ())}
+        tiers = ((start, _row(prices, start)) for start in sorted(starts))
+        card = RateCard(row, tuple((start, tier) for start, tier in tiers if tier is not None))
+        return _price(self.model.id, mode, card, self.name, self.newest)
+
+
+@cache
+def _listed(model: str, provider_url: str) -> _Listed | None:
+    """The model at this provider; None where the list has none of the two."""
+    from genai_prices import Usage as ListUsage
+    from genai_prices import __version__, calc_price
+
+    try:
+        found = calc_price(ListUsage(input_tokens=1), model, provider_api_url=provider_url)
+    except LookupError:
+        return None
+    days = [
+        str(constraint.start_date)
+        for one in found.provider.models
+        for variant in one.price_variants or ()
+        if (constraint := variant.constraint) is not None and hasattr(constraint, "start_date")
+    ]
+    name = f"genai-prices {__version__}"
+    if found.provider.id != _OPENAI:
+        name += f" ({found.provider.name})"
+    return _Listed(found.model, name, max(days, default=""))
+
+
+def _row(prices: "ModelPrice", above: int | None) -> RateRow | None:
+    """The rates of requests in a tier, None: in none. A list that has no price of input, or 0, does not know it."""
+
+    def rate(key: str) -> Decimal | None:
+        value = getattr(prices, key)
+        if value is None or isinstance(value, Decimal):
+            return value
+        found: Decimal = value.base
+        for tier in value.tiers:
+            if above is not None and tier.start <= above:
+                found = tier.price
+        return found
+
+    row = RateRow(
+        input=rate("input_mtok"),
+        output=rate("output_mtok"),
+        cached_input=rate("cache_read_mtok"),
+        cache_write=rate("cache_write_mtok"),
+        image_input=rate("input_image_mtok"),
+        image_output=rate("output_image_mtok"),
+        audio_input=rate("input_audio_mtok"),
+        audio_output=rate("output_audio_mtok"),
+    )
+    return row if row.input else None
+
+
+def _price(model: str, mode: Mode, card: RateCard, table: str, dated: str) -> Price:
+    return Price(
+        model=model,
+        mode=mode,
+        rates=_rates(model, mode, card.row),
+        tiers=tuple(Tier(above, _rates(model, mode, row)) for above, row in card.tiers),
+        table=table,
+        dated=dated,
+    )
+
+
+def _rates(model: str, mode: Mode, row: RateRow) -> Rates:
+    """The row whole. Raises UnknownPrice where answers of this model are billed, and it does not say at which rate."""
+    output = row.output
+    if output is None and any(word in model.lower() for word in _WITHOUT_OUTPUT):
+        output = Decimal(0)
+    if row.input is None or output is None:
+        raise UnknownPrice(
+            f"the {mode} price of {model!r} is not whole: it needs 'input' and 'output'. Give both in batchrun.toml.",
+            model=model,
+            mode=mode,
+        )
+
+    def rate(value: Decimal | None, instead: Decimal) -> int:
+        return picodollars_a_token(instead if value is None else value)
+
+    return Rates(
+        input=picodollars_a_token(row.input),
+        output=picodollars_a_token(output),
+        cached_input=rate(row.cached_input, row.input),
+        cache_write=rate(row.cache_write, row.input),
+        image_input=rate(row.image_input, row.input),
+        image_output=rate(row.image_output, output),
+        audio_input=rate(row.audio_input, row.input),
+        audio_output=rate(row.audio_output, output),
+    )

@@ -1,0 +1,258 @@
+"""Prices: those of known price lists, each mode apart, long contexts, and never a price that nobody knows."""
+
+import dataclasses
+from decimal import Decimal
+
+import pytest
+from genai_prices import Usage as ListUsage
+from genai_prices import calc_price
+
+from batchrun.errors import UnknownPrice
+from batchrun.model import Usage
+from batchrun.money.prices import OPENAI_URL, OUR_TABLE, Mode, Price, PriceBook
+from batchrun.money.pricetables import Entry, RateCard, RateRow, builtin_entries, read_entries
+
+AT = 1_795_305_600  # 2026-11-22
+MILLION = 1_000_000
+BOOK = PriceBook()
+
+
+def price(model: str, mode: Mode = Mode.LIVE, *, book: PriceBook = BOOK, at: int = AT) -> Price:
+    return book.price(model, mode, base_url=OPENAI_URL, at=at)
+
+
+def a_million(found: Price) -> tuple[Decimal, Decimal]:
+    """Dollars a million tokens, of input and of output."""
+    rates = found.rates
+    return Decimal(rates.input) / MILLION, Decimal(rates.output) / MILLION
+
+
+# A guide of January 2026.
+@pytest.mark.parametrize(
+    ("model", "mode", "given", "made"),
+    [
+        ("gpt-5.2", Mode.LIVE, "1.75", "14"),
+        ("gpt-5.2", Mode.BATCH, "0.875", "7"),
+        ("gpt-5-mini", Mode.LIVE, "0.25", "2"),
+        ("o3", Mode.LIVE, "2", "8"),
+        ("o1-pro", Mode.LIVE, "150", "600"),
+        ("gpt-4o", Mode.LIVE, "2.50", "10"),
+    ],
+)
+def test_the_prices_of_the_guide_hold(model: str, mode: Mode, given: str, made: str) -> None:
+    assert a_million(price(model, mode)) == (Decimal(given), Decimal(made))
+
+
+def test_sound_costs_what_the_guide_says() -> None:
+    rates = price("gpt-audio").rates
+
+    assert (rates.audio_input, rates.audio_output) == (32 * MILLION, 64 * MILLION)
+
+
+# A table of May 2025. Of o3 and gpt-3.5-turbo it has the prices of before, and by "o1" it means o1-pro.
+@pytest.mark.parametrize(
+    ("model", "given", "made"),
+    [
+        ("gpt-4o", "2.50", "10"),
+        ("gpt-4o-mini", "0.15", "0.60"),
+        ("gpt-4.1", "2", "8"),
+        ("gpt-4.1-mini", "0.40", "1.60"),
+        ("gpt-4.1-nano", "0.10", "0.40"),
+        ("o3-mini", "1.10", "4.40"),
+        ("o1-pro", "150", "600"),
+    ],
+)
+def test_the_prices_of_the_table_hold(model: str, given: str, made: str) -> None:
+    assert a_million(price(model)) == (Decimal(given), Decimal(made))
+
+
+def test_a_price_that_fell_since_the_table_is_the_new_one() -> None:
+    assert a_million(price("o3")) == (Decimal(2), Decimal(8))
+    assert price("o3", at=0) == price("o3"), "what is reckoned is what will be paid"
+
+
+def test_pictures_cost_what_the_table_says() -> None:
+    rates = price("gpt-image-1").rates
+
+    assert (rates.image_input, rates.image_output) == (10 * MILLION, 40 * MILLION)
+
+
+def test_the_worked_example_costs_three_quarters_of_a_cent() -> None:
+    """1,000 tokens in and 500 out at gpt-4o: $0.0025 and $0.005."""
+    found = price("gpt-4o")
+
+    assert found.cost(Usage(input_tokens=1_000)) == 2_500_000_000
+    assert found.cost(Usage(output_tokens=500)) == 5_000_000_000
+    assert found.cost(Usage(input_tokens=1_000, output_tokens=500)) == 7_500_000_000
+
+
+def test_flex_and_cached_input_have_rates_of_their_own() -> None:
+    live, flex = price("gpt-5-mini").rates, price("gpt-5-mini", Mode.FLEX).rates
+
+    assert (live.input, live.cached_input) == (250_000, 25_000)
+    assert (flex.input, flex.cached_input, flex.output) == (125_000, 12_500, 1_000_000)
+
+
+def test_cached_tokens_are_part_of_the_input_and_reasoning_of_the_output() -> None:
+    usage = Usage(input_tokens=1_000, cached_tokens=400, output_tokens=50, reasoning_tokens=40)
+
+    assert price("gpt-5-mini").cost(usage) == 600 * 250_000 + 400 * 25_000 + 50 * 2_000_000
+
+
+def test_a_long_request_is_dearer_as_a_whole() -> None:
+    found = price("gpt-6-sol", Mode.BATCH)
+
+    assert found.rates_for(272_000).input == MILLION
+    assert found.rates_for(272_001).input == 2 * MILLION
+    assert found.rates_for(272_001).output == 7_500_000
+    assert found.ceiling.input == 2_500_000, "what is written to the cache is dearer still"
+
+
+@pytest.mark.parametrize("mode", [Mode.BATCH, Mode.LIVE])
+@pytest.mark.parametrize("model", ["gpt-5-nano", "gpt-6-sol", "gpt-4.1"])
+def test_costs_are_those_that_the_list_reckons(model: str, mode: Mode) -> None:
+    for given in (1_000, 300_000):
+        theirs = calc_price(
+            ListUsage(input_tokens=given, cache_read_tokens=100, output_tokens=77),
+            model,
+            provider_id="openai",
+            price_context={"processing": "batch"} if mode is Mode.BATCH else None,
+        )
+        usage = Usage(input_tokens=given, cached_tokens=100, output_tokens=77)
+        assert price(model, mode).cost(usage) == theirs.total_price * 10**12
+
+
+def test_embeddings_are_half_in_batches_although_the_list_does_not_know() -> None:
+    batch, live = price("text-embedding-3-small", Mode.BATCH), price("text-embedding-3-small")
+
+    assert (batch.rates.input, live.rates.input) == (10_000, 20_000)
+    assert (batch.table, batch.dated) == (OUR_TABLE, "2026-11-22")
+    assert live.source.startswith("genai-prices 0.")
+
+
+@pytest.mark.parametrize(
+    ("model", "mode"),
+    [
+        ("gpt-audio", Mode.BATCH),
+        ("gpt-4.1", Mode.FLEX),
+        ("ft:gpt-4o-2024-08-06:acme::x", Mode.BATCH),
+        ("whisper-1", Mode.LIVE),
+        ("gpt-99", Mode.LIVE),
+        ("sora-2", Mode.BATCH),
+    ],
+)
+def test_a_rate_that_nobody_knows_is_neither_zero_nor_the_live_one(model: str, mode: Mode) -> None:
+    with pytest.raises(UnknownPrice) as caught:
+        price(model, mode)
+
+    table = f'[price."{model}"' + ("]" if mode is Mode.LIVE else f".{mode}]")
+    assert table in str(caught.value)
+    assert (caught.value.exit_code, caught.value.model, caught.value.mode) == (8, model, mode)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "made"),
+    [
+        ("ft:gpt-4o-2024-08-06:acme::x", "3.75", "15"),
+        ("ft:gpt-4o-mini-2024-07-18:acme::x", "0.3", "1.2"),
+        ("ft:gpt-4.1-mini-2025-04-14:acme::x", "0.8", "3.2"),
+    ],
+)
+def test_a_fine_tuned_model_costs_what_fine_tuned_models_of_its_base_do(
+    model: str, given: str, made: str
+) -> None:
+    assert a_million(price(model)) == (Decimal(given), Decimal(made))
+
+
+def test_moderations_are_free_and_that_is_said_by_a_table() -> None:
+    found = price("omni-moderation-latest", Mode.BATCH)
+
+    assert (found.rates.input, found.table) == (0, OUR_TABLE)
+
+
+def test_other_servers_have_their_own_prices_or_none() -> None:
+    groq = BOOK.price(
+        "llama-3.3-70b-versatile", Mode.LIVE, base_url="https://api.groq.com/openai/v1", at=AT
+    )
+    assert "Groq" in groq.table
+    with pytest.raises(UnknownPrice, match=r"at llm\.example\.com is known"):
+        BOOK.price("gpt-4o", Mode.LIVE, base_url="https://llm.example.com/v1", at=AT)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8765/v1", "https://eu.api.openai.com/v1"])
+def test_a_way_to_openai_costs_what_openai_does(url: str) -> None:
+    assert BOOK.price("gpt-4o", Mode.BATCH, base_url=url, at=AT) == price("gpt-4o", Mode.BATCH)
+
+
+def test_the_users_own_price_comes_first_and_names_its_file() -> None:
+    mine = Entry(cards={"live": RateCard(RateRow(input=Decimal(1), output=Decimal(3)))}, dated="2026-11-01")  # fmt: skip
+    book = PriceBook(own={"gpt-4o": mine, "acme-*": mine}, path="batchrun.toml")
+
+    assert a_million(price("gpt-4o", book=book)) == (Decimal(1), Decimal(3))
+    assert price("acme-7b", book=book).source == "batchrun.toml, 2026-11-01"
+    assert price("gpt-4o", Mode.BATCH, book=book).rates.input == 1_250_000
+
+
+def test_a_price_without_output_is_not_whole() -> None:
+    book = PriceBook(own={"m": Entry(cards={"live": RateCard(RateRow(input=Decimal(1)))})})
+
+    with pytest.raises(UnknownPrice, match="needs 'input' and 'output'"):
+        price("m", book=book)
+
+
+def test_what_an_answer_can_be_at_most_is_the_models_own_maximum_or_its_context() -> None:
+    assert BOOK.ceiling("gpt-5-mini", base_url=OPENAI_URL).answer == 128_000
+    assert BOOK.ceiling("gpt-5-pro", base_url=OPENAI_URL).answer == 272_000
+    assert BOOK.ceiling("gpt-6-sol", base_url=OPENAI_URL).answer == 1_050_000
+    assert BOOK.ceiling("gpt-99", base_url=OPENAI_URL).answer is None
+
+
+def test_tables_are_read_with_tiers_and_bounds() -> None:
+    problems: list[str] = []
+    table = {
+        "date": "2026-11-01",
+        "input": 0.1,
+        "output": 2,
+        "batch": {"input": 0.05, "output": 1, "long": {"above": 200_000, "input": 0.1}},
+        "max_output_tokens": 4_096,
+    }
+    entry = read_entries({"m": table}, "batchrun.toml", problems)["m"]
+
+    assert problems == []
+    assert entry.cards["live"].row.input == Decimal("0.1")
+    found = price("m", Mode.BATCH, book=PriceBook(own={"m": entry}))
+    assert found.rates_for(200_001) == found.rates._replace(
+        input=100_000, cached_input=100_000, cache_write=100_000, image_input=100_000, audio_input=100_000
+    )  # fmt: skip
+    assert PriceBook(own={"m": entry}).ceiling("m", base_url=OPENAI_URL).answer == 4_096
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"input": "1"}, "takes a number from 0"),
+        ({"input": -1}, "takes a number from 0"),
+        ({"inputs": 1}, "unknown key 'inputs'. Did you mean 'input'?"),
+        ({"batch": {"cached": 1}}, '[price."m".batch] has an unknown key'),
+        ({"batch": 0.5}, "takes a table"),
+        ({"long": {"input": 1}}, "needs 'above'"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told_with_its_place(
+    table: dict[str, object], problem: str
+) -> None:
+    problems: list[str] = []
+    read_entries({"m": table}, "batchrun.toml", problems)
+
+    assert problem in "\n".join(problems)
+    assert all(line.startswith('batchrun.toml: [price."m"') for line in problems)
+
+
+def test_our_own_list_has_a_day_for_every_price_and_repeats_none_that_the_other_has() -> None:
+    """Once the other list knows a rate, ours is dead weight that grows old."""
+    other = dataclasses.replace(BOOK)
+    for name, entry in builtin_entries().items():
+        for mode in entry.cards:
+            assert entry.dated, name
+            found = other.price(name.replace("*", "x"), Mode(mode), base_url=OPENAI_URL, at=AT)
+            assert found.table == OUR_TABLE, name
