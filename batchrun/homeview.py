@@ -22,8 +22,9 @@ from batchrun.ledger.wishes import has_wishes
 from batchrun.looking import JobStatus, choose_job, choose_jobs, job_statuses
 from batchrun.model import JsonObject
 from batchrun.pace import pace_of
+from batchrun.planning.actions import Wait
 from batchrun.planning.deadline import Pace
-from batchrun.planning.plan import Wait, plan
+from batchrun.planning.plan import plan
 from batchrun.running.passresult import PassResult
 from batchrun.running.stopped import stops
 

@@ -9,7 +9,8 @@ from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
-from batchrun.planning.plan import Wait, plan
+from batchrun.planning.actions import Wait
+from batchrun.planning.plan import plan
 from batchrun.planning.policy import FOREVER
 
 TICK_AGE_S: Final = 3_600

@@ -136,7 +136,7 @@ def _choose(ledger: Ledger, job: int, submission: int, files: Sequence[int], mos
         ledger.execute(
             "insert into canary_items (job, item) select i.job, i.id from request_files f "
             "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id "
-            f"where f.id = ? and i.state = {int(ItemState.PENDING)}",
+            "where f.id = ?",
             (file,),
         )
         ledger.execute("update request_files set is_canary = 1 where id = ?", (file,))

@@ -5,10 +5,29 @@ exactly when everything is final, or behind a hold that no time ends. The runner
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.actions import (
+    Action,
+    Cancel,
+    Collect,
+    Create,
+    Cut,
+    Drop,
+    Form,
+    GoLive,
+    Look,
+    Poll,
+    Release,
+    RunCalls,
+    Sweep,
+    Tidy,
+    Upload,
+    Wait,
+    Work,
+    WriteOutputs,
+)
 from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.holds import held_until, job_held_until
@@ -19,149 +38,6 @@ RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _ON_THE_WAY: Final = frozenset({*_NOT_CREATED, BatchState.CREATING})
 RETRY_GATHER_COUNT: Final = 10_000  # …or until so many have gathered
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """List everything recent of this profile: find batches whose creation is in doubt, audit for duplicates, note statuses."""
-
-    profile: str
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Let an in-process service execute lines."""
-
-    profile: str
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """Ask for the status of these batches of one profile."""
-
-    profile: str
-    batches: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Ask once more for a batch that was given up as lost."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Ask the service to cancel."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Give up a batch that was cancelled before it was created: nothing of it exists anywhere."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Collect:
-    """Download both files and settle every attempt."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The canary of a job has passed: the rest may go."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunCalls:
-    """Run functions that answers of a job call, for a while."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tidy:
-    """Delete files on the service that nothing needs."""
-
-    profile: str
-
-
-@dataclass(frozen=True, slots=True)
-class GoLive:
-    """A job's deadline is near: cancel its batches, and send all that is open to this profile from now on."""
-
-    job: int
-    profile: str
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """Make a batch of one fresh request file."""
-
-    job: int
-    file: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Make batches of a job's queued items, by copying their requests."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Send the input file."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Commit the intent, then create."""
-
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOutputs:
-    """The job has no open item: write its outputs."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing is due before `until` (unix seconds)."""
-
-    until: int
-
-
-Action: TypeAlias = (
-    Sweep
-    | Work
-    | Poll
-    | Look
-    | Cancel
-    | Drop
-    | Collect
-    | Release
-    | RunCalls
-    | Tidy
-    | GoLive
-    | Form
-    | Cut
-    | Upload
-    | Create
-    | WriteOutputs
-    | Wait
-)
 
 
 def plan(snapshot: Snapshot, now: int) -> tuple[Action, ...]:

@@ -28,10 +28,7 @@ from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
 from batchrun.model import Limits
-from batchrun.planning.classify import Outcome
-from batchrun.planning.confined import Confined, confined
-from batchrun.planning.facts import Snapshot
-from batchrun.planning.plan import (
+from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
@@ -50,8 +47,11 @@ from batchrun.planning.plan import (
     Wait,
     Work,
     WriteOutputs,
-    plan,
 )
+from batchrun.planning.classify import Outcome
+from batchrun.planning.confined import Confined, confined
+from batchrun.planning.facts import Snapshot
+from batchrun.planning.plan import plan
 from batchrun.running.attaching import uploading
 from batchrun.running.calling import run_calls
 from batchrun.running.clearance import may_create

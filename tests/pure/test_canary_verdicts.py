@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.planning.actions import Form, Release
 from batchrun.planning.canary import Canary, Verdict, failure, judge
 from batchrun.planning.facts import JobFacts, Snapshot
-from batchrun.planning.plan import Form, Release, plan
+from batchrun.planning.plan import plan
 
 OPEN, PASSED, FAILED = Verdict
 

@@ -1,9 +1,10 @@
 """Planning over a few batches leaves everything else as it stands."""
 
 from batchrun.ledger.states import BatchState
+from batchrun.planning.actions import Create, RunCalls, WriteOutputs
 from batchrun.planning.confined import Confined, confined
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.plan import Create, RunCalls, WriteOutputs, plan
+from batchrun.planning.plan import plan
 
 NOW = 1_000
 

@@ -7,6 +7,19 @@ import pytest
 
 from batchrun.jobfile.job import validate_job_line
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
+from batchrun.planning.actions import (
+    Cancel,
+    Collect,
+    Create,
+    Cut,
+    Drop,
+    Form,
+    GoLive,
+    Poll,
+    Sweep,
+    Upload,
+    Wait,
+)
 from batchrun.planning.deadline import (
     CANCEL_S,
     SLACK,
@@ -19,20 +32,7 @@ from batchrun.planning.deadline import (
     why_late,
 )
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.plan import (
-    Cancel,
-    Collect,
-    Create,
-    Cut,
-    Drop,
-    Form,
-    GoLive,
-    Poll,
-    Sweep,
-    Upload,
-    Wait,
-    plan,
-)
+from batchrun.planning.plan import plan
 from batchrun.planning.policy import FOREVER, UNREACHABLE_S
 
 NOW = 1_000_000

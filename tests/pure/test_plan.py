@@ -8,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
-from batchrun.planning.canary import Canary, Verdict, judge
-from batchrun.planning.deadline import Pace
-from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.plan import (
-    RETRY_GATHER_COUNT,
-    RETRY_GATHER_S,
+from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
@@ -32,8 +27,11 @@ from batchrun.planning.plan import (
     Wait,
     Work,
     WriteOutputs,
-    plan,
 )
+from batchrun.planning.canary import Canary, Verdict, judge
+from batchrun.planning.deadline import Pace
+from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.plan import RETRY_GATHER_COUNT, RETRY_GATHER_S, plan
 from batchrun.planning.policy import FOREVER, UNREACHABLE_S
 
 NOW = 1_000_000

@@ -3,8 +3,7 @@
 import pytest
 
 from batchrun.ledger.states import BatchState
-from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
-from batchrun.planning.plan import (
+from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
@@ -14,8 +13,9 @@ from batchrun.planning.plan import (
     Wait,
     Work,
     WriteOutputs,
-    plan,
 )
+from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.plan import plan
 
 NOW = 1_000_000
 HELD = JobFacts(

@@ -24,7 +24,8 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import JsonObject, Limits
-from batchrun.planning.plan import Wait, plan
+from batchrun.planning.actions import Wait
+from batchrun.planning.plan import plan
 from batchrun.prepare import SubmitOptions
 from batchrun.running.passresult import PassResult
 from batchrun.running.runner import Runner

@@ -235,6 +235,23 @@ def test_a_canary_that_is_cancelled_with_its_job_is_out_again_when_it_is_wanted_
     assert world.tally() == {"succeeded": 10}
 
 
+def test_cancelled_items_of_a_canary_are_neither_waited_for_nor_counted(
+    new_world: NewWorld,
+) -> None:
+    undecided = [Rule(prompt=f"text {n}", times=1, status=500) for n in (1, 2, 3)]
+    world = begun(new_world(script=[Rule(prompt="text 0", times=1, status=400), *undecided]))
+    world.run_until(lambda: "failed" in world.tally())
+    world.api().cancel("reviews")
+    world.run()
+    assert world.tally() == {"failed": 1, "cancelled": 9}
+    world.api().retry("reviews")
+    (job,) = world.api().status()
+    assert job.waiting[0].startswith("canary: 1 items go first, 1 of them open")
+    world.run()
+    assert world.tally() == {"succeeded": 1, "cancelled": 9}
+    assert world.rows("select 1 from canaries where settled_at is null") == []
+
+
 def test_items_of_the_canary_that_are_gone_from_the_data_do_not_count(
     new_world: NewWorld,
 ) -> None:
@@ -290,6 +307,17 @@ def test_items_that_waited_already_get_a_canary_when_the_key_comes(world: World)
     assert world.tally() == {"in_flight": 4, "pending": 6}
     world.run()
     assert sizes(world) == [4, 6]
+
+
+def test_what_went_first_for_another_judging_waits_with_the_rest(new_world: NewWorld) -> None:
+    """The requests are the same, so that those of the canary before still wait in a file of their own."""
+    world = new_world(script=[Rule(reply="yes")])
+    world.write(items(10), canary=CANARY, labels=["yes", "no"])
+    world.submit(send=False)
+    begun(world, 14, labels=["yes", "no"], repair={"attempts": 2})
+    assert world.tally() == {"in_flight": 4, "pending": 10}
+    world.run()
+    assert sorted(sizes(world)) == [4, 4, 6]
 
 
 def test_a_canary_in_doubt_is_found_and_judged(new_world: NewWorld) -> None:
