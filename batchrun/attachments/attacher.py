@@ -21,6 +21,15 @@ CONTENT_LIMIT_BYTES: Final = 50_000_000
 _REMEMBERED: Final = 1_000  # contents that many items share are read once
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
+# A link is taken for an image unless its ending is surely another's: many links to images have no ending, or a script's.
+_NO_IMAGES: Final = frozenset(
+    (
+        *(".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".parquet"),
+        *(".doc", ".docx", ".odt", ".rtf", ".xls", ".xlsx", ".ppt", ".pptx", ".zip", ".gz"),
+        *(".mp3", ".wav", ".ogg", ".flac", ".m4a", ".mp4", ".mov", ".avi", ".webm", ".mkv"),
+    )
+)
+
 # Keeps the bytes of a content under its digest; they are not there any more when it is asked again.
 Keep = Callable[[Content, bytes], None]
 
@@ -99,7 +108,7 @@ def _is_several(name: str) -> bool:
 
 
 def _linked(link: str, scheme: str) -> Attachment:
-    """A link, which is the service's to follow: nothing is fetched from here. One that ends in .pdf is taken for a PDF, any other for an image."""
+    """A link, which is the service's to follow: nothing is fetched from here. One that ends in .pdf is taken for a PDF, any other for an image, unless it ends in what none is."""
     if scheme == "data":
         raise Fault("'attach': a data URL is no file", "Put its data into a file and name that.")
     if scheme not in {"http", "https"}:
@@ -113,8 +122,14 @@ def _linked(link: str, scheme: str) -> Attachment:
         parts = urlsplit("")
     if not parts.hostname or not link.isprintable() or " " in link:
         raise Fault(f"'attach': {shown(link)} is no whole link")
-    is_pdf = parts.path.lower().endswith(".pdf")
     name = PurePosixPath(parts.path).name
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in _NO_IMAGES:
+        raise Fault(
+            f"'attach': {shown(link)} ends in {ending!r}, and a link can only be to an image or a PDF",
+            "Save what it leads to and attach the file.",
+        )
+    is_pdf = ending == ".pdf"
     return Attachment(kind=Kind.PDF if is_pdf else Kind.IMAGE, name=name, link=link)
 
 

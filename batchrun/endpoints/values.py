@@ -8,6 +8,7 @@ import msgspec
 from batchrun.endpoints.answer import Interpret, Mismatch
 from batchrun.endpoints.schemas import schema_of
 from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.schemas import invalid, path_of
 from batchrun.model import JobSettings, Json, JsonObject
 
 SHOWN_ERRORS = 20  # of one answer; a repair shows them to the model, and people read the first
@@ -27,13 +28,17 @@ def interpreter(settings: JobSettings) -> Interpret:
     try:
         return _structured(schema)
     except ValueError as error:
-        problem = Problem(
-            path=settings.path,
-            line=settings.line,
-            what=f"'schema' is not a valid JSON Schema: {clipped(str(error))}",
-            fix="Correct it; only references within the document can be followed.",
-        )
-        raise JobFileError((problem,)) from error
+        raise JobFileError(
+            tuple(
+                Problem(
+                    path=settings.path,
+                    line=settings.line,
+                    what=f"'schema' is not a valid JSON Schema: {clipped(what)}",
+                    fix="Correct it; only references within the document can be followed.",
+                )
+                for what in invalid(schema) or (str(error),)
+            )
+        ) from error
 
 
 def clipped(text: str) -> str:
@@ -93,7 +98,7 @@ def _structured(schema: JsonObject) -> Interpret:
             if validator.is_valid(value):
                 return _encode(value)
             errors = [
-                f"{_path(error.instance_path)}: {clipped(error.message)}"
+                f"{path_of(error.instance_path)}: {clipped(error.message)}"
                 for error in islice(validator.iter_errors(value), SHOWN_ERRORS + 1)
             ]
             if len(errors) > SHOWN_ERRORS:
@@ -105,11 +110,6 @@ def _structured(schema: JsonObject) -> Interpret:
         return Mismatch(cause="schema_mismatch", message="; ".join(errors))
 
     return interpret
-
-
-def _path(steps: list[str | int]) -> str:
-    """`$.items[0].price`"""
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def _refuse(uri: str) -> NoReturn:

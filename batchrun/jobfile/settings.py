@@ -11,7 +11,7 @@ from batchrun.jobfile.items import body_fault
 from batchrun.jobfile.job import validate_job_line
 from batchrun.jobfile.lines import BOM
 from batchrun.jobfile.problems import Fault, shown
-from batchrun.jobfile.schemas import label_schema, read_schema
+from batchrun.jobfile.schemas import label_faults, label_schema, read_schema, schema_faults
 from batchrun.jobfile.sinks import output_faults, output_settings
 from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.strictschema import breaches
@@ -144,11 +144,14 @@ class SettingsReader:
                 Fault("both 'labels' and 'schema'", "Labels build a schema: keep one of them.")
             )
             return None
-        schema = None
+        schema, faults = None, []
         if labels is not None:
-            schema = self._tried(lambda: label_schema(labels))
+            schema, faults = label_schema(labels), list(label_faults(labels))
         elif given is not None:
             schema = self._tried(lambda: read_schema(given, self._folder))
+            faults = [] if schema is None else list(schema_faults(schema))
+        for fault in faults:
+            self._add(fault)
         if schema is not None and good.get("strict", True):
             for path, what in breaches(schema):
                 self._add(

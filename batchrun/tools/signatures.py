@@ -224,6 +224,8 @@ def _gap(schema: JsonObject, path: str) -> Iterator[str]:
         yield f"{path}: its type says nothing. Say which values it takes"
     elif "prefixItems" in schema or (schema.get("type") == "array" and "items" not in schema):
         yield f"{path}: a list of what? Tuples and plain lists cannot be told: write list[str]"
+    elif schema.get("type") == "object" and "properties" not in schema:
+        yield f"{path}: a dictionary of any keys cannot be told. Name its keys: a TypedDict, a dataclass or a pydantic model; or take a list of pairs"
     yield from _gaps(schema, path)
 
 

@@ -161,6 +161,8 @@ def test_moderations_judge_text_and_images_together(folder: Path) -> None:
         (RESPONSES, "data:image/png;base64,AA==", "a data URL is no file"),
         (RESPONSES, "ftp://example.org/a.png", "no link of http or https"),
         (RESPONSES, "scan:1.png", "Put './' before the name of a file that has a colon."),
+        (RESPONSES, "https://a.example/notes.TXT?x=1", "ends in '.txt', and a link can only be"),
+        (CHAT, "https://a.example/call.mp3", "Save what it leads to and attach the file."),
         (RESPONSES, "https:///a.png", "no whole link"),
         (RESPONSES, "https://example.org/a b.png", "no whole link"),
         (RESPONSES, " ", "names nothing for this item"),

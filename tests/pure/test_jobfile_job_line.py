@@ -59,9 +59,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schema": 5}, "'schema' must be a JSON Schema object or the path of one, not 5"),
     ({"schema": "no.json"}, "schema 'no.json': No such file or directory Check the path."),
     ({"schema": {"file": "no.json"}}, "schema 'no.json': No such file or directory Check the path."),
-    ({"schema": {"$ref": "http://localhost/x"}}, "'schema' refers to 'http://localhost/x' Only references within the schema are followed."),
-    ({"schema": {"allOf": [{"$ref": "file:///etc/passwd"}]}}, "'schema' refers to 'file:///etc/passwd' Only references within the schema are followed."),
-    ({"schema": {"$ref": "#/$defs/no"}}, "'schema' is not a valid JSON Schema: Pointer '/$defs/no' does not exist"),
+    ({"schema": {"$ref": "http://localhost/x"}, "strict": False}, "'schema' refers to 'http://localhost/x', at $ Only references within the schema are followed."),
+    ({"schema": {"allOf": [{"$ref": "file:///etc/passwd"}]}, "strict": False}, "'schema' refers to 'file:///etc/passwd', at $.allOf[0] Only references within the schema are followed."),
+    ({"schema": {"$ref": "#/$defs/no"}, "strict": False}, "'schema' is not a valid JSON Schema: at $, Pointer '/$defs/no' does not exist"),
     ({"body": []}, "'body' must be an object, not a list"),
     ({"body": {"model": "m"}}, "'model' inside 'body'; it stands beside it, since a batch has one model"),
     ({"body": {"stream": True}}, "'stream' in 'body': a batch has nobody to stream to. Remove it"),
@@ -125,15 +125,31 @@ def test_a_key_that_comes_later_is_said_to(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("schema", [{"type": "foo"}, {"properties": 3}, {"pattern": "("}])
 def test_a_schema_that_is_none_is_a_problem(tmp_path: Path, schema: dict[str, Any]) -> None:
-    (problem,) = problems(tmp_path, schema=schema)
-    assert problem.startswith("'schema' is not a valid JSON Schema: ")
+    (problem,) = problems(tmp_path, schema=schema, strict=False)
+    assert problem.startswith("'schema' is not a valid JSON Schema: at $.")
+
+
+@pytest.mark.parametrize("meta", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
+def test_all_that_is_wrong_with_a_schema_is_told_with_its_place(
+    tmp_path: Path, meta: dict[str, Any]
+) -> None:
+    wrong = {"a": {"type": "strng"}, "b": {"items": 5}, "c": {"$ref": "x.json"}}
+    schema = {**meta, "type": "object", "properties": wrong}
+    told = "\n".join(problems(tmp_path, schema=schema))
+    assert 'at $.properties.a.type, "strng" is no type: there is string, number' in told
+    assert "at $.properties.b.items, 5 is not " in told
+    assert "refers to 'x.json', at $.properties.c" in told
+    assert "not for strict output: at $.properties.c: it" not in told
+    assert told.count("$.properties.b.items") == 1
 
 
 @pytest.mark.fault(58)
 def test_a_schema_that_points_outside_through_its_id_is_never_fetched(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path, schema={"$id": "http://localhost/", "$dynamicRef": "other"})
+    (problem,) = problems(
+        tmp_path, schema={"$id": "http://localhost/", "$dynamicRef": "other"}, strict=False
+    )
     assert problem.startswith("'schema' refers to 'other'")
-    (problem,) = problems(tmp_path, schema={"$schema": "http://localhost/meta", "type": "object"})
+    (problem,) = problems(tmp_path, schema={"$schema": "http://localhost/meta"}, strict=False)
     assert problem.startswith("'schema' is not a valid JSON Schema: ")
 
 
