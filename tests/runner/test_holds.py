@@ -1,5 +1,6 @@
 """`hold` stops sending and nothing else; `resume` lets go what a person held or what batchrun paused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,22 @@ def test_a_job_that_batchrun_paused_is_let_go_by_its_name_only(world: World) -> 
     assert world.api().resume("reviews").paused == REASON
     world.run()
     assert world.tally() == {"succeeded": 3}
+
+
+def test_a_job_that_is_let_go_has_all_its_tries_again_and_a_report_that_says_so(
+    world: World,
+) -> None:
+    world.write(items(3))
+    world.submit()
+    world.run()
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = ?, releases = 5, stale = 1", (REASON,))
+    world.tick()
+    assert json.loads(world.output("report.json"))["paused"] == REASON
+    world.api().resume("reviews")
+    world.tick()
+    assert json.loads(world.output("report.json"))["paused"] is None
+    assert world.rows("select releases from jobs") == [{"releases": 0}]
 
 
 def test_status_says_since_when_a_job_is_held(world: World) -> None:
