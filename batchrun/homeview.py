@@ -205,8 +205,8 @@ class HomeView:
             return PassResult(next_at=first.until, ended=(), problems=stops(ledger))
         return None
 
-    def _pace_of(self, profile: str) -> Pace | None:
-        return pace_of(self.config, profile)
+    def _pace_of(self, profile: str, endpoint: str) -> Pace | None:
+        return pace_of(self.config, profile, endpoint)
 
     def _is_in_process(self, profile: str) -> bool:
         return profile in self.config.in_process

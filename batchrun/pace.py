@@ -1,12 +1,17 @@
 """How the live twin of a profile may be asked, by the settings."""
 
 from batchrun.config import Config
+from batchrun.endpoints import endpoint_of
 from batchrun.errors import UsageError
 from batchrun.planning.deadline import Pace
 
 
-def pace_of(config: Config, profile: str) -> Pace | None:
-    """The pace of a profile's live twin; None where it has no other, or is in no settings any more."""
+def pace_of(config: Config, profile: str, endpoint: str) -> Pace | None:
+    """The pace of a profile's live twin; None where it has no other or is in no settings any more, or where this endpoint cannot be asked
+    live.
+    """
+    if not endpoint_of(endpoint).is_live:
+        return None
     try:
         twin = config.profile(config.live_twin(profile))
     except UsageError:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from batchrun.backends.base import Backend
 from batchrun.config import Config
+from batchrun.endpoints import endpoint_of
 from batchrun.errors import BatchrunError, JobFileError, Problem, Unexpected, UsageError
 from batchrun.fitting import fitted
 from batchrun.jobfile import JobEntry, load
@@ -186,13 +187,17 @@ class Submitter:
         """What is sound in a deadline, and may disappoint."""
         if settings.deadline is None:
             return
-        pace, items = pace_of(self.config, profile), tally.new + tally.changed
+        pace = pace_of(self.config, profile, settings.endpoint)
+        items = tally.new + tally.changed
         what = None
         if pace is None:
-            what = (
-                f"'deadline' changes nothing for {profile!r}, which answers line by line as it is"
-            )
-            fix = "Leave it out, or choose a profile that sends batches."
+            if endpoint_of(settings.endpoint).is_live:
+                who = f"{profile!r}, which answers line by line as it is"
+                fix = "Leave it out, or choose a profile that sends batches."
+            else:
+                who = f"{settings.endpoint}, which cannot be asked line by line"
+                fix = "Leave it out: the job is answered by batch to the end."
+            what = f"'deadline' changes nothing for {who}"
         elif items:
             due = deadline_at(settings.deadline, self.now)
             left = switch_at(due, items, believed(pace, None)) - self.now

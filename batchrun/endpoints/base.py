@@ -31,7 +31,7 @@ class Endpoint(ABC):
     schema, None where there is no structured output. `conversation_key` is the one that holds what was said so far, None where a request
     is no conversation; `cap_keys` are those that bound the answer, the one that wins first. `calling` says how functions are offered and
     called, None where they are not. `unused_keys` are keys of the job line that mean nothing here, each with what to do instead.
-    `required` are the parameters of a complete body. `synonyms` maps other endpoints' names to the ones of this endpoint.
+    `required` are the parameters of a complete body. `is_live`: a request by itself is answered with what was asked for. `synonyms` maps other endpoints' names to the ones of this endpoint.
 
     `attach_key` is the parameter that carries attachments, None where there can be none; `attachable` are the kinds that it takes, each with
     whether an uploaded file can stand for it, without the forms in `unattachable`; of `linkable` ones it takes links. `attach_instead` says what
@@ -48,6 +48,7 @@ class Endpoint(ABC):
     calling: ClassVar[Calling | None] = None
     unused_keys: ClassVar[Mapping[str, str]] = {}
     required: ClassVar[tuple[str, ...]]
+    is_live: ClassVar[bool] = True
     attach_key: ClassVar[str | None] = None
     attachable: ClassVar[Mapping[Kind, bool]] = {}
     linkable: ClassVar[frozenset[Kind]] = frozenset({Kind.IMAGE})

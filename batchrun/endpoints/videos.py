@@ -28,6 +28,7 @@ class Videos(Endpoint):
         "attach": "Give the item's 'body' an 'input_reference', a link or the id of an uploaded image.",
     }
     required: ClassVar = ("model", "prompt")
+    is_live: ClassVar = False
     synonyms: ClassVar = {
         "input": "prompt",
         "messages": "prompt",

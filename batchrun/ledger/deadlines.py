@@ -80,14 +80,16 @@ def pace_here(ledger: Ledger, job: int, pace: Pace) -> Pace:
 
 
 def _measured(ledger: Ledger, profile: str, concurrency: int) -> Measured | None:
-    """What was seen of a live profile, by its latest batches that were answered whole; None where there was none."""
-    row = ledger.row(
-        "select sum(max(ended_at - created_at, 1) * min(request_count, ?1)) as busy, sum(request_count) as n, "
-        "max(min(request_count, ?1)) as at_once from "
-        "(select ended_at, created_at, request_count from batch_rows where profile = ?2 and state = ?3 and remote_status = 'completed' "
-        "and ended_at is not null and created_at is not null order by id desc limit ?4)",
-        (concurrency, profile, BatchState.COLLECTED, _MEASURED),
-    )
-    if row is None or not row["n"]:
+    """What was seen of a live profile, by its latest batches that were answered whole; None where there was none.
+
+    The median of them: a batch that lay about because nobody was there to go on with it must not send all later nights live at once.
+    """
+    rows = ledger.execute(
+        "select max(ended_at - created_at, 1), request_count from batch_rows where profile = ? and state = ? "
+        "and remote_status = 'completed' and request_count > 0 and ended_at is not null and created_at is not null order by id desc limit ?",
+        (profile, BatchState.COLLECTED, _MEASURED),
+    ).fetchall()
+    if not rows:
         return None
-    return Measured(row["busy"] / row["n"], row["at_once"])
+    each = sorted(seconds * min(count, concurrency) / count for seconds, count in rows)
+    return Measured(each[len(each) // 2], max(min(count, concurrency) for _, count in rows))

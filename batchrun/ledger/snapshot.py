@@ -28,11 +28,11 @@ from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
 
-# How fast the live twin of a profile may be asked; None: it has no other.
-PaceOf = Callable[[str], Pace | None]
+# How fast the live twin of a profile may be asked, and at this endpoint; None: it has no other, or cannot be asked there.
+PaceOf = Callable[[str, str], Pace | None]
 
 
-def no_pace(profile: str) -> Pace | None:  # noqa: ARG001 - the shape of the question
+def no_pace(profile: str, endpoint: str) -> Pace | None:  # noqa: ARG001 - the shape of the question
     """No profile can be asked live."""
     return None
 
@@ -107,7 +107,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
 def _jobs(ledger: Ledger, now: int, pace_of: PaceOf) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.settings ->> '$.endpoint' as endpoint, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -155,7 +155,7 @@ def _pace(ledger: Ledger, job: sqlite3.Row, pace_of: PaceOf) -> Pace | None:
     """How fast a job with a deadline could be answered live."""
     if job["deadline_at"] is None or not job["open"]:
         return None
-    pace = pace_of(job["profile"])
+    pace = pace_of(job["profile"], job["endpoint"])
     return None if pace is None else pace_here(ledger, job["id"], pace)
 
 

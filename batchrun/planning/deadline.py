@@ -56,11 +56,10 @@ def deadline_at(text: str, submitted_at: int, zone: tzinfo | None = None) -> int
     if found is None:
         raise ValueError(f"not a deadline: {text!r}")
     now = datetime.fromtimestamp(submitted_at, zone)
-    then = now.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0, fold=0)
-    if then.timestamp() <= submitted_at:
-        # The same time of the next day, however many hours that is: a night may have 23 of them, or 25.
-        then += timedelta(days=1)
-    return int(then.timestamp())
+    today = now.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0, fold=0)
+    # A night may have 23 hours, or 25: then a time comes twice, an hour apart.
+    times = (today, today.replace(fold=1), today + timedelta(days=1))
+    return next(at for at in (int(time.timestamp()) for time in times) if at > submitted_at)
 
 
 def believed(pace: Pace, measured: Measured | None) -> Pace:

@@ -88,11 +88,13 @@ def _sweeps(batches: Iterable[BatchFacts], now: int) -> list[Action]:
 def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> list[Action]:
     resting = _resting(snapshot)
     created = [b for b in batches if b.state == BatchState.CREATED and b.id not in resting]
-    actions: list[Action] = [
-        Cancel(b.id)
+    cancels = {
+        b: Cancel(b.id)
         for b in created
         if b.cancel_requested and not b.cancel_sent and b.next_at <= now
-    ]
+    }
+    # Nothing more of it is executed here; elsewhere whoever cannot cancel, or need not any more, is asked for the batch all the same.
+    actions: list[Action] = [c for b, c in cancels.items() if b.profile in snapshot.in_process]
     for profile in sorted({b.profile for b in created}):
         if profile in snapshot.in_process:
             if profile in snapshot.exhausted:
@@ -101,6 +103,7 @@ def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
             actions.append(Poll(profile, tuple(b.id for b in created if b.profile == profile)))
         elif ids := tuple(b.id for b in created if b.profile == profile and b.next_at <= now):
             actions.append(Poll(profile, ids))
+            actions += [c for b, c in cancels.items() if b.profile == profile]
     return actions
 
 

@@ -14,7 +14,6 @@ from batchrun.planning.policy import error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
 from batchrun.running.listing import failed_lately, note_failure
 from batchrun.running.lost import give_up
-from batchrun.running.refusing import put_off
 from batchrun.running.twins import yield_to_twin
 from batchrun.windows import window_s
 
@@ -197,15 +196,18 @@ def _observe_listed(
 
 
 def cancel(ctx: PassContext, row: sqlite3.Row) -> None:
-    """Ask the service to cancel; what it has finished is collected all the same when the batch has ended."""
+    """Ask the service to cancel; what it has finished is collected all the same when the batch has ended.
+
+    A refusal is told, and nothing else: the batch was just polled, and is asked again to end when it is polled next.
+    """
     backend = ctx.backend(row["profile"])
     try:
         remote = backend.cancel(row["remote_id"])
-    except NotFound as exc:
-        _not_found(ctx, row, exc)
+    except Refused as exc:
+        ctx.note(exc, profile=row["profile"], job=row["job"])
         return
     except BackendError as exc:
-        put_off(ctx, row, exc)
+        ctx.fail(row["profile"], exc)
         return
     with ctx.ledger.transaction():
         update_batch(ctx.ledger, row["id"], cancel_sent_at=ctx.clock.now())

@@ -77,7 +77,7 @@ class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
     whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
     `kept`: where a pass leaves open what goes on in the next one, for the caller to close in the end; None: each pass closes all.
-    `pace_of(profile)` tells how its live twin may be asked.
+    `pace_of(profile, endpoint)` tells how its live twin may be asked.
     """
 
     home: Home

@@ -57,12 +57,20 @@ def seconds(*when: int) -> int:
         ("23:59", (2026, 12, 31, 23, 59, 30), (2027, 1, 1, 23, 59)),
         ("06:00", (2026, 3, 28, 22, 0), (2026, 3, 29, 6, 0)),  # a night of 23 hours
         ("06:00", (2026, 10, 24, 22, 0), (2026, 10, 25, 6, 0)),  # and one of 25
+        ("02:30", (2026, 3, 29, 1, 0), (2026, 3, 29, 3, 30)),  # there is no such time in it
     ],
 )
 def test_a_time_of_day_is_the_next_such_moment_of_this_machine(
     text: str, submitted: tuple[int, ...], expected: tuple[int, ...]
 ) -> None:
     assert deadline_at(text, seconds(*submitted), BERLIN) == seconds(*expected)
+
+
+def test_a_time_that_a_night_has_twice_is_meant_both_times() -> None:
+    first = seconds(2026, 10, 25, 2, 30)
+    assert deadline_at("02:30", first - 60, BERLIN) == first
+    assert deadline_at("02:30", first, BERLIN) == first + 3_600
+    assert deadline_at("02:30", first + 3_600, BERLIN) == first + 25 * 3_600
 
 
 @pytest.mark.parametrize(
@@ -199,8 +207,8 @@ def test_once_it_is_live_its_batches_are_dropped_or_cancelled_and_the_rest_goes_
     )
     assert plan(snapshot(live, *batches), NOW) == (
         Drop(1),
-        Cancel(2),
         Poll("openai", (2,)),
+        Cancel(2),
         Form(1, 7),
         Cut(1),
     )

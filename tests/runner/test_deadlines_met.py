@@ -12,6 +12,9 @@ from runnerkit import items
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.clock import rfc3339
+from batchrun.errors import BackendError, NotFound, Refused, Transient
+from batchrun.ledger.deadlines import pace_here
+from batchrun.planning.deadline import Pace
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 
@@ -128,6 +131,72 @@ def test_where_there_is_no_time_for_a_batch_none_is_created(tmp_path: Path) -> N
     assert world.remotes() == []
     assert world.profiles() == [TWIN]
     assert set(world.executions().values()) == {1}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    "error", [Refused("no cancelling here"), Transient("busy"), NotFound("no such way")]
+)
+def test_a_service_that_never_cancels_keeps_its_batch_to_the_end_and_all_of_it_is_collected(
+    tmp_path: Path, error: BackendError
+) -> None:
+    world = world_at(tmp_path)
+    asked = []
+
+    def refuse(batch_id: str) -> RemoteBatch:
+        asked.append(world.clock.now())
+        raise error
+
+    world.wire.cancel = refuse  # type: ignore[method-assign]
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 8}
+    assert world.profiles() == ["openai"]
+    assert set(world.executions().values()) == {1}
+    assert len(asked) > 10
+    world.close()
+
+
+def test_videos_do_not_go_live_for_there_is_none_when_their_request_is_answered(
+    tmp_path: Path,
+) -> None:
+    world = LiveWorld(tmp_path, options=Options(line_s=2 * HOUR_S))
+    world.write(
+        items(1), deadline="1h", endpoint="/v1/videos", model="sora-2", max_output_tokens=None
+    )
+    prepared = world.submit()
+    assert "changes nothing for /v1/videos" in prepared.warnings[-1].what
+    world.run(most=100)
+    assert world.profiles() == ["openai"]
+    assert world.tally() == {"succeeded": 1}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("taken_s", "expected"),
+    [
+        ((), 10.0),  # nothing was seen yet
+        ((40, 40, 90_000), 40.0),  # one lay about for a night, since nobody went on with it
+        ((20, 60, 40, 80), 60.0),  # rather too long than too short
+        ((0,), 1.0),
+    ],
+)
+def test_live_answers_are_counted_on_to_take_what_they_took_in_most_batches(
+    tmp_path: Path, taken_s: tuple[int, ...], expected: float
+) -> None:
+    world = LiveWorld(tmp_path)
+    rows = [{**row, "model": f"m{n // 2}"} for n, row in enumerate(items(2 * len(taken_s)))]
+    world.write(rows or items(1), deadline="1m" if taken_s else "9h")
+    world.submit()
+    if taken_s:
+        world.run(most=20)
+    with world.ledger() as ledger:
+        for batch, seconds in enumerate(taken_s, start=1):
+            ledger.execute(
+                "update batch_rows set ended_at = created_at + ? where id = ? and profile = ?",
+                (seconds, batch, TWIN),
+            )
+        found = pace_here(ledger, 1, Pace(profile=TWIN, concurrency=8))
+    assert found.answer_s == expected
     world.close()
 
 
