@@ -72,3 +72,16 @@ def test_a_problem_is_told_once_until_it_has_gone(desk: Desk) -> None:
         told.append(desk.capture.readouterr().err.strip())
     assert [bool(line) for line in told] == [True, False, False, False, True, True]
     assert "the disk is full" in told[-1]
+
+
+def test_a_job_that_is_paused_is_told_once(desk: Desk, service: BatchService) -> None:
+    desk.call("submit", desk.job())
+    home = Home(desk.folder / ".batchrun")
+    with open_ledger(home) as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = 'no credit'")
+    batchrun = Batchrun(home=home, config=load_config(None, home.path, {}), clock=desk.clock)
+    desk.capture.readouterr()
+    for _ in range(2):
+        Teller(Invocation(), batchrun).tell(PassResult(next_at=None, ended=(), problems=()))
+    (line,) = desk.capture.readouterr().err.splitlines()
+    assert "job faq@openai is paused: no credit. Go on with: batchrun resume faq@openai" in line

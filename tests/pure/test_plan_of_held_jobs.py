@@ -10,6 +10,7 @@ from batchrun.planning.actions import (
     Drop,
     Poll,
     Sweep,
+    Upload,
     Wait,
     Work,
     WriteOutputs,
@@ -78,3 +79,13 @@ def test_a_held_job_that_is_cancelled_is_worked_to_its_end() -> None:
 def test_outputs_of_a_held_job_without_open_items_are_written() -> None:
     ended = JobFacts(id=1, profile="openai", has_open_items=False, is_stale=True, is_held=True)
     assert plan(Snapshot(jobs=(ended,)), NOW) == (WriteOutputs(1),)
+
+
+@pytest.mark.parametrize("state", [BatchState.PLANNED, BatchState.UPLOADED])
+def test_where_the_service_has_room_for_one_a_held_batch_takes_nobodys_turn(
+    state: BatchState,
+) -> None:
+    other = JobFacts(id=2, profile="openai", has_open_items=True, is_stale=False)
+    batches = (batch(state), batch(BatchState.PLANNED, id=8, job=2))
+    snapshot = Snapshot(jobs=(HELD, other), batches=batches, holds=(("openai", "m", NOW - 1),))
+    assert plan(snapshot, NOW) == (Upload(8),)
