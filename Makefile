@@ -77,6 +77,7 @@ docs: $(DEV)
 	@$(PY) -m batchrun.ledger.states > docs/state-machine.md
 	@$(PY) tests/faults/faultlist.py > docs/faults.md
 	@$(PY) tests/runner/endpointpage.py
+	@$(PY) tests/money/moneypage.py
 
 clean:
 	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -51,6 +51,7 @@ from batchrun.tools.worker import Worker
 
 if TYPE_CHECKING:
     from batchrun.backends.live.streaming import OnDelta
+    from batchrun.estimating.estimate import Estimate
     from batchrun.keeping.forgetting import Forgotten
     from batchrun.keeping.pruning import Pruned
     from batchrun.ledger.waking import Woken
@@ -182,6 +183,47 @@ class Batchrun(HomeView):
                 check=lambda job: self.check([file], SubmitOptions(is_guarded=False), only=job)[0],
                 lock_wait_s=self.lock_wait_s,
             )
+
+    def estimate(
+        self,
+        files: Sequence[Path],
+        options: SubmitOptions | None = None,
+        *,
+        compare: Sequence[str] = (),
+        stdin: BinaryIO | None = None,
+    ) -> "tuple[Estimate, ...]":
+        """What a submit of these files would ask, what that costs and how long it may take; `compare`: as other models, too. Sends and keeps nothing.
+
+        Offline; where there is a home, items that are answered there cost nothing more, and their answers tell how long the others will be.
+        Raises HomeLocked, LedgerError.
+        """
+        from batchrun.estimating.estimate import Estimator
+
+        options = replace(options or SubmitOptions(), is_guarded=False, is_dry_run=True)
+        with contextlib.ExitStack() as stack:
+            if self.home.database.exists():
+                stack.enter_context(pass_lock(self.home, wait_s=self.lock_wait_s))
+                ledger = stack.enter_context(open_ledger(self.home))
+                clear_debris(ledger, self.clock.now())
+            else:
+                folder = tempfile.TemporaryDirectory(prefix="batchrun-estimate-")
+                home = Home(Path(stack.enter_context(folder)) / ".batchrun")
+                ledger = stack.enter_context(open_ledger(home, create=True))
+            estimator = Estimator(ledger, self.config, self.clock.now(), tuple(compare))
+            submitter = Submitter(
+                ledger=ledger,
+                home=self.home,
+                config=self.config,
+                now=self.clock.now(),
+                open_backend=self._open,
+                options=options,
+                backend=self.backend,
+                stdin=stdin,
+                is_check=True,
+                offered=self._offered,
+                inspect=estimator.inspect,
+            )
+            return tuple(estimator.estimates(submitter, files))
 
     # -- going on -------------------------------------------------------------------------------------------------------------
 

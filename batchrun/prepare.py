@@ -85,10 +85,11 @@ def prepare(
     is_fresh: bool = False,
     live_twin: str | None = None,
     met: Callable[[Iterable[int | None]], object] = lambda _: None,
+    inspect: Callable[[Submission], None] = lambda _: None,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
-    `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
+    `inspect` is shown the whole submission first, which it may read and not change. `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
     may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
     `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
@@ -158,6 +159,7 @@ def prepare(
                 reask=options.reask,
                 allow_missing=options.allow_missing,
             )
+        inspect(submission)
         if options.is_dry_run or not is_kept:
             submission.abandon()
         elif not agree(submission.intake.tally):

@@ -14,7 +14,7 @@ from batchrun.jobfile import JobEntry, load
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
-from batchrun.ledger.submissions import Tally
+from batchrun.ledger.submissions import Submission, Tally
 from batchrun.model import JobSettings, JsonObject
 from batchrun.pace import pace_of
 from batchrun.planning.deadline import SHORT_S, believed, deadline_at, switch_at
@@ -23,7 +23,7 @@ from batchrun.prepare import Attaching, SubmitOptions, prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then)."""
+    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then). `settings` are as they fit the profile."""
 
     job: str
     profile: str
@@ -32,6 +32,7 @@ class Prepared:
     outputs: str = ""
     error: BatchrunError | None = None
     warnings: tuple[Problem, ...] = ()
+    settings: JobSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Submitter:
     `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
     becomes visible, and must not wait for a person, since nothing else can use the home meanwhile; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
     `only` is the one job of a file that is prepared, where not all are; `met` is told the numbers of the items that the data bring.
-    `offered` gives the tools for jobs with `rounds`, and raises JobFileError for a file that has none; None where no file was named.
+    `inspect` is shown each submission while all of it can be read, also where nothing of it is kept. `offered` gives the tools for jobs with `rounds`, and raises JobFileError for a file that has none; None where no file was named.
     """
 
     ledger: Ledger
@@ -59,6 +60,7 @@ class Submitter:
     offered: Callable[[], tuple[JsonObject, ...]] | None = None
     only: str | None = None
     met: Callable[[Iterable[int | None]], object] = lambda _: None
+    inspect: Callable[[Submission], None] = lambda _: None
 
     def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
         """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""
@@ -161,6 +163,7 @@ class Submitter:
                 tally=tally,
                 outputs=outputs,
                 warnings=(*entry.warnings, *doubts, *self._hurry(settings, profile, tally)),
+                settings=settings,
             )
 
         return prepared(
@@ -180,6 +183,7 @@ class Submitter:
                 is_fresh=self.fresh,
                 live_twin=self.config.live_twin(profile),
                 met=self.met,
+                inspect=self.inspect,
             )
         )
 

@@ -45,7 +45,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.guards", "batchrun.fitting", "batchrun.pace"),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
-    ("batchrun.keeping", "batchrun.homeview", "batchrun.trying"),
+    ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),
     ("batchrun.recovery",),
     ("batchrun.api",),
     ("batchrun.receiving",),

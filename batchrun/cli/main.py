@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "check": "Validate job files and their data, offline.",
     "try": "Ask a few items live, and see what the whole job would take.",
+    "estimate": "Say what a submit would cost, and how long it may take.",
     "run": "Submit, wait, write the outputs, report: the whole way.",
     "submit": "Queue what is new or changed, send what fits now, return.",
     "tick": "One pass over everything in the home; made for cron.",

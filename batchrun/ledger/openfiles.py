@@ -1,6 +1,7 @@
 """The request files that a submission is writing: one a model and kind, and a new one where a line does not fit any more."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
@@ -62,6 +63,17 @@ class OpenFiles:
         if self._canary_items is not None and is_first:
             self.first[model] = writer
         return writer
+
+    def rendered(self) -> list[RequestFileWriter]:
+        """The files of new and changed items, as far as they are written: each is the input of one batch."""
+        return [w for kind, w in self._every() if kind == FileKind.RENDERED and w.request_count]
+
+    def readable(self) -> dict[int, Path]:
+        """Where each file can be read, as far as it is written, by its number."""
+        return {writer.id: writer.readable() for _, writer in self._every()}
+
+    def _every(self) -> list[tuple[FileKind, RequestFileWriter]]:
+        return [*self._closed, *((kind, writer) for (_, kind), writer in self._open.items())]
 
     def close(self) -> None:
         """Make every file durable under its name; the rows still say `writing`."""

@@ -149,6 +149,16 @@ class RequestFileWriter:
         self.first_item = min(self.first_item or first_item, first_item)
         self.last_item = max(self.last_item, last_item)
 
+    def readable(self) -> Path:
+        """Where what was appended so far can be read. Raises LedgerError when the disk refuses."""
+        if self._file.closed:
+            return self._path
+        try:
+            self._file.flush()
+        except OSError as exc:
+            raise disk_error(self._path, exc) from exc
+        return self._temp
+
     def close(self) -> None:
         """Fsync and give the file its name; the row still says `writing` (see `finish`)."""
         try:

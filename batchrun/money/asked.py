@@ -1,0 +1,262 @@
+"""What of a request body is counted: its texts, what the service adds around them, images, the caps on its answer, and what is not in it at all.
+
+What the service adds is not published. The rules here are the ones that its cookbook gives for chat; tools and schemas are rendered for the
+model in a way of its own, and are counted as they are written, within a fifth.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from batchrun.model import Json, JsonObject
+
+MESSAGE_TOKENS: Final = 3  # around each message, besides its role and content
+REPLY_TOKENS: Final = 3  # the beginning of the answer
+NAME_TOKENS: Final = 1
+TOOL_TOKENS: Final = 7  # around each function
+TOOLS_TOKENS: Final = 12  # around all of them
+LOOSE: Final = 5  # of tools and schemas: one part in so many more
+SLACK_TOKENS: Final = 3  # of each request of messages, more than the rules say
+COMPLETION_CAP: Final = 16  # of /v1/completions, where no cap is given. Source: the SDK on CompletionCreateParams.max_tokens
+
+
+class Body(msgspec.Struct, gc=False):
+    """The fields of a request body that matter here; of any endpoint, and of any kind."""
+
+    model: Any = ""
+    instructions: Any = None
+    input: Any = None
+    messages: Any = None
+    prompt: Any = None
+    tools: msgspec.Raw = msgspec.Raw()
+    functions: msgspec.Raw = msgspec.Raw()
+    text: msgspec.Raw = msgspec.Raw()
+    response_format: msgspec.Raw = msgspec.Raw()
+    max_output_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
+    quality: Any = None
+    size: Any = None
+    modalities: Any = None
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, taken apart. `loose` are texts of tools and schemas; `overhead` what stands around everything, in tokens.
+
+    `images` are those that are shown, `low_images` those with little detail. `unseen` says what the model will read that is not in the request.
+    `cap` bounds each of `answers` answers; None: nothing does, 0: there is no answer that is billed by tokens.
+    `slack`: tokens that there may be beside what the rules say.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
+    overhead: int = 0
+    slack: int = 0
+    images: int = 0
+    low_images: int = 0
+    unseen: set[str] = field(default_factory=set)
+    cap: int | None = None
+    answers: int = 1
+
+    def message(self, role: Json, content: Json, name: Json = None) -> None:
+        """A message with its parts. Every role is one token."""
+        self.overhead += MESSAGE_TOKENS + (1 if role else 0)
+        if isinstance(name, str):
+            self.overhead += NAME_TOKENS
+            self.texts.append(name)
+        self.content(content)
+
+    def content(self, content: Json) -> None:
+        """A text, or parts."""
+        if isinstance(content, str):
+            self.texts.append(content)
+        elif isinstance(content, list):
+            for part in content:
+                self.part(part)
+
+    def part(self, part: Json) -> None:
+        """One part of a message: text, image, or what only the service can read."""
+        if not isinstance(part, dict):
+            self.content(part)
+            return
+        kind = part.get("type")
+        if kind in _IMAGES:
+            shown = part.get("image_url")
+            detail = shown.get("detail") if isinstance(shown, dict) else part.get("detail")
+            if detail == "low":
+                self.low_images += 1
+            else:
+                self.images += 1
+        elif kind in _UNSEEN:
+            self.unseen.add(_UNSEEN[kind])
+        else:
+            for key in _TEXTS:
+                if isinstance(text := part.get(key), str):
+                    self.texts.append(text)
+
+
+_IMAGES: Final = frozenset({"input_image", "image_url"})
+_UNSEEN: Final[Mapping[Any, str]] = {
+    "input_file": "files",
+    "file": "files",
+    "input_audio": "audio",
+    "item_reference": "earlier responses",
+}
+_TEXTS: Final = ("text", "refusal")
+
+
+def asked(url: str, body: Body) -> Asked:
+    """A request taken apart. Of an endpoint that is not known here all texts of input, prompt and messages are counted."""
+    return _READERS.get(url, _responses)(body)
+
+
+def _responses(body: Body) -> Asked:
+    found = Asked(overhead=REPLY_TOKENS, slack=SLACK_TOKENS, cap=_number(body.max_output_tokens))
+    if isinstance(body.instructions, str):
+        found.message("system", body.instructions)
+    if isinstance(body.input, str):
+        found.message("user", body.input)
+    elif isinstance(body.input, list):
+        for item in body.input:
+            _item(found, item)
+    if body.previous_response_id is not None or body.conversation is not None:
+        found.unseen.add("earlier responses")
+    if body.prompt is not None:
+        found.unseen.add("stored prompts")
+    _tools(found, body.tools)
+    _format(found, body.text, ("format", "schema"))
+    return found
+
+
+def _item(found: Asked, item: Json) -> None:
+    """An item of /v1/responses' input: a message, or what a tool was asked and said."""
+    if not isinstance(item, dict):
+        return
+    if "content" in item and "role" in item:
+        found.message(item["role"], item["content"])
+    elif item.get("type") in _UNSEEN:
+        found.part(item)
+    else:
+        found.overhead += MESSAGE_TOKENS
+        found.texts += [v for k, v in item.items() if k in _CALL_TEXTS and isinstance(v, str)]
+        found.content(item.get("output") if isinstance(item.get("output"), list) else None)
+
+
+_CALL_TEXTS: Final = frozenset({"name", "arguments", "output", "summary", "input"})
+
+
+def _chat(body: Body) -> Asked:
+    cap = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
+    found = Asked(overhead=REPLY_TOKENS, slack=SLACK_TOKENS, cap=_number(cap))
+    for message in body.messages if isinstance(body.messages, list) else ():
+        if not isinstance(message, dict):
+            continue
+        found.message(message.get("role"), message.get("content"), message.get("name"))
+        for call in message.get("tool_calls") or ():
+            called = call.get("function") if isinstance(call, dict) else None
+            if isinstance(called, dict):
+                found.overhead += MESSAGE_TOKENS
+                found.texts += [v for v in called.values() if isinstance(v, str)]
+    found.answers = _number(body.n) or 1
+    _tools(found, body.tools or body.functions)
+    _format(found, body.response_format, ("json_schema", "schema"))
+    return found
+
+
+def _completions(body: Body) -> Asked:
+    prompts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
+    found = _list_of_inputs(prompts)
+    answers = max(_number(body.best_of) or 1, _number(body.n) or 1)
+    found.cap = _number(body.max_tokens) or COMPLETION_CAP
+    found.answers = answers * (len(prompts) if _are_many(prompts) else 1)
+    return found
+
+
+def _embeddings(body: Body) -> Asked:
+    found = _list_of_inputs(body.input if isinstance(body.input, list) else [body.input])
+    found.cap = 0
+    return found
+
+
+def _list_of_inputs(inputs: list[Json]) -> Asked:
+    """Texts, or tokens that the user has counted himself."""
+    found = Asked()
+    for one in inputs:
+        if isinstance(one, str):
+            found.texts.append(one)
+        elif isinstance(one, list):
+            found.overhead += len(one)
+        elif isinstance(one, int):
+            found.overhead += 1
+    return found
+
+
+def _are_many(inputs: list[Json]) -> bool:
+    return bool(inputs) and not isinstance(inputs[0], int)
+
+
+def _moderations(body: Body) -> Asked:
+    found = Asked(cap=0)
+    found.content(body.input)
+    return found
+
+
+def _images(body: Body) -> Asked:
+    found = Asked(cap=None, answers=_number(body.n) or 1)
+    found.content(body.prompt)
+    return found
+
+
+def _edits(body: Body) -> Asked:
+    found = _images(body)
+    found.unseen.add("images to edit")
+    return found
+
+
+def _tools(found: Asked, raw: msgspec.Raw) -> None:
+    for tool in _objects(raw):
+        found.overhead += TOOL_TOKENS
+        found.loose.append(msgspec.json.encode(tool).decode())
+    if found.loose:
+        found.overhead += TOOLS_TOKENS
+
+
+def _format(found: Asked, raw: msgspec.Raw, way: tuple[str, str]) -> None:
+    """The schema of a structured answer, which the model is shown."""
+    value: Json = _decoded(raw)
+    for key in way:
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        found.loose.append(msgspec.json.encode(value).decode())
+
+
+def _objects(raw: msgspec.Raw) -> Iterator[JsonObject]:
+    value = _decoded(raw)
+    if isinstance(value, list):
+        yield from (one for one in value if isinstance(one, dict))
+
+
+def _decoded(raw: msgspec.Raw) -> Json:
+    return msgspec.json.decode(raw) if bytes(raw) else None
+
+
+def _number(value: Json) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+_READERS: Final[Mapping[str, Callable[[Body], Asked]]] = {
+    "/v1/responses": _responses,
+    "/v1/chat/completions": _chat,
+    "/v1/completions": _completions,
+    "/v1/embeddings": _embeddings,
+    "/v1/moderations": _moderations,
+    "/v1/images/generations": _images,
+    "/v1/images/edits": _edits,
+}
