@@ -70,13 +70,13 @@ def is_held(ledger: Ledger, job: int) -> bool:
 def resting_batches(
     ledger: Ledger, profile: str, *, only: Collection[int] | None = None
 ) -> frozenset[str]:
-    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs, unless they are cancelled.
+    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs.
 
     `only`: and all but these, by their numbers here.
     """
     rows = ledger.rows(
         "select b.id, b.remote_id, exists (select 1 from held h where h.job in (?, b.job)) as is_held from batch_rows b "
-        "where b.profile = ? and b.state = ? and b.cancel_requested = 0",
+        "where b.profile = ? and b.state = ?",
         (HOME, profile, BatchState.CREATED),
     )
     return frozenset(

@@ -9,6 +9,7 @@ from runnerkit import NewWorld, World, items
 
 from batchrun.errors import Ambiguous
 from batchrun.ledger.lock import pass_lock
+from batchrun.model import Limits
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
@@ -87,8 +88,12 @@ def test_a_batch_that_never_was_is_not_sent_while_its_job_is_held(new_world: New
     assert world.tally() == {"succeeded": 3}
 
 
-def test_a_hold_takes_effect_between_two_steps_of_a_pass_that_is_at_work(world: World) -> None:
-    world.write(items(3))
+def test_a_hold_takes_effect_between_two_steps_of_a_pass_that_is_at_work(
+    new_world: NewWorld,
+) -> None:
+    """Also between two that were planned together."""
+    world = new_world(limits=Limits(request_count=2))
+    world.write(items(4))
     world.submit(send=False)
     api = world.api()
     upload = world.backend.upload
@@ -99,7 +104,7 @@ def test_a_hold_takes_effect_between_two_steps_of_a_pass_that_is_at_work(world: 
 
     world.backend.upload = upload_and_hold  # type: ignore[method-assign,assignment]  # a person at another terminal
     assert api.tick() is not None
-    assert world.batches()[0]["name"] == "uploaded"
+    assert [batch["name"] for batch in world.batches()] == ["uploaded", "planned"]
     assert world.remotes() == []
 
 
@@ -137,6 +142,18 @@ def test_a_held_job_can_be_cancelled(new_world: NewWorld) -> None:
     world.api().cancel("reviews")
     world.run()
     assert world.tally() == {"cancelled": 3}
+
+
+def test_a_held_job_in_our_own_process_is_cancelled_without_another_answer(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path)
+    world.write(items(3), backend="local")
+    world.submit()
+    world.api().hold("reviews")
+    world.api().cancel("reviews")
+    assert world.run().next_at is None
+    assert world.tally() == {"cancelled": 3}
+    assert not any(world.executions().values())
+    world.close()
 
 
 def test_a_job_that_starts_over_is_held_as_the_one_was_that_had_its_name(world: World) -> None:
