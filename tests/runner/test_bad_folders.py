@@ -70,4 +70,5 @@ def test_waiting_for_a_job_goes_on_while_the_folder_of_another_refuses(world: Wo
     result, is_done = world.api().wait(("third",), until=began + DAY_S // 2)
     assert not is_done, "the far service does not work by itself here"
     assert world.clock.now() - began > 3 * 3600, "it did not give up after a quarter of an hour"
-    assert {type(problem) for problem in result.problems} == {LedgerError}
+    assert result.problems == (), "the folder is no problem of this job"
+    assert {type(problem) for problem in result.others} == {LedgerError}
