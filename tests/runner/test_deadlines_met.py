@@ -140,7 +140,7 @@ def test_where_there_is_no_time_for_a_batch_none_is_created(tmp_path: Path) -> N
 def test_a_service_that_never_cancels_keeps_its_batch_to_the_end_and_all_of_it_is_collected(
     tmp_path: Path, error: BackendError
 ) -> None:
-    world = world_at(tmp_path)
+    world = world_at(tmp_path, count=4)
     asked = []
 
     def refuse(batch_id: str) -> RemoteBatch:
@@ -149,10 +149,10 @@ def test_a_service_that_never_cancels_keeps_its_batch_to_the_end_and_all_of_it_i
 
     world.wire.cancel = refuse  # type: ignore[method-assign]
     world.run(most=100)
-    assert world.tally() == {"succeeded": 8}
+    assert world.tally() == {"succeeded": 4}
     assert world.profiles() == ["openai"]
     assert set(world.executions().values()) == {1}
-    assert len(asked) > 10
+    assert len(asked) > 1
     world.close()
 
 
