@@ -22,7 +22,7 @@ The type says whose fault it is. Classes hold the facts as fields; the message i
 None is a dataclass: every command loads this file, and `status` would spend more on generating methods than on its query.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class BatchrunError(Exception):
@@ -71,7 +71,7 @@ class Problem(NamedTuple):
     """One thing wrong in a job file or its data: `jobs/faq.jsonl:17: duplicate id 'q-9' (first on line 4). Give each …`.
 
     `is_item` where it takes one item and nothing else with it: only such a problem can be forgiven by a job's `bad_items`. `key` is
-    the id of that item, where it has one that can be told.
+    the id of that item, where it has one that can be told; `fields` are those that its reader could read, where it has no item to give.
     """
 
     path: str
@@ -80,6 +80,7 @@ class Problem(NamedTuple):
     fix: str = ""
     is_item: bool = False
     key: str | None = None
+    fields: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"

@@ -7,7 +7,7 @@ job's `bad_items` are none; what is wrong with a whole source always is.
 
 import contextlib
 import dataclasses
-import os
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,17 +18,17 @@ import msgspec
 
 from batchrun.attachments.attacher import Attacher, forget_bytes
 from batchrun.backends.base import AttachMode
+from batchrun.baditems import BadItems, from_job_file, in_order
 from batchrun.errors import GuardError, JobFileError, Problem
 from batchrun.guards import guard
 from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
 from batchrun.jobfile.choosing import Choice, chosen
 from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
-from batchrun.jobfile.sources import STDIN, STDIN_SHOWN, source_name
+from batchrun.jobfile.sources import STDIN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.intake import NO_FORMER, Intake
 from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
-from batchrun.ledger.publishing import BadRow
 from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
@@ -37,6 +37,7 @@ from batchrun.requests import BadItem, Request, RequestBuilder
 
 _encode: Final = msgspec.json.Encoder().encode
 _SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
+_index: Final = operator.itemgetter(0)
 _PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
 
 
@@ -126,6 +127,7 @@ def prepare(
     keep_missing = is_part or settings.missing == "keep"
     try:
         bad = Problems(most=max(settings.bad_items, PROBLEMS_KEPT))
+        bad_items = BadItems(builder=builder, problems=bad)
         with (
             ledger.translated(),
             without_cycle_collection(),
@@ -134,7 +136,7 @@ def prepare(
             _take_items(
                 submission.intake,
                 builder,
-                bad,
+                bad_items,
                 options,
                 former=former,
                 stdin=stdin,
@@ -145,7 +147,7 @@ def prepare(
         submission.intake.count_files()
         if bad.source_count or bad.item_count > settings.bad_items:
             raise bad.error()
-        submission.add_bad([_failure_of(settings, problem) for problem in bad.kept])
+        submission.add_bad(bad_items.rows())
         if not submission.intake.tally.items and not bad.count:
             raise JobFileError((_no_items(settings, options),))
         submission.find_vanished()
@@ -197,7 +199,7 @@ def _former_hashes(former: RequestBuilder | None, block: ItemBlock) -> Mapping[i
 def _take_items(
     intake: Intake,
     builder: RequestBuilder,
-    bad: Problems,
+    bad_items: BadItems,
     options: SubmitOptions,
     *,
     former: RequestBuilder | None,
@@ -206,16 +208,21 @@ def _take_items(
     warn: Callable[[Problem], None],
     met: Callable[[Iterable[int | None]], object],
 ) -> None:
-    settings = builder.settings
+    settings, bad = builder.settings, bad_items.problems
     twice: list[tuple[str, str, int]] = []
     blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
     if options.choice is not None:
-        blocks = chosen(blocks, options.choice, partial(_name_in, builder), job=settings.name)
+        blocks = chosen(blocks, options.choice, partial(_name_in, bad_items), job=settings.name)
     if options.items == STDIN:
         blocks = _committed(blocks, intake)
     may_mislead = not builder.uses("attach")
-    for block in blocks:
-        note_bad, name_of = _reporters(builder, block, bad)
+    for block in in_order(blocks, bad):
+        if isinstance(block, Problem):
+            if not bad_items.is_numbered(block) and (item := intake.add_bad()) is not None:
+                bad_items.number(item, block.path, block.line, block.fields)
+                _write_fields(fields, [(item, block.fields or {})])
+            continue
+        note_bad, name_of = _reporters(bad_items, block)
         if may_mislead and (misled := _attach_problem(block)) is not None:
             may_mislead = False
             warn(misled)
@@ -224,16 +231,23 @@ def _take_items(
             _write_fields(fields, zip(taken, block.fields, strict=True))
             met(taken)
             continue
-        seen, seen_large = len(intake.duplicates), len(intake.oversized)
+        seen, seen_large, seen_bad = (
+            len(intake.duplicates),
+            len(intake.oversized),
+            len(intake.bad),
+        )
         hashes = _former_hashes(former, block)
         for requests in _portions(builder, block.fields, note_bad):
             items = intake.add(requests, name_of, hashes)
             mine = (block.fields[index] for index, _ in requests)
             _write_fields(fields, zip(items, mine, strict=True))
-            met(items)
+            numbered = dict(intake.bad[seen_bad:])
+            met(item for item in items if item not in numbered)
             if settings.attach:
                 intake.flush()  # the next files take their time, and others must be able to write meanwhile
         twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
+        for item, i in intake.bad[seen_bad:]:
+            bad_items.number(item, block.path, block.lines[i])
         for what, i in intake.oversized[seen_large:]:
             note_bad(i, BadItem("too_large", what, _SPLIT))
         if bad.count + len(twice) > max(settings.bad_items, PROBLEMS_KEPT):
@@ -259,19 +273,28 @@ def _portions(
     builder: RequestBuilder,
     block: list[JsonObject],
     note_bad: Callable[[int, BadItem], None],
-) -> Iterator[list[tuple[int, Request]]]:
-    """The good requests of a block: all at once, but for those with attachments, of which each may be as large as a block should be."""
-    if not builder.settings.attach:
-        yield list(builder.build_all(block, note_bad))
-        return
-    portion: list[tuple[int, Request]] = []
+) -> Iterator[list[tuple[int, Request | None]]]:
+    """The requests of a block in its order, None for the bad items: all at once, but for those with attachments, of which each may be as large
+    as a block should be.
+    """
+    portion: list[tuple[int, Request | None]] = []
     size = 0
-    for index, request in builder.build_all(block, note_bad):
+
+    def note(index: int, exc: BadItem) -> None:
+        note_bad(index, exc)
+        portion.append((index, None))
+
+    if not builder.settings.attach:
+        good: list[tuple[int, Request | None]] = list(builder.build_all(block, note))
+        yield sorted(good + portion, key=_index) if portion else good
+        return
+    for index, request in builder.build_all(block, note):
         portion.append((index, request))
         size += len(request.tail)
         if size > _PORTION_BYTES:
-            yield portion
-            portion, size = [], 0
+            yield portion[:]
+            portion.clear()
+            size = 0
     yield portion
 
 
@@ -312,15 +335,14 @@ def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
 
 
 def _reporters(
-    builder: RequestBuilder, block: ItemBlock, bad: Problems
+    bad_items: BadItems, block: ItemBlock
 ) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
-    place = _from_job_file(builder.settings, block.path)
+    place = from_job_file(bad_items.builder.settings, block.path)
 
     def note_bad(index: int, exc: BadItem) -> None:
-        key = None
-        with contextlib.suppress(Fault):  # its id may be what is bad
-            key = builder.id_of(block.fields[index])
-        bad.add(Fault(exc.message, exc.fix).of_item(block.path, block.lines[index], key))
+        key = bad_items.key_of(block.fields[index])
+        fault = Fault(exc.message, exc.fix)
+        bad_items.problems.add(fault.of_item(block.path, block.lines[index], key))
 
     def name_of(index: int) -> str:
         return f"{place}:{block.lines[index]}"
@@ -328,23 +350,11 @@ def _reporters(
     return note_bad, name_of
 
 
-def _name_in(builder: RequestBuilder, block: ItemBlock, index: int) -> str:
+def _name_in(bad_items: BadItems, block: ItemBlock, index: int) -> str:
     """What the outputs call an item of the data."""
-    key = None
-    with contextlib.suppress(Fault):  # told when it is built
-        key = builder.id_of(block.fields[index])
-    return (
-        f"{_from_job_file(builder.settings, block.path)}:{block.lines[index]}"
-        if key is None
-        else key
-    )
-
-
-def _from_job_file(settings: JobSettings, path: str) -> str:
-    """A data file as it names items without id: relative to the job file, whatever the current folder, so that moving both changes nothing."""
-    if path == STDIN_SHOWN:
-        return path
-    return os.path.relpath(Path(path).resolve(), Path(settings.path).parent)
+    place = from_job_file(bad_items.builder.settings, block.path)
+    key = bad_items.key_of(block.fields[index])
+    return f"{place}:{block.lines[index]}" if key is None else key
 
 
 def _committed(blocks: Iterator[ItemBlock], intake: Intake) -> Iterator[ItemBlock]:
@@ -389,12 +399,6 @@ def _duplicate_problems(
         yield Fault(f"duplicate id {key!r}{note}", 'Give each item its own "id".').of_item(
             path, line
         )
-
-
-def _failure_of(settings: JobSettings, problem: Problem) -> BadRow:
-    placed = problem._replace(path=_from_job_file(settings, problem.path))
-    name = placed.path if placed.line is None else f"{placed.path}:{placed.line}"
-    return BadRow(placed.key, name, "bad_item", str(placed))
 
 
 def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:

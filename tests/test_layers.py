@@ -42,7 +42,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.tools",
     ),
     ("batchrun.ledger",),
-    ("batchrun.guards", "batchrun.fitting", "batchrun.pace"),
+    ("batchrun.guards", "batchrun.fitting", "batchrun.pace", "batchrun.baditems"),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
     ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batchrun.errors import JobFileError, Problem
+from batchrun.model import JsonObject
 
 PROBLEMS_KEPT = 1_000  # enough to repair a file by, little enough to hold; the rest is only counted
 
@@ -27,9 +28,16 @@ class Fault(Exception):
         """The same with its place, as a problem of the whole source or job."""
         return Problem(path=path, line=line, what=self.what, fix=self.fix)
 
-    def of_item(self, path: str, line: int | None = None, key: str | None = None) -> Problem:
-        """The same with its place, as a problem of the one item there, which has the id `key`: everything around it was read."""
-        return self.at(path, line)._replace(is_item=True, key=key)
+    def of_item(
+        self,
+        path: str,
+        line: int | None = None,
+        key: str | None = None,
+        *,
+        fields: JsonObject | None = None,
+    ) -> Problem:
+        """The same with its place, as a problem of the one item there: everything around it was read. `key` and `fields` as in `Problem`."""
+        return self.at(path, line)._replace(is_item=True, key=key, fields=fields)
 
 
 class ProblemSink(Protocol):

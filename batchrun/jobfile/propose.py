@@ -57,7 +57,8 @@ def _sample(data: Path) -> list[JsonObject]:
     settings = JobSettings(
         name="new", path=str(data), line=0, items=glob.escape(str(data.absolute()))
     )
-    block = next(read_items(settings, problems, block_count=SAMPLE_COUNT), None)
+    blocks = read_items(settings, problems, block_count=SAMPLE_COUNT)
+    block = next((block for block in blocks if block.fields), None)
     sample = [fields for fields in (block.fields if block else ()) if fields]
     if not sample:
         nothing = Problem(path=str(data), what="no items to write a job line for")

@@ -22,11 +22,14 @@ from batchrun.requests import PlainRequests, Request
 
 _GROUP: Final = 10_000  # rows a transaction: above a few thousand a larger group gains nothing (docs/performance.md)
 _INSERT: Final = "insert into item_rows (id, job, key, hash, file, offset, state, name) values (?, ?, ?, ?, ?, ?, 0, ?)"
+_INSERT_BAD: Final = (
+    f"insert into item_rows (id, job, state) values (?, ?, {int(ItemState.FAILED)})"
+)
 _INSERT_CONTENT: Final = "insert into content_items (job, hash, item) values (?, ?, ?)"
 _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the newline, at most
 _ROWS_A_STATEMENT: Final = 100
 NO_FORMER: Final[Mapping[int, bytes]] = MappingProxyType({})
-_Indexed: TypeAlias = tuple[int, Request]
+_Indexed: TypeAlias = tuple[int, Request | None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class Tally:
 
 
 class Intake:
-    """Takes the items of one submission, whose rows begin at `first`. What it met and did is in `tally`, `duplicates`, `oversized`."""
+    """Takes the items of one submission, whose rows begin at `first`. What it met and did is in `tally`, `duplicates`, `oversized`, `bad`."""
 
     def __init__(
         self,
@@ -91,6 +94,9 @@ class Intake:
         self.tally = Tally()
         self.duplicates: list[tuple[str, int]] = []
         self.oversized: list[tuple[str, int]] = []
+        self.bad: list[tuple[int, int]] = []
+        self._most_bad = settings.bad_items
+        self._position = self._bad_count = 0
 
     def add(
         self,
@@ -98,21 +104,25 @@ class Intake:
         name_of: Callable[[int], str],
         former: Mapping[int, bytes] = NO_FORMER,
     ) -> Sequence[int | None]:
-        """Take a block of (index, request); `name_of(index)` names an item without id, as `<file>:<line>`.
+        """Take a block of (index, request), None for an item that is bad; `name_of(index)` names an item without id, as `<file>:<line>`.
 
-        Returns the item of each, None for those not added. `former`: by index, the hash that the same data have under the job line of the
+        Returns the number of each, None for a bad one beyond those that the job allows. `former`: by index, the hash that the same data have under the job line of the
         submission before; given where answers are to stand if only the job line changed.
 
-        Not added are duplicate ids, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
-        kept in `oversized` as (what is too large, index).
+        Bad are duplicate ids too, kept in `duplicates` as (id, index), and requests that alone are more than one input file may hold,
+        kept in `oversized` as (what is too large, index); `bad` has (number, index) of all that got one.
         """
-        if not self._ledger.connection.in_transaction:
-            self._ledger.connection.execute("begin immediate")
+        self._begin()
         items = self._add_matched(block, name_of, former)
-        self._uncommitted += len(block)
-        if self._uncommitted >= _GROUP:
-            self.flush()
+        self._wrote(len(block))
         return items
+
+    def add_bad(self) -> int | None:
+        """Number an item that its reader found bad; None beyond those that the job allows."""
+        self._begin()
+        item = self._number_bad()
+        self._wrote(1)
+        return item
 
     def add_plain(self, block: PlainRequests) -> Sequence[int] | None:
         """The same for a block in columns, of a job that has no items yet; None, with nothing done, where it needs `add`.
@@ -121,8 +131,7 @@ class Intake:
         """
         if not self.known.is_empty:
             return None
-        if not self._ledger.connection.in_transaction:
-            self._ledger.connection.execute("begin immediate")
+        self._begin()
         keys, before, prompts, after, model, hashes = block
         count, first = len(keys), self.next_item
         end = after + b"\n"
@@ -156,6 +165,35 @@ class Intake:
         if self._ledger.connection.in_transaction:
             self._ledger.connection.execute("commit")
         self._uncommitted = 0
+
+    def _begin(self) -> None:
+        if not self._ledger.connection.in_transaction:
+            self._ledger.connection.execute("begin immediate")
+
+    def _wrote(self, count: int) -> None:
+        """Commit when the group is full."""
+        self._uncommitted += count
+        if self._uncommitted >= _GROUP:
+            self.flush()
+
+    def _number_bad(self) -> int | None:
+        """The number of a bad item, whose row says no more than that until the submission is ready."""
+        if self._bad_count >= self._most_bad:
+            return None
+        self._bad_count += 1
+        item = self.next_item
+        self._ledger.execute(_INSERT_BAD, (item, self._job))
+        self.next_item += 1
+        self._place(item)
+        return item
+
+    def _place(self, item: int) -> None:
+        """This item is the next one of the data."""
+        self._position += 1
+        self.is_in_order = self.is_in_order and item > self._last_item
+        self._last_item = item
+        if not self.known.is_empty:
+            self._ledger.execute("insert into positions values (?, ?)", (item, self._position))
 
     def _insert_plain(self, file: int, values: list[object]) -> bool:
         """Insert new items from their values (key, hash, offset), flat; False, with nothing done, where an id is taken.
@@ -191,9 +229,7 @@ class Intake:
         self.tally.items += count
         self.tally.new += count
         self.next_item += count
-        self._uncommitted += count
-        if self._uncommitted >= _GROUP:
-            self.flush()
+        self._wrote(count)
 
     def _add_matched(
         self,
@@ -202,11 +238,21 @@ class Intake:
         former: Mapping[int, bytes],
     ) -> list[int | None]:
         """The careful path: look every item up, and decide whether it is new, known, changed, or named twice."""
-        requests = [request for _, request in block]
+        requests = [request for _, request in block if request is not None]
         by_key = self.known.by_key([r.key for r in requests if r.key is not None])
         by_hash = self.known.by_hash([r.hash for r in requests if r.key is None])
         items: list[int | None] = []
+
+        def add_bad(index: int) -> None:
+            item = self._number_bad()
+            items.append(item)
+            if item is not None:
+                self.bad.append((item, index))
+
         for index, request in block:
+            if request is None:
+                add_bad(index)
+                continue
             hashed = request.hash
             if request.key is not None:
                 known = by_key.get(request.key)
@@ -215,7 +261,7 @@ class Intake:
                 known = next((k for k in twins if not self.known.is_seen(k.id)), None)
             if (too_large := self._too_large(request)) is not None:
                 self.oversized.append((too_large, index))
-                items.append(None)
+                add_bad(index)
                 continue
             self.tally.items += 1
             if known is None:
@@ -234,17 +280,12 @@ class Intake:
             elif known.id >= self._first or self.known.is_seen(known.id):
                 self.tally.items -= 1
                 self.duplicates.append((request.key or "", index))
-                items.append(None)
+                add_bad(index)
                 continue
             else:
                 self._meet(known, request, hashed, name_of, index=index, former=former.get(index))
                 item = known.id
-            self.is_in_order = self.is_in_order and item > self._last_item
-            self._last_item = item
-            if not self.known.is_empty:
-                self._ledger.execute(
-                    "insert into positions values (?, ?)", (item, self.tally.items)
-                )
+            self._place(item)
             items.append(item)
         return items
 

@@ -19,11 +19,18 @@ def append_kept(
 ) -> None:
     """Copy the lines of the items that this submission did not bring from the fields file of the one that is visible now.
 
-    Streams. Raises LedgerError where the older file cannot be read: without it those items would lose their columns for good.
+    Streams. Bad items are none of them: those are kept by no submission but their own. Raises LedgerError where the older file cannot be read: without it those items would lose their columns for good.
     """
     before = ledger.value("select submission from jobs where id = ?", (job,))
     if before is None:
         return
+    bad = {
+        row["item"]
+        for row in ledger.rows(
+            "select b.item from bad_items b join item_rows i on i.id = b.item where +i.job = ? and i.file is null",
+            (job,),
+        )
+    }
     path = ledger.home.fields_file(before)
     try:
         with path.open("rb") as older:
@@ -31,7 +38,7 @@ def append_kept(
                 item = int(line[1 : line.index(b",")])
                 if not line.endswith(b"]\n"):
                     raise ValueError("a line without end")
-                if item != NO_ITEM and not is_brought(item):
+                if item != NO_ITEM and item not in bad and not is_brought(item):
                     file.write(line)
     except FileNotFoundError:
         return  # the job did not need them so far

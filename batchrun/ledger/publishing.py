@@ -128,39 +128,42 @@ def record_order(ledger: Ledger, *, job: int, is_in_order: bool, keep_missing: b
 
 
 class BadRow(NamedTuple):
-    """A bad item: its own id where it has one, where it stands as `<file>:<line>`, and what is wrong with it."""
+    """A bad item: its number, its own id where it has one, where it stands as `<file>:<line>`, and what is wrong with it."""
 
+    item: int
     key: str | None
     place: str
     cause: str
     message: str
 
 
-def record_bad(ledger: Ledger, bad: Sequence[BadRow], *, job: int, first: int, at: int) -> None:
-    """Failures for the bad lines of this submission; those of the one before are gone.
-
-    They are named by their ids, and by their places where another item of the outputs has that id.
-    """
+def drop_bad(ledger: Ledger, *, job: int, at: int) -> None:
+    """The bad items of the submission before are gone."""
     # Found through bad_items: looking through all the job's items took a fiftieth of PREPARE.
     old = ledger.execute(
         "select i.id, i.vanished from bad_items b join item_rows i on i.id = b.item where +i.job = ? and i.file is null",
         (job,),
     ).fetchall()
-    ledger.executemany("delete from bad_items where item = ?", [(item,) for item, _ in old])
-    ledger.executemany("delete from item_rows where id = ?", [(item,) for item, _ in old])
+    items = [(item,) for item, _ in old]
+    ledger.executemany("delete from bad_items where item = ?", items)
+    ledger.executemany("delete from item_order where item = ?", items)
+    ledger.executemany("delete from item_rows where id = ?", items)
     for vanished, n in Counter(vanished for _, vanished in old).items():
         count_removed(ledger, job=job, state=ItemState.FAILED, n=n, vanished=vanished, at=at)
+
+
+def record_bad(ledger: Ledger, bad: Sequence[BadRow], *, job: int, at: int) -> None:
+    """The bad items of this submission, which have their rows, become failures.
+
+    They are named by their ids, and by their places where another item of the outputs has that id.
+    """
     taken: set[str] = set()
-    for item, (key, place, cause, message) in enumerate(bad, first):
-        name = place
-        if key is not None and key not in taken and not _is_shown(ledger, job, key):
-            name = key
-        taken.add(name)
-        ledger.execute(
-            "insert into item_rows (id, job, state, name) values (?, ?, ?, ?)",
-            (item, job, ItemState.FAILED, name),
-        )
-        ledger.execute("insert into bad_items values (?, ?, ?)", (item, cause, message))
+    for item, key, place, cause, message in bad:
+        has_id = key is not None and key not in taken and not _is_shown(ledger, job, key)
+        name = key if has_id else place
+        taken.add(name or place)
+        ledger.execute("update item_rows set name = ? where id = ?", (name, item))
+        ledger.execute("insert into bad_items values (?, ?, ?, ?)", (item, cause, message, has_id))
     count_added(ledger, job=job, event=ItemEvent.BAD, n=len(bad), at=at)
 
 

@@ -313,7 +313,8 @@ create table models (id integer primary key, name text not null unique) strict;
 create table bad_items (              -- items that could not be rendered, within the job's bad_items
   item integer primary key references item_rows,
   cause text not null,
-  message text not null
+  message text not null,
+  has_id integer not null default 0   -- 1: the item's name is the id that it has in the data, and no other item has it
 ) strict;
 
 create table incidents (

@@ -23,6 +23,7 @@ from batchrun.ledger.known import KnownItems
 from batchrun.ledger.publishing import (
     BadRow,
     apply_revisions,
+    drop_bad,
     flag_vanished,
     record_bad,
     record_order,
@@ -149,6 +150,7 @@ class Submission:
             self.intake.files.finish()
             known, tally = self.intake.known, self.intake.tally
             requeued = 0
+            drop_bad(ledger, job=job, at=at)
             if not known.is_empty:
                 apply_revisions(ledger, job=job, submission=self.id, at=at)
                 requeued = requeue_cancelled(ledger, job=job, at=at)
@@ -161,7 +163,7 @@ class Submission:
                     keep_missing=keep_missing,
                 )
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
-            record_bad(ledger, self._bad, job=job, first=self.intake.next_item, at=at)
+            record_bad(ledger, self._bad, job=job, at=at)
             first = [writer.id for writer in self.intake.files.first.values()]
             set_canary(
                 ledger,

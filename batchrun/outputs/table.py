@@ -143,6 +143,8 @@ def _row(
         values += _spread(fields, columns.fields)
     if columns.has_id:
         values.append(key)
+    elif values[at := columns.fields.index("id")] in {None, b"null"}:
+        values[at] = key  # an item without an id of its own is told by its line, as everywhere
     values.append(STATUS_NAMES[state])
     answer = output if state == _SUCCEEDED else None
     members = answer if answer is not None and answer[:1] == b"{" else None

@@ -24,7 +24,7 @@ def read(folder: Path, items: str = "d.parquet", **how: Any) -> tuple[Rows, list
     )
     problems = Problems()
     blocks = list(read_items(job, problems))
-    assert all(block.fields and len(block.fields) == len(block.lines) for block in blocks)
+    assert all(len(block.fields) == len(block.lines) for block in blocks)
     rows = [row for block in blocks for row in zip(block.lines, block.fields, strict=True)]
     return rows, [f"{problem.line}: {problem.what}" for problem in problems]
 

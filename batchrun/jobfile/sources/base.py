@@ -17,7 +17,7 @@ BLOCK_COUNT = 4_096
 class ItemBlock:
     """Some items of one file: `fields[i]` stands on line `lines[i]` of `path` (as messages show it).
 
-    At least one item, at most the `block_count` asked for, and about 256 KiB of source.
+    At most the `block_count` asked for, and about 256 KiB of source; none where all that was read is bad.
     """
 
     path: str

@@ -129,14 +129,18 @@ def _blocks(
             rows = zip(*cells, strict=True) if cells else iter([()] * len(part))
             for number, row in enumerate(rows, start + first):
                 fault = next((value for value in row if isinstance(value, Fault)), None)
-                if fault is None and step == 1:
-                    fault = _size_fault(row)
                 if fault is not None:
+                    kept = [None if isinstance(value, Fault) else value for value in row]
+                    told = dict(zip(names, kept, strict=True))
+                    problems.add(fault.of_item(path, number, fields=told))
+                    continue
+                if step == 1 and (fault := _size_fault(row)):
                     problems.add(fault.of_item(path, number))
                     continue
                 fields.append(dict(zip(names, row, strict=True)))
                 numbers.append(number)
-            if fields:
+            # Also where all rows are bad: whoever takes them sees them before the next ones are read.
+            if len(part):
                 yield ItemBlock(path=path, fields=fields, lines=numbers)
         start += len(batch)
 

@@ -112,44 +112,58 @@ def _blocks(
 ) -> Iterator[ItemBlock]:
     fields: list[JsonObject] = []
     numbers: list[int] = []
-    held = 0
+    held = bad_count = 0
     for number, row in enumerate(cursor, 1):
         size = sum(len(value) for value in row if type(value) is str)
-        fault = _row_fault(row, names, size)
-        if fault is not None:
-            problems.add(fault.of_item(path, number))
+        if size > ITEM_LINE_LIMIT_BYTES:
+            problems.add(_too_large().of_item(path, number))
             continue
-        fields.append(dict(zip(names, row, strict=True)))
-        numbers.append(number)
+        fault = _row_fault(row, names)
+        if fault is not None:
+            problems.add(fault.of_item(path, number, fields=_readable(row, names)))
+            bad_count += 1
+        else:
+            fields.append(dict(zip(names, row, strict=True)))
+            numbers.append(number)
         held += size
-        if len(fields) == block_count or held >= BLOCK_BYTES:
+        if len(fields) + bad_count == block_count or held >= BLOCK_BYTES:
             yield ItemBlock(path=path, fields=fields, lines=numbers)
-            fields, numbers, held = [], [], 0
+            fields, numbers, held, bad_count = [], [], 0, 0
     if fields:
         yield ItemBlock(path=path, fields=fields, lines=numbers)
 
 
-def _row_fault(row: tuple[Any, ...], names: list[str], size: int) -> Fault | None:
-    if size > ITEM_LINE_LIMIT_BYTES:
-        return Fault(f"a row of more than {ITEM_LINE_LIMIT_BYTES:,} characters", "Split the item.")
+def _too_large() -> Fault:
+    return Fault(f"a row of more than {ITEM_LINE_LIMIT_BYTES:,} characters", "Split the item.")
+
+
+def _row_fault(row: tuple[Any, ...], names: list[str]) -> Fault | None:
     for name, value in zip(names, row, strict=True):
-        kind = type(value)
-        if kind is str or kind is int or value is None:
-            continue
-        if kind is bytes:
-            return Fault(
-                f"column {name!r} is a BLOB, and JSON has no bytes",
-                "Leave it out of the query, or make it a text: cast(… as text), hex(…).",
-            )
-        if kind is _Undecodable:
-            return Fault(
-                f"column {name!r} is a text that is no UTF-8", "Leave it out, or use hex(…)."
-            )
-        if not math.isfinite(value):
-            return Fault(
-                f"column {name!r} is infinite, and JSON has no such number", "Make it null."
-            )
+        if (fault := _value_fault(name, value)) is not None:
+            return fault
     return None
+
+
+def _value_fault(name: str, value: Any) -> Fault | None:
+    kind = type(value)
+    if kind is str or kind is int or value is None:
+        return None
+    if kind is bytes:
+        return Fault(
+            f"column {name!r} is a BLOB, and JSON has no bytes",
+            "Leave it out of the query, or make it a text: cast(… as text), hex(…).",
+        )
+    if kind is _Undecodable:
+        return Fault(f"column {name!r} is a text that is no UTF-8", "Leave it out, or use hex(…).")
+    if not math.isfinite(value):
+        return Fault(f"column {name!r} is infinite, and JSON has no such number", "Make it null.")
+    return None
+
+
+def _readable(row: tuple[Any, ...], names: list[str]) -> JsonObject:
+    """What of a bad row JSON has, null in place of the rest."""
+    pairs = zip(names, row, strict=True)
+    return {name: None if _value_fault(name, value) else value for name, value in pairs}
 
 
 def _fault(error: sqlite3.Error, query: str) -> Fault:
