@@ -99,7 +99,6 @@ def _submit(
     found = batchrun.status(labels) if queued else ()
     codes += [status.exit_code for status in found if status.has_failed_canary]
     paused = [status for status in found if status.is_open and status.paused]
-    batchrun.mark_pauses_told([status.id for status in paused])
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
         for status in paused:
@@ -108,6 +107,9 @@ def _submit(
         held = [goes_on(status, option) for status in stopped]
         if held or result.next_at is not None:
             tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
+    # Where nothing is said, the exit code tells of a canary alone.
+    is_silent = result is None or invocation.is_json
+    batchrun.mark_pauses_told([s.id for s in paused if s.has_failed_canary or not is_silent])
     return worst_exit_code(codes)
 
 

@@ -103,16 +103,28 @@ def test_a_pause_that_another_command_found_is_told_once_by_tick(
     assert desk.call("tick", "--json").json["jobs"] == []
 
 
-@pytest.mark.parametrize("words", [("wait",), ("submit", "faq.jsonl", "--dry-run")])
+@pytest.mark.parametrize(
+    ("words", "is_said"),
+    [
+        (("wait",), True),
+        (("submit", "faq.jsonl"), True),
+        (("submit", "faq.jsonl", "--json"), False),
+        (("submit", "faq.jsonl", "--dry-run"), False),
+    ],
+)
 def test_only_who_says_that_a_job_is_paused_has_told_it(
-    desk: Desk, service: BatchService, words: tuple[str, ...]
+    desk: Desk, service: BatchService, words: tuple[str, ...], is_said: bool
 ) -> None:
     desk.call("submit", desk.job("faq"))
     with open_ledger(Home(desk.folder / ".batchrun")) as ledger, ledger.transaction():
         ledger.execute("update jobs set paused = 'no credit'")
-    said = "no credit" in desk.call(*words).err
-    assert said is (words[0] == "wait")
-    assert desk.call("tick").code == (0 if said else 6)
+        # As the pass of each command would find it once more.
+        ledger.execute(
+            "create trigger again after update of paused on jobs when new.paused is null "
+            "begin update jobs set paused = 'no credit' where id = new.id; end"
+        )
+    assert ("is paused: no credit" in desk.call(*words).err or words == ("wait",)) is is_said
+    assert desk.call("tick").code == (0 if is_said else 6)
 
 
 def test_what_run_told_of_a_canary_is_not_told_by_tick_until_it_fails_again(
@@ -126,6 +138,28 @@ def test_what_run_told_of_a_canary_is_not_told_by_tick_until_it_fails_again(
         if (called := desk.call("tick")).code:
             break
     assert called.code == 8
+
+
+def test_the_canary_of_a_corrected_file_that_fails_again_is_told_by_tick(
+    desk: Desk, service: BatchService
+) -> None:
+    failed(desk)
+    desk.call("submit", desk.job("faq", *BAD, canary=CANARY, prompt="Again: {{ text }}"))
+    for _ in range(1_000):
+        desk.clock.advance(60)
+        if (called := desk.call("tick")).code:
+            break
+    assert called.code == 8
+
+
+def test_a_job_that_ended_while_it_was_paused_needs_nobody(
+    desk: Desk, service: BatchService
+) -> None:
+    desk.call("run", desk.job("faq"))
+    with open_ledger(Home(desk.folder / ".batchrun")) as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = 'no credit', pause_told_at = null")
+    called = desk.call("tick")
+    assert (called.code, called.err) == (0, "")
 
 
 def test_resume_says_what_failed_and_sends_the_rest(desk: Desk, service: BatchService) -> None:
