@@ -46,7 +46,9 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
     ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),
+    ("batchrun.homewishes", "batchrun.openhome"),
     ("batchrun.recovery",),
+    ("batchrun.homecare",),
     ("batchrun.api",),
     ("batchrun.receiving",),
     ("batchrun.cli",),
@@ -97,7 +99,7 @@ MAY_READ_ENVIRONMENT: Final = (
     "batchrun.tools.worker"  # hands it on, but for the keys
 )
 MAY_TOUCH_FILES: Final = (
-    "batchrun.api batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
+    "batchrun.api batchrun.openhome batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
     "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.ended batchrun.running.form batchrun.running.following batchrun.running.results batchrun.running.damaged "
     "batchrun.recovery.* "
