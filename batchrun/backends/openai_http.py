@@ -19,7 +19,9 @@ ANSWER_LIMIT_BYTES = (
     64_000_000  # an answer other than a file's content; a page of 100 batches is about 0.2 MB
 )
 
-IDLE_S = 3.0  # shorter than servers keep a connection: one that is closed while a request is on its way looks like a lost answer
+# Shorter than servers keep a connection (gunicorn 2 s, uvicorn, Node.js and cpp-httplib 5 s): one that is closed while a request is on its
+# way looks like a lost answer.
+IDLE_S = 1.0
 
 TIMEOUT = httpx2.Timeout(connect=10.0, read=60.0, write=60.0, pool=10.0)
 

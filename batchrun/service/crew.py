@@ -56,10 +56,18 @@ class Crew:
         self._under_way -= len(arrivals)
         return arrivals
 
-    def close(self) -> None:
-        """Wait for every line that was asked; `arrivals` has them. No more may be asked."""
+    def dismiss(self) -> None:
+        """Each thread ends after what it has to do. No more may be asked."""
         for _ in self._threads:
             self._asked.put(None)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether any thread has not ended."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def close(self) -> None:
+        """Wait for the threads, which were dismissed; `arrivals` has all that was asked."""
         for thread in self._threads:
             thread.join()
 

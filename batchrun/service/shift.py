@@ -106,20 +106,22 @@ class Shift:
 
     def close(self) -> None:
         """Let what is in flight arrive, and record it."""
+        self._crew.dismiss()
         try:
-            while any(one.is_asked for one in self._on_the_way.values()):
+            while self._crew.is_at_work and any(one.is_asked for one in self._on_the_way.values()):
                 self._settle(self._crew.arrivals(_LOOK_S))
                 self._record_rest()
         finally:
             self._crew.close()
             self._settle(self._crew.arrivals(0.0))
-            # Those that were about to be asked when something came in between.
-            unasked = {*self._on_the_way}
+            # Those that were about to be asked when something came in between. What was asked and is here still has lost its answer to
+            # a signal: it stays started.
+            left = {key: one.is_asked for key, one in self._on_the_way.items()}
             self._on_the_way.clear()
-            self._opened += unasked
+            self._opened += [key for key, is_asked in left.items() if not is_asked]
             for batch in self._turns:
                 place = self._turns.drop(batch)
-                self._places[batch] = Place() if unasked else place
+                self._places[batch] = Place() if left else place
         self._record_rest()
 
     def wake(self) -> None:

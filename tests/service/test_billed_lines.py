@@ -8,6 +8,7 @@ from billedkit import Billed, Killed, once
 from servicekit import DAY_S, Desk, OpenDesk, request
 
 from batchrun.errors import AuthError, LedgerError
+from batchrun.service.crew import Arrival, Crew
 from batchrun.service.responders.base import Postponed, Unanswered
 from batchrun.testing import START
 
@@ -341,6 +342,30 @@ def test_what_is_under_way_when_the_service_is_closed_is_recorded(
     responder.is_let_go.set()
     desk.reopen()
     assert (completed(desk, batch_id), started(desk)) == (5, [])
+
+
+def test_a_signal_that_takes_an_answer_with_it_leaves_the_line_uncertain(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come between the moment at which an answer is received and the one at which it is known."""
+    responder = Billed(width=1)
+    desk = open_desk(responder=responder)
+    batch_id = desk.create(*(request(name) for name in NAMES))
+    receive = Crew.arrivals
+
+    def lose(crew: Crew, wait_s: float) -> list[Arrival]:
+        received = receive(crew, wait_s)
+        if any(arrival.taken.line.custom_id == "line-3" for arrival in received):
+            raise KeyboardInterrupt
+        return received
+
+    monkeypatch.setattr(Crew, "arrivals", lose)
+    with pytest.raises(KeyboardInterrupt):
+        desk.work()
+    assert started(desk) == ["line-3"]
+    assert desk.work() is False
+    assert uncertain(desk, batch_id) == ["line-3"]
+    assert set(responder.executed.values()) == {1}
 
 
 def test_how_many_are_asked_at_once_follows_the_responder(open_desk: OpenDesk) -> None:
