@@ -4,6 +4,7 @@ The SDK is not needed for this: a line already is the body of a request, and its
 `openai_http.py` and `openai_errors.py` holds here too: no redirects, bounds on slowness and size, and no key in any message.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ from batchrun.profiles import Profile
 from batchrun.service.responders.base import Postponed, Unanswered
 
 if TYPE_CHECKING:
+    import httpx2
+
     from batchrun.backends.openai_http import GuardedClient
 
 _PREFIX: Final = "/v1"  # of an endpoint; the base_url of a profile ends with it, or with what the server has instead
@@ -60,6 +63,7 @@ class LiveClient:
         self._clock = clock
         self._host = host_of(profile.base_url)
         self._opened: GuardedClient | None = None
+        self._addresses: dict[str, httpx2.URL] = {}
 
     def __repr__(self) -> str:
         return f"LiveClient({self._profile.base_url!r})"
@@ -115,19 +119,13 @@ class LiveClient:
         content: bytes | None = None,
         read_events: ReadEvents | None = None,
     ) -> Answer:
-        import httpx2
-
         self.open()
         assert self._opened is not None
-        address = self._profile.base_url.rstrip("/") + url.removeprefix(_PREFIX)
-        timeout = httpx2.Timeout(
-            connect=_CONNECT_S, read=timeout_s, write=_WRITE_S, pool=_CONNECT_S
-        )
-        accept = {"Accept": f"{_EVENTS}, application/json"} if read_events is not None else None
+        request = self._request(method, url, content, timeout_s=timeout_s)
+        if read_events is not None:
+            request.headers["Accept"] = f"{_EVENTS}, application/json"
         try:
-            with self._opened.stream(
-                method, address, content=content, timeout=timeout, headers=accept
-            ) as response:
+            with contextlib.closing(self._opened.send(request, stream=True)) as response:
                 is_events = response.headers.get("content-type", "").startswith(_EVENTS)
                 if read_events is not None and is_events and response.status_code < 300:
                     received = read_events(response.iter_bytes())
@@ -145,6 +143,25 @@ class LiveClient:
             content=blotted(answer.content, secrets=self._server.secrets),
             refusal=refusal_of(response, call, self._server, now=self._clock.now()),
             said=said_in(response.text, self._server),
+        )
+
+    def _request(
+        self, method: str, url: str, content: bytes | None, *, timeout_s: float
+    ) -> "httpx2.Request":
+        """Put together without the client's help, which reads the same address and merges the same headers for every line."""
+        import httpx2
+
+        assert self._opened is not None
+        if (address := self._addresses.get(url)) is None:
+            address = httpx2.URL(self._profile.base_url.rstrip("/") + url.removeprefix(_PREFIX))
+            self._addresses[url] = address
+        waits = {"connect": _CONNECT_S, "read": timeout_s, "write": _WRITE_S, "pool": _CONNECT_S}
+        return httpx2.Request(
+            method,
+            address,
+            headers=self._opened.headers,
+            content=content,
+            extensions={"timeout": waits},
         )
 
     def _lost(self, error: Exception, name: str) -> Postponed | Unanswered:
