@@ -179,6 +179,15 @@ def test_a_chat_completion_that_breaks_off_is_none(chunks: list[Any], why: str) 
         chat(*chunks, n=2)
 
 
+@pytest.mark.parametrize("index", [None, [0], {"a": 1}, "0", 0.5, True])
+def test_what_does_not_say_its_place_is_the_first_choice_or_a_call_by_itself(index: Any) -> None:
+    call = {"index": index, "id": "call_0", "function": {"name": "f", "arguments": "{}"}}
+    one, two = part({"tool_calls": [call, 7]}), part({"tool_calls": [call]}, "tool_calls")
+    two["choices"][0]["index"] = index
+    (choice,) = chat(one, two)["choices"]
+    assert [one["id"] for one in choice["message"]["tool_calls"]] == ["call_0", "call_0"]
+
+
 @pytest.mark.parametrize(
     ("event", "why"),
     [

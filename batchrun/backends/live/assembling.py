@@ -94,7 +94,7 @@ class _Choices:
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
-            index = choice.get("index", 0)
+            index = _index(choice) or 0
             _add(self._choices.setdefault(index, {}), choice)
             shown += self._shown(choice) if index == 0 else ""
         return shown
@@ -136,7 +136,9 @@ class ChatParts(_Choices):
         message |= given if isinstance(given, dict) else {}
         calls = message.get("tool_calls")
         if isinstance(calls, list):
-            message["tool_calls"] = [_without(call, "index") for call in calls]
+            message["tool_calls"] = [
+                _without(call, "index") for call in calls if isinstance(call, dict)
+            ]
             message["content"] = message["content"] or None
         return {"logprobs": None, **_without(choice, "delta"), "message": message}
 
@@ -181,16 +183,23 @@ def _add(into: JsonObject, part: JsonObject) -> None:
 
 def _grown(old: list[Any], more: list[Any]) -> list[Any]:
     """A list with more of it; entries that bear an index go on where that one was."""
-    by_index = {e["index"]: e for e in old if isinstance(e, dict) and "index" in e}
+    by_index = {_index(entry): entry for entry in old}
     for entry in more:
-        if isinstance(entry, dict) and "index" in entry and entry["index"] in by_index:
-            _add(by_index[entry["index"]], entry)
-        elif isinstance(entry, dict) and "index" in entry:
-            old.append(by_index.setdefault(entry["index"], {}))
-            _add(old[-1], entry)
-        else:
+        index = _index(entry)
+        if index is None:
             old.append(entry)
+        elif index in by_index:
+            _add(by_index[index], entry)
+        else:
+            old.append(by_index.setdefault(index, {}))
+            _add(old[-1], entry)
     return old
+
+
+def _index(entry: object) -> int | None:
+    """Which of several something is part of; None where it does not say."""
+    index = entry.get("index") if isinstance(entry, dict) else None
+    return index if type(index) is int else None
 
 
 def _decoded(event: Event) -> JsonObject | None:
