@@ -15,6 +15,7 @@ from batchrun.ledger.lock import pass_lock
 from batchrun.model import JsonObject
 from batchrun.service.responders.base import Reply
 from batchrun.service.responders.scripted import ScriptedResponder
+from batchrun.testing_backend import FaultyBackend
 
 LINE_S = 2
 
@@ -78,3 +79,32 @@ def test_what_is_under_way_is_recorded_before_another_process_is_waited_for(
     with pass_lock(world.home, wait_s=0), pytest.raises(HomeLocked):
         api._next_pass(replace(api._runner(), kept=kept))
     assert (events, kept) == (["recorded"], {})
+
+
+def test_a_backend_that_a_pass_had_nothing_to_do_for_is_not_kept(world: LiveWorld) -> None:
+    """What is under way with it would not be recorded before the last pass."""
+    api = world.api()
+    idle = asked_until(world, lambda: None)
+    world.near.service.work(0)
+    kept: dict[str, Backend] = {TWIN: world.near}
+    api.submit(())
+    api._next_pass(replace(api._runner(), kept=kept))
+    assert (kept, idle.asked) == ({}, 0)
+
+
+def test_the_last_slice_of_a_pass_leaves_nothing_under_way(world: LiveWorld) -> None:
+    asked_until(world, lambda: None)
+    world.lent["backend"] = TWIN
+    went_on: list[bool] = []
+
+    class Noting(FaultyBackend):
+        def work(
+            self, seconds: float, *, resting: frozenset[str] = frozenset(), goes_on: bool = False
+        ) -> int | None:
+            went_on.append(goes_on)
+            return super().work(seconds, resting=resting, goes_on=goes_on)
+
+    api = replace(world.api(), open_backend=lambda _profile: Noting(world.near, []))
+    api.submit([world.job_file])
+    api.tick(work_s=15)
+    assert went_on == [True, True, False]

@@ -344,6 +344,17 @@ def test_what_is_under_way_when_the_service_is_closed_is_recorded(
     assert (completed(desk, batch_id), started(desk)) == (5, [])
 
 
+def test_what_is_to_rest_is_said_anew_with_each_work(slow: tuple[Desk, Slow, str]) -> None:
+    desk, responder, _batch_id = slow
+    other_id = desk.create(request("other"))
+    resting = frozenset({other_id})
+    assert desk.service.work(5, resting=resting, goes_on=True) is True
+    assert "other" not in responder.executed
+    while desk.status(other_id) != "completed":
+        assert desk.service.work(5, goes_on=True) is True
+    assert responder.executed["other"] == 1
+
+
 def test_a_signal_that_takes_an_answer_with_it_leaves_the_line_uncertain(
     open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
