@@ -33,6 +33,18 @@ def test_a_held_home_is_told_by_one_tick_and_by_no_other(desk: Desk, service: Ba
     assert (again.code, again.err) == (0, "")
 
 
+def test_a_hold_that_was_told_is_not_told_of_the_job_that_starts_over(
+    desk: Desk, service: BatchService
+) -> None:
+    path = desk.job("faq")
+    desk.call("submit", path)
+    desk.call("hold", "faq")
+    assert "held since" in desk.call("tick").err
+    assert desk.call("submit", "--fresh", "--yes", path).code == 0
+    assert "held since" in desk.call("status", "faq").out
+    assert "held since" not in desk.call("tick").err
+
+
 def test_a_hold_behind_which_nothing_waits_is_not_told(desk: Desk, service: BatchService) -> None:
     desk.call("run", desk.job("faq"))
     desk.call("hold", "faq")

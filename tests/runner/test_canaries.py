@@ -56,6 +56,16 @@ def test_the_verdict_is_taken_of_each_model_together(world: World) -> None:
     assert sizes(world) == [4, 4, 6, 6]
 
 
+def test_where_all_would_go_first_nothing_is_said_to(world: World) -> None:
+    mixed = [{**item, "model": f"gpt-{n % 2}"} for n, item in enumerate(items(6))]
+    world.write(mixed, model=None, canary=CANARY)
+    tally = world.submit().tally
+    assert tally is not None
+    assert tally.canary == 0
+    world.run()
+    assert sizes(world) == [3, 3]
+
+
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_no_more_items_than_that_need_no_canary(world: World, count: int) -> None:
     begun(world, count)
@@ -91,6 +101,16 @@ def test_resume_sends_the_rest_as_it_is_and_says_what_it_was(new_world: NewWorld
     world.run()
     assert world.tally() == {"failed": 10}
     assert sizes(world) == [4, 6]
+
+
+def test_resume_says_what_batchrun_paused_a_job_for_before_its_canary_failed(
+    new_world: NewWorld,
+) -> None:
+    world = failed(new_world)
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("update jobs set paused = 'no credit'")
+    assert world.api().resume("reviews").paused == "no credit"
+    assert world.api().resume("reviews").paused is None
 
 
 def test_a_resume_of_a_held_job_skips_no_canary_that_is_out(new_world: NewWorld) -> None:
