@@ -29,10 +29,10 @@ from batchrun.running.passresult import PassResult
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:
-    from batchrun.outputs.cells import CutCells
     from batchrun.outputs.explain import Explanation
     from batchrun.outputs.failures import FailureGroup
     from batchrun.outputs.results import Format
+    from batchrun.outputs.table import CutCells
     from batchrun.outputs.writing import Written
     from batchrun.verifying.verify import Verification
 

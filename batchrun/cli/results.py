@@ -13,6 +13,7 @@ from batchrun.errors import UsageError
 
 if TYPE_CHECKING:
     from batchrun.outputs.results import Format
+    from batchrun.outputs.table import CutCells
 
 
 @click.command(cls=LongRunning, short_help="Print items and answers, in input order.")
@@ -52,6 +53,7 @@ def command(
     characters in texts are shown as `\x1b` and the like; into a file or a pipe everything goes as it is.
     """
     from batchrun.cli.opening import open_batchrun
+    from batchrun.outputs.table import CutCells
 
     batchrun = open_batchrun(invocation, home, backend=backend, lock_wait_s=lock_wait_s)
     if form == "files":
@@ -67,10 +69,13 @@ def command(
             )
         else:
             put(str(written.folder))
-        _tell_cut(sum(file.cut_cells or 0 for file in written.files))
+        _tell_cut(
+            CutCells(
+                sum(file.cut_cells or 0 for file in written.files),
+                max(file.whole_answers for file in written.files),
+            )
+        )
         return 0
-    from batchrun.outputs.cells import CutCells
-
     cut = CutCells()
     blocks = batchrun.results(
         job, form=form, defuse=not no_defuse, require_complete=complete, cut=cut
@@ -83,19 +88,25 @@ def command(
         # Anyone may have written these texts, and a terminal obeys what it is sent. Files and pipes get the bytes as they are.
         for block in blocks:
             put(block.decode("utf-8", "replace").removesuffix("\n"))
-        _tell_cut(cut.count)
+        _tell_cut(cut)
         return 0
     for block in blocks:
         if not put_bytes(block):
             break  # nobody reads on: `| head`
-    _tell_cut(cut.count)
+    _tell_cut(cut)
     return 0
 
 
-def _tell_cut(count: int) -> None:
-    if count:
+def _tell_cut(cut: "CutCells") -> None:
+    if cut.count:
         from batchrun.outputs.cells import EXCEL_CELL_UNITS
 
         tell(
-            f"{counted(count, 'cell')} cut at Excel's limit of {EXCEL_CELL_UNITS:,} characters; the JSON Lines have all of it."
+            f"{counted(cut.count, 'cell')} cut at Excel's limit of {EXCEL_CELL_UNITS:,} characters; the JSON Lines have all of it."
+        )
+    if cut.whole:
+        from batchrun.outputs.table import FREE_COLUMNS_MOST
+
+        tell(
+            f"{counted(cut.whole, 'answer')} with keys beyond the first {FREE_COLUMNS_MOST:,}, which have no column: whole in the column 'output'."
         )

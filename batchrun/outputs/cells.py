@@ -5,10 +5,9 @@ This runs a dozen times an item, so it asks for single characters (which C finds
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from batchrun.outputs.table import Value
+from batchrun.outputs.table import CutCells, Value
 from batchrun.outputs.values import text_of
 
 EXCEL_CELL_UNITS: Final = 32_767  # of UTF-16: "Total number of characters that a cell can contain", Excel specifications and limits
@@ -64,13 +63,6 @@ class CsvCells:
     def json(self, text: str) -> str:
         """See Cells."""
         return quoted(text)
-
-
-@dataclass(slots=True)
-class CutCells:
-    """How many cells were cut."""
-
-    count: int = 0
 
 
 class ExcelCells:

@@ -42,6 +42,8 @@ _JOINS: Final = (
     "left join result_rows a on a.item = i.id left join result_rows r on r.item = i.id and r.outcome <> 0 "
     "left join bad_items b on b.item = i.id left join batch_rows y on y.id = i.batch left join models m on m.id = a.model"
 )
+# An item without an id of its own has no key: its place in a file is none that the table could have, today or tomorrow.
+_KEY: Final = "coalesce(i.key, case when b.has_id then i.name end)"
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -211,10 +213,9 @@ def _rows(
     """(key, whether it has an answer, value of each column) of every item that is settled and has something to write."""
     wanted = tuple(target.columns.values())
     plain = tuple(name for name in wanted if name in _COLUMNS)
-    always = "coalesce(i.key, i.name), i.state, cast(a.output as blob)"
+    always = f"{_KEY}, i.state, cast(a.output as blob)"
     columns = ", ".join([always, *(_COLUMNS[name] for name in plain)])
-    has_state = any(name in STATE_VALUES for name in wanted)
-    where = _SETTLED if has_state else f"i.state = {_SUCCEEDED}"
+    where = f"{_written(wanted)} and {_KEY} is not null"
     for rows in shown_blocks(ledger, job, columns, joins=_JOINS, where=where):
         for key, state, output, *values in rows:
             found = dict(zip(plain, values, strict=True))
@@ -226,6 +227,26 @@ def _rows(
             else:
                 found = {name: found[name] for name in plain if name in STATE_VALUES}
             yield (key_of(key), int(is_answered), *(found.get(name) for name in wanted))
+
+
+def _written(wanted: Sequence[str]) -> str:
+    """Which items have something to write."""
+    return _SETTLED if any(name in STATE_VALUES for name in wanted) else f"i.state = {_SUCCEEDED}"
+
+
+def count_keyless(ledger: Ledger, job: JobView) -> int | None:
+    """How many items the table does not get because they have no id of their own; None where the job line names no table."""
+    target = job.settings.output.sqlite
+    if target is None:
+        return None
+    return int(
+        ledger.value(
+            "select count(*) from item_rows i not indexed left join bad_items b on b.item = i.id where i.job = ? and i.id >= ? and i.id < ? "
+            f"and i.vanished = 0 and i.key is null and {_written(tuple(target.columns.values()))} and {_KEY} is null",
+            (job.id, job.first_item, job.end_item),
+        )
+        or 0
+    )
 
 
 def _of_answer(output: bytes, wanted: Sequence[str]) -> dict[str, object]:

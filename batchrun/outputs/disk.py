@@ -18,17 +18,21 @@ _BUFFER_BYTES: Final = 1 << 16  # blocks are larger: they go to the file uncopie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One file as the manifest lists it; `cut_cells` is None but for a table whose cells have a limit."""
+    """One file as the manifest lists it; `cut_cells` is None but for a table whose cells have a limit, `whole_answers` more than 0 only
+    for a table that lacks columns of some answers.
+    """
 
     name: str
     bytes: int
     sha256: str
     cut_cells: int | None = None
+    whole_answers: int = 0
 
     def listed(self) -> JsonObject:
         """As it stands in the manifest."""
         cut = {} if self.cut_cells is None else {"cut_cells": self.cut_cells}
-        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256, **cut}
+        whole = {"whole_answers": self.whole_answers} if self.whole_answers else {}
+        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256, **cut, **whole}
 
 
 def make_folder(folder: Path) -> None:

@@ -44,6 +44,10 @@ def _head(report: JsonObject) -> list[str]:
     )
     if report["uncertain"]:
         lines.append(f"- of those that failed, sent and perhaps executed: {report['uncertain']:,}")
+    if report.get("without_key"):
+        lines.append(
+            f"- not in the table of `output.sqlite`, without an id of their own: {report['without_key']:,}"
+        )
     times = [("submitted", report["submitted_at"]), ("finished", report["finished_at"])]
     lines += [f"- {name}: {at}" for name, at in times if at]
     if report["duration_s"] is not None:

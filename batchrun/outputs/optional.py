@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchrun.ledger.connection import Ledger
-from batchrun.outputs.cells import CutCells
 from batchrun.outputs.csvfiles import CSV, EXCEL, csv_blocks, excel_blocks
 from batchrun.outputs.npy import NAMES, embedding_files
 from batchrun.outputs.parquet import PARQUET, is_ours_to_judge, parquet_blocks
 from batchrun.outputs.rows import JobView
+from batchrun.outputs.table import CutCells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionalFile:
-    """One file: `blocks` can be taken once; `cut` counts, once they were taken, the cells that did not fit."""
+    """One file: `blocks` can be taken once; `cut` counts, once they were taken, what did not fit."""
 
     name: str
     blocks: Iterator[bytes]
@@ -28,13 +28,16 @@ def optional_files(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterator[Op
     """Every file that the job asks for but for those of items, in the order of the manifest. `defuse`: as in `csvfiles`."""
     output = job.settings.output
     if output.csv:
-        yield OptionalFile(name=CSV, blocks=csv_blocks(ledger, job, defuse=defuse))
+        cut = CutCells()
+        blocks = csv_blocks(ledger, job, defuse=defuse, cut=cut)
+        yield OptionalFile(name=CSV, blocks=blocks, cut=cut)
     if output.excel:
         cut = CutCells()
         blocks = excel_blocks(ledger, job, defuse=defuse, cut=cut)
         yield OptionalFile(name=EXCEL, blocks=blocks, cut=cut)
     if output.parquet:
-        yield OptionalFile(name=PARQUET, blocks=parquet_blocks(ledger, job))
+        cut = CutCells()
+        yield OptionalFile(name=PARQUET, blocks=parquet_blocks(ledger, job, cut=cut), cut=cut)
     if output.npy:
         for name, blocks in embedding_files(ledger, job):
             yield OptionalFile(name=name, blocks=blocks)

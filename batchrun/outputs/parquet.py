@@ -14,7 +14,7 @@ from batchrun.errors import LedgerError
 from batchrun.jobfile.sources.parquet import parquet_fault
 from batchrun.ledger.connection import Ledger
 from batchrun.outputs.rows import JobView
-from batchrun.outputs.table import Columns, Value, find_columns, table_rows
+from batchrun.outputs.table import Columns, CutCells, Value, find_columns, table_rows
 from batchrun.outputs.values import text_of
 from batchrun.outputs.vectors import has_vectors, is_several, vectors
 
@@ -29,8 +29,8 @@ _NOTHING, _BOOLEAN, _WHOLE, _NUMBER, _TEXT = 0, 1, 2, 4, 8  # what was seen in a
 _VECTORS: Final = "output"  # the column that holds them
 
 
-def parquet_blocks(ledger: Ledger, job: JobView) -> Iterator[bytes]:
-    """The file in blocks. Raises LedgerError where pyarrow is not installed."""
+def parquet_blocks(ledger: Ledger, job: JobView, *, cut: CutCells | None = None) -> Iterator[bytes]:
+    """The file in blocks; `cut` as in `table_rows`. Raises LedgerError where pyarrow is not installed."""
     if fault := parquet_fault():
         raise LedgerError(f"{job.folder / PARQUET}: {fault.what}. {fault.fix}")
     import pyarrow as pa
@@ -48,7 +48,7 @@ def parquet_blocks(ledger: Ledger, job: JobView) -> Iterator[bytes]:
         compression={name: "zstd" if name in plain else "none" for name in builders},
         use_dictionary=plain,
     ) as writer:
-        for rows in table_rows(ledger, job, columns):
+        for rows in table_rows(ledger, job, columns, cut):
             for row in rows:
                 for builder, value in zip(builders.values(), row, strict=True):
                     builder.add(value)

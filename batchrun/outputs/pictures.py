@@ -56,11 +56,17 @@ class _Row(NamedTuple):
 
 
 def has_pictures(ledger: Ledger, job: JobView) -> bool:
-    """Whether any answer of the job may have pictures. Cheap: nothing is read but indexes and batches."""
+    """Whether any answer of the job may have pictures. Cheap: read are indexes and batches, and the items of a job of images up to its first answer."""
+    # Items of other jobs may lie between those of this one.
+    mine = "i.job = ?1 and i.vanished = 0"
     return bool(
         ledger.value(
-            f"select exists (select 1 from batch_rows where job = ?1 and {_OF_IMAGES}) or "
-            f"exists (select 1 from result_rows where item >= ?2 and item < ?3 and {_IS_BESIDE})",
+            f"select exists (select 1 from batch_rows where job = ?1 and {_OF_IMAGES}) and exists ("
+            "select 1 from item_rows i not indexed cross join result_rows r on r.item = i.id "
+            f"where i.id >= ?2 and i.id < ?3 and {mine} and i.state = {int(ItemState.SUCCEEDED)} "
+            f"and r.batch in (select id from batch_rows where job = ?1 and {_OF_IMAGES})) "
+            "or exists (select 1 from result_rows r cross join item_rows i on i.id = r.item "
+            f"where r.item >= ?2 and r.item < ?3 and {_IS_BESIDE} and {mine} and {_WHERE})",
             (job.id, job.first_item, job.end_item),
         )
     )

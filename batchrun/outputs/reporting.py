@@ -10,6 +10,7 @@ from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
 from batchrun.ledger.toolcalls import call_errors
 from batchrun.model import JsonObject
+from batchrun.outputs.database import count_keyless
 from batchrun.outputs.deadlines import deadline_report
 from batchrun.outputs.failures import failure_groups
 from batchrun.outputs.markdown import report_markdown
@@ -55,6 +56,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
                 **{state.name.lower(): n for state, n in found.items()},
             },
             "uncertain": uncertain_count(ledger, job_id),
+            **_keyless(ledger, job),
             "failures": [
                 {
                     "cause": group.cause,
@@ -141,6 +143,11 @@ def _forgotten(ledger: Ledger, job: JobView) -> list[int]:
     )
     assert row is not None
     return [int(value) for value in row]
+
+
+def _keyless(ledger: Ledger, job: JobView) -> JsonObject:
+    count = count_keyless(ledger, job)
+    return {} if count is None else {"without_key": count}
 
 
 def _tools(ledger: Ledger, job: JobView) -> JsonObject:

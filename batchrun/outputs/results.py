@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from batchrun.ledger.connection import Ledger
-from batchrun.outputs.cells import CutCells
 from batchrun.outputs.csvfiles import csv_blocks, excel_blocks
 from batchrun.outputs.lines import result_lines
 from batchrun.outputs.parquet import parquet_blocks
 from batchrun.outputs.rows import job_view, snapshot
+from batchrun.outputs.table import CutCells
 
 Format: TypeAlias = Literal["jsonl", "csv", "excel", "parquet"]
 
@@ -24,7 +24,7 @@ def stream_results(
     """Blocks of `results.jsonl` or of the table as they would be written now; open items are there with no output.
 
     All of one snapshot: until the last block is taken, or the iterator closed, the connection is in a reading transaction. Blocks end at a line,
-    but for Parquet. `cut` counts the cells that Excel would not take whole. Raises UsageError for no such job, LedgerError.
+    but for Parquet. `cut` counts what the table could not show as asked. Raises UsageError for no such job, LedgerError.
     """
     with snapshot(ledger):
         job = job_view(ledger, job_id)
@@ -32,8 +32,8 @@ def stream_results(
             case "jsonl":
                 yield from result_lines(ledger, job)
             case "csv":
-                yield from csv_blocks(ledger, job, defuse=defuse)
+                yield from csv_blocks(ledger, job, defuse=defuse, cut=cut)
             case "excel":
                 yield from excel_blocks(ledger, job, defuse=defuse, cut=cut)
             case "parquet":
-                yield from parquet_blocks(ledger, job)
+                yield from parquet_blocks(ledger, job, cut=cut)

@@ -50,6 +50,14 @@ _COLUMNS: Final = (
 )
 
 
+@dataclass(slots=True)
+class CutCells:
+    """What a table could not show as asked: `count` cells were cut, `whole` answers stand whole in `output`, since some of their keys have no column."""
+
+    count: int = 0
+    whole: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """`fields`: names of input fields; `members`: keys of answers that are objects; `extras`: what came beside answers; `header`: all names as written, each once.
@@ -95,14 +103,24 @@ def find_columns(ledger: Ledger, job: JobView) -> Columns:
     )
 
 
-def table_rows(ledger: Ledger, job: JobView, columns: Columns) -> Iterator[list[list[Value]]]:
-    """The rows in blocks, in output order; each has a value for every name of the header."""
+def table_rows(
+    ledger: Ledger, job: JobView, columns: Columns, cut: CutCells | None = None
+) -> Iterator[list[list[Value]]]:
+    """The rows in blocks, in output order; each has a value for every name of the header. `cut` counts the answers that stand whole."""
+    cut = cut or CutCells()
     reader = FieldReader(ledger, job)
     shown = frozenset(columns.members) if columns.is_capped else None
     models = model_names(ledger)
     for rows in shown_blocks(ledger, job, _COLUMNS, joins=_JOINS):
         yield [
-            _row(row, reader.take(row[0], is_listed=bool(row[1])), columns, models, shown)
+            _row(
+                row,
+                reader.take(row[0], is_listed=bool(row[1])),
+                columns,
+                models,
+                shown=shown,
+                cut=cut,
+            )
             for row in rows
         ]
 
@@ -134,7 +152,9 @@ def _row(
     fields: bytes | None,
     columns: Columns,
     models: dict[int | None, str | None],
+    *,
     shown: frozenset[str] | None,
+    cut: CutCells,
 ) -> list[Value]:
     """`shown`: the keys that have columns, where not all have."""
     _, _, key, state, output, finish, cause, message, attempts, model, extras, *tokens = row
@@ -153,6 +173,7 @@ def _row(
             shown is not None and not shown.issuperset(_members(members))
         )
         values.append(answer if is_whole else None)
+        cut.whole += is_whole and members is not None
     if columns.members:
         values += _spread(members, columns.members)
     values.append(None if finish == "none" else finish)

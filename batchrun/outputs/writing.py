@@ -80,7 +80,8 @@ def _optional(ledger: Ledger, job: JobView, *, defuse: bool) -> Iterable[FileEnt
     for file in optional_files(ledger, job, defuse=defuse):
         entry = put(job.folder / file.name, file.blocks)
         kept.add(file.name)
-        yield replace(entry, cut_cells=file.cut.count) if file.name == EXCEL else entry
+        cells = file.cut.count if file.name == EXCEL else None
+        yield replace(entry, cut_cells=cells, whole_answers=file.cut.whole)
     for name in sorted(last - kept):
         if is_optional(name):
             remove(job.folder / name)

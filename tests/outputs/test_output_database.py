@@ -1,5 +1,6 @@
 """Answers in a table of the user's own database: only what is named, all or nothing, and nothing that is not asked for."""
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -387,3 +388,20 @@ def test_a_database_that_is_not_there_yet_or_held_by_somebody_now_is_no_problem_
 
     (world.folder / "shop #1.db").write_bytes(b"this is no database at all " * 50)
     assert table_problem(target, home=home, allowed=ANYWHERE) == "file is not a database"
+
+
+def test_items_without_an_id_of_their_own_are_passed_over_and_counted(world: World) -> None:
+    _sql(world.folder, "create table reviews (id text primary key, mood text, status text)")
+    job = _job(world, columns={"mood": "output", "status": "status"})
+    world.answered(job, "1", "good")
+    world.answered(job, None, "bad", name="data.csv:3")
+    world.bad(job, "data.csv:4", "bad_item", "the line is broken")
+    item = world.bad(job, "5", "bad_item", "a field is missing")
+    world.execute("update bad_items set has_id = 1 where item = ?", item)
+    written = write_outputs(world.ledger, job, now=AT)
+    rows = _sql(world.folder, "select * from reviews order by id")
+    assert rows == [("1", "good", "succeeded"), ("5", None, "failed")]
+    report = json.loads((written.folder / "report.json").read_text())
+    assert report["without_key"] == 2
+    told = "- not in the table of `output.sqlite`, without an id of their own: 2\n"
+    assert told in (written.folder / "report.md").read_text()

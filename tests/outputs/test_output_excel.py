@@ -8,8 +8,9 @@ import pytest
 from factory import AT, World
 
 from batchrun.model import OutputSettings
-from batchrun.outputs.cells import EXCEL_CELL_UNITS, CutCells
+from batchrun.outputs.cells import EXCEL_CELL_UNITS
 from batchrun.outputs.results import stream_results
+from batchrun.outputs.table import CutCells
 from batchrun.outputs.writing import write_outputs
 
 

@@ -12,7 +12,9 @@ from factory import AT, World
 
 from batchrun.endpoints.pictures import picture_of
 from batchrun.model import JsonObject, OutputSettings
+from batchrun.outputs.pictures import has_pictures
 from batchrun.outputs.results import stream_results
+from batchrun.outputs.rows import job_view
 from batchrun.outputs.writing import write_outputs
 from batchrun.verifying.outputs import outputs_as_listed, outputs_rewrite_alike
 
@@ -255,3 +257,36 @@ def test_verify_knows_the_files(gallery: Gallery) -> None:
         f"{folder / 'a.png'} is not there",
         f"{folder / 'b.gif'} is not what was written: it was changed since",
     ]
+
+
+def test_a_job_without_pictures_has_no_folder_of_them_beside_one_that_drew(world: World) -> None:
+    text = world.job("texts")
+    first = world.answered(text, "a", "fine")
+    drew = Gallery(world, endpoint="/v1/responses")
+    body, calls = drawing(PNG)
+    extras = json.dumps({"image_calls": calls}, separators=(",", ":"))
+    drew.answered("a", {"images": calls[0]["images"]}, body, extras)
+    world.submit(text)
+    world.answered(text, "b", "fine too")
+    assert first == 1
+    for job, is_there in ((text, False), (drew.job, True)):
+        written = write_outputs(world.ledger, job, now=AT)
+        assert (written.folder / "images").exists() is is_there
+        assert ("images.jsonl" in {file.name for file in written.files}) is is_there
+
+
+def test_a_job_of_images_that_all_failed_has_no_folder_of_them(gallery: Gallery) -> None:
+    gallery.world.failed(gallery.job, "a", batch=gallery.batch)
+    assert not (gallery.write() / "images").exists()
+    assert not (gallery.write() / "images.jsonl").exists()
+
+
+def test_whether_a_job_has_pictures_is_asked_by_index(gallery: Gallery) -> None:
+    ledger = gallery.world.ledger
+    asked: list[str] = []
+    ledger.connection.set_trace_callback(asked.append)
+    has_pictures(ledger, job_view(ledger, gallery.job))
+    ledger.connection.set_trace_callback(None)
+    steps = [step[3] for step in ledger.connection.execute(f"explain query plan {asked[-1]}")]
+    assert any("result_rows_pictures" in step for step in steps)
+    assert not [step for step in steps if step in {"SCAN r", "SCAN i"}]

@@ -1,16 +1,19 @@
 import csv
 import io
+import json
 import tempfile
 from pathlib import Path
 
 import pytest
-from factory import World
+from factory import AT, World
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.states import ItemState
+from batchrun.model import OutputSettings
 from batchrun.outputs.results import stream_results
+from batchrun.outputs.writing import write_outputs
 
 # What a ledger and a fields file can hold: any text of UTF-8.
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -265,3 +268,18 @@ def test_answers_with_keys_of_their_own_do_not_make_a_column_each(world: World) 
     assert [row["a"] for row in (many, last, more)] == ["0", "1", "2"]
     assert [row["k0"] for row in (many, last, more)] == ["x", "", "w"]
     assert last["k999"] == "y"
+
+
+@pytest.mark.parametrize("count", [1_000, 1_001])
+def test_answers_without_columns_are_counted_in_the_manifest(world: World, count: int) -> None:
+    output = OutputSettings(csv=True, excel=True, parquet=True)
+    job = world.job(output=output)
+    for key in ("a", "b"):
+        world.answered(job, key, {f"k{n}": "x" for n in range(count)})
+    world.answered(job, "c", {"k0": "x"})
+    folder = write_outputs(world.ledger, job, now=AT).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    counts = {file["name"]: file.get("whole_answers") for file in manifest["files"]}
+    tables = ("results.csv", "results.excel.csv", "results.parquet")
+    assert [counts.pop(name) for name in tables] == [None if count == 1_000 else 2] * 3
+    assert set(counts.values()) == {None}

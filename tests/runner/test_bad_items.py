@@ -167,3 +167,20 @@ def test_a_row_of_a_query_with_a_blob_keeps_its_id_and_its_other_columns(
     assert [line["id"] for line in lines(world)] == ["1", "2"]
     for table in tables(world):
         assert [(str(row["id"]), row["text"]) for row in table] == [("1", "a"), ("2", "b")]
+
+
+def test_a_table_of_a_database_gets_bad_items_by_their_own_ids_only(
+    world: World, tmp_path: Path
+) -> None:
+    path = world.job_file.parent / "answers.db"
+    columns = {"status": "status"}
+    table = {"sqlite": {"path": str(path), "table": "t", "key": "id", "columns": columns}}
+    for rows, states in (
+        (nan_rows(tmp_path), [("1", "succeeded"), ("2", "failed")]),
+        (None, [("1", "succeeded"), ("2", "succeeded")]),
+    ):
+        job(world, [{"id": one, "text": "x"} for one in "12"], rows, output=table)
+        with sqlite3.connect(path) as connection:
+            found = connection.execute("select id, status from t order by id").fetchall()
+        connection.close()
+        assert found == states
