@@ -86,7 +86,7 @@ def prepare(
     is_fresh: bool = False,
     live_twin: str | None = None,
     met: Callable[[Iterable[int | None]], object] = lambda _: None,
-    inspect: Callable[[Submission], None] = lambda _: None,
+    inspect: Callable[[Submission], object] = lambda _: None,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 

@@ -60,7 +60,7 @@ class Submitter:
     offered: Callable[[], tuple[JsonObject, ...]] | None = None
     only: str | None = None
     met: Callable[[Iterable[int | None]], object] = lambda _: None
-    inspect: Callable[[Submission], None] = lambda _: None
+    inspect: Callable[[Submission], object] = lambda _: None
 
     def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
         """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""

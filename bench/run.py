@@ -23,6 +23,7 @@ from typing import Any, Final
 from bench.data import SCHEMA, write_items, write_job
 from bench.direct import CONCURRENCY
 from bench.embeddings import FLOATS
+from bench.estimating import write_prose
 from bench.tick import BATCHES
 
 SMALL: Final = 100_000
@@ -336,6 +337,29 @@ def figures_of_embeddings(folder: Path) -> list[Figure]:
     return figures
 
 
+def figures_of_counting(folder: Path, count: int, rounds: int) -> list[Figure]:
+    """PREPARE with all tokens counted, against PREPARE without. At 100,000 half a second of it is loading the vocabulary."""
+    folder.mkdir()
+    write_prose(folder / "items.jsonl", count)
+    write_job(folder / "job.jsonl", folder / "items.jsonl")
+    done = compare(
+        "estimate",
+        "prepare-aside",
+        folder,
+        count,
+        rounds=rounds,
+        before=lambda: shutil.rmtree(folder / ".batchrun", ignore_errors=True),
+    )
+    shutil.rmtree(folder)
+    is_large = count == LARGE
+    name = "1M" if is_large else "100k"
+    note = f"{done.found['tokens_an_item']} tokens/item; {done.note}"
+    return [
+        Figure(name=f"tokens counted, {name}, x PREPARE without", value=done.cpu_ratio, must=1.5 if is_large else None, note=note),
+        Figure(name=f"tokens counted, {name}, peak memory", value=done.peak_mb, must=150, unit=" MB"),
+    ]  # fmt: skip
+
+
 def table(figures: Sequence[Figure]) -> str:
     """The figures as text, aligned."""
     rows = [("figure", "must", "stretch", "reached", "verdict", "")]
@@ -374,8 +398,15 @@ def main() -> None:
             print(f"{count:,} items …", file=sys.stderr)
             (folder / str(count)).mkdir()
             done[count] = measure(folder / str(count), count, _ROUNDS[count])
+        print("tokens …", file=sys.stderr)
+        counted = [
+            figure
+            for count in ([SMALL] if chosen.quick else [SMALL, LARGE])
+            for figure in figures_of_counting(folder / f"tokens-{count}", count, _ROUNDS[count])
+        ]
         print("start-up and polling …", file=sys.stderr)
         figures = figures_of_loops(done[SMALL], done[LARGE])
+        figures += counted
         figures += figures_of_structure(folder / "structured")
         figures += figures_of_start(folder / str(SMALL))
         figures.append(figure_of_tick(folder / "tick"))

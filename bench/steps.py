@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench import embeddings
+from bench import embeddings, estimating
 from bench.data import (
     INSTRUCTIONS,
     PROMPT,
@@ -264,6 +264,8 @@ STEPS: dict[str, Callable[[Path, int], dict[str, object]]] = {
     "prepare-floor": prepare_floor,
     "prepare": prepare_ours,
     "prepare-second": prepare_second,
+    "prepare-aside": estimating.prepare_aside,
+    "estimate": estimating.estimate,
     "make-results": make_results,
     "make-results-2k": lambda folder, count: make_results(folder, count, 2_000),
     "make-results-structured": lambda folder, count: make_results(

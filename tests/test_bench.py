@@ -9,6 +9,7 @@ import pytest
 
 from bench.data import SCHEMA, write_items, write_job
 from bench.direct import answer_all
+from bench.estimating import write_prose
 from bench.run import Figure, table
 from bench.steps import STEPS
 from bench.tick import calls_of_a_tick
@@ -67,6 +68,17 @@ def test_structured_answers_fit_their_schema_and_cite(folder: Path) -> None:
     assert all(set(line["output"]) == {"label", "score", "why"} for line in answered)
     assert sum("citations" in line for line in answered) == COUNT // 2 - REFUSED
     assert STEPS["validate"](folder, COUNT).keys() == {"us_an_item"}
+
+
+def test_counting_is_measured_on_prose_beside_preparing_without(tmp_path: Path) -> None:
+    write_prose(tmp_path / "items.jsonl", COUNT)
+    write_job(tmp_path / "job.jsonl", tmp_path / "items.jsonl")
+    sizes = [len(line) for line in (tmp_path / "items.jsonl").read_bytes().splitlines()]
+    assert 480 < sum(sizes) / COUNT < 540
+
+    assert STEPS["prepare-aside"](tmp_path, COUNT) == {}
+    found = STEPS["estimate"](tmp_path, COUNT)
+    assert 50 < found["tokens_an_item"] < 250  # type: ignore[operator]
 
 
 def test_a_second_job_is_prepared_beside_another(folder: Path) -> None:

@@ -13,7 +13,8 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.submissions import Submission
 from batchrun.ledger.wanted import wanted_requests
 from batchrun.model import JobSettings
-from batchrun.money.counting import CHUNK, IMAGE_URLS, Counted, RequestCounter
+from batchrun.money.counted import Counted
+from batchrun.money.counting import CHUNK, IMAGE_URLS, RequestCounter
 from batchrun.money.prices import OPENAI_URL, Mode, PriceBook
 from batchrun.planning.deadline import Pace, believed, live_s
 from batchrun.profiles import BackendKind, Profile
@@ -102,18 +103,20 @@ class Estimator:
     _history: Answered | None = field(default=None, init=False)
     _batches: int = field(default=0, init=False)
 
-    def inspect(self, submission: Submission) -> None:
-        """Count a submission while it can be read."""
+    def inspect(self, submission: Submission) -> tuple[Counted, ...]:
+        """Count a submission while it can be read: by model."""
         counter = RequestCounter(submission.settings.endpoint, self.others)
-        self._batches = len(submission.intake.files.rendered())
-        rendered = 0
+        files = submission.intake.files.rendered()
+        seen = 0
         for lines in wanted_requests(self.ledger, submission, chunk=CHUNK):
             counter.take(lines)
-            rendered += len(lines)
-        if rendered > sum(w.request_count for w in submission.intake.files.rendered()):
-            self._batches += 1  # what is asked again goes in one of its own, or a few
+            seen += len(lines)
+        # What is asked again goes in a batch of its own, or a few.
+        is_more = seen > sum(file.request_count for file in files)
+        self._batches = len(files) + is_more
         self._counter = counter
         self._history = answered(self.ledger, submission.job)
+        return tuple(counter.own.values())
 
     def estimates(self, submitter: Submitter, files: Sequence[Path]) -> Iterator[Estimate]:
         """One for each job line, and for each file that cannot be read."""

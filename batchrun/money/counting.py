@@ -1,30 +1,22 @@
-"""Requests counted as they stream by: their tokens, images and caps, summed by model. A million of them take no more memory than a thousand.
+"""Requests counted as they stream by: their tokens, images and caps, by model.
 
 Most requests of a job differ in one text. What is the same in all is counted once, and the rest many texts at a time, which is what makes
 counting cheap beside preparing them.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from batchrun.money.asked import LOOSE, Asked, Body, asked
-from batchrun.money.images import made_tokens, seen_tokens
-from batchrun.money.tokens import Tokenizer, count_texts, tokenizer_of
+from batchrun.money.asked import Asked, Body, asked
+from batchrun.money.counted import ALIKE_MOST, Counted, Key
+from batchrun.money.tokens import count_texts, tokenizer_of
 
 CHUNK: Final = 1_000  # requests that are counted together
-# Prices of long contexts begin far above this many input tokens: larger requests are kept apart, and these have 100 kB each, at least.
-LARGE_TOKENS: Final = 30_000
-GUESS_TOKENS: Final = 1_000  # of an answer, where the cap is above it or there is none
-_ALIKE_MOST: Final = (
-    64  # sorts of requests that are remembered: where each is another one, nothing is gained
-)
 IMAGE_URLS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
-_Key: TypeAlias = tuple[Any, ...]
+_METHOD: Final = b'"method":'  # the first field after the custom_id
+_Sort: TypeAlias = tuple[str, Key]  # of one model
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -32,119 +24,16 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Sums:
-    """Of some requests. `input` is what the rules say and `input_most` the most that it can be, both with `image_input`, `image_most`.
+class _Alike(NamedTuple):
+    """A sort of requests, by one of them: all of a line after its custom_id up to the text that they differ in, and all behind that."""
 
-    `answers` counts the answers that make tokens; `capped` adds up their caps, `uncapped` counts those without one, and `guess` adds up what
-    each may be guessed by: its cap, and no more than GUESS_TOKENS. `made` and `made_most` are tokens of pictures, of which it is known.
-    `unseen` counts the requests of which the model reads more than they contain, by what that is.
-    """
-
-    requests: int = 0
-    input: int = 0
-    input_most: int = 0
-    image_input: int = 0
-    image_most: int = 0
-    answers: int = 0
-    capped: int = 0
-    uncapped: int = 0
-    guess: int = 0
-    made: int = 0
-    made_most: int = 0
-    unseen: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: "Sums", times: int = 1) -> None:
-        """As many more requests."""
-        for name in _NUMBERS:
-            setattr(self, name, getattr(self, name) + times * getattr(other, name))
-        for what, count in other.unseen.items():
-            self.unseen[what] += times * count
-
-
-_NUMBERS: Final = tuple(name for name in Sums.__slots__ if name != "unseen")
-
-
-@dataclass(slots=True)
-class Counted:
-    """What was asked of one model, counted as that model counts. `large` are requests above LARGE_TOKENS, each by itself, and part of `sums`."""
-
-    model: str
-    url: str
-    tokenizer: Tokenizer
-    sums: Sums = field(default_factory=Sums)
-    large: list[Sums] = field(default_factory=list)
-    _alike: dict[_Key, Sums] = field(default_factory=dict)
-
-    def add_alike(self, key: _Key, template: Asked, counts: Sequence[int]) -> None:
-        """Requests that differ in one text, which has so many tokens in each."""
-        fixed = self._alike.get(key)
-        if fixed is None:
-            if len(self._alike) >= _ALIKE_MOST:
-                self._alike.clear()
-            fixed = self._alike[key] = self._sums_of(
-                template,
-                sum(count_texts(template.texts, self.tokenizer.encoding)),
-                sum(count_texts(template.loose, self.tokenizer.encoding)),
-            )
-        tokens = sum(counts)
-        self.sums.add(fixed, len(counts))
-        self.sums.input += tokens
-        self.sums.input_most += tokens + _share(tokens, self.tokenizer.margin)
-        if max(counts) + fixed.input_most > LARGE_TOKENS // 2:
-            for count in counts:
-                one = Sums()
-                one.add(fixed)
-                one.input += count
-                one.input_most += count + _share(count, self.tokenizer.margin)
-                self._keep_large(one)
-
-    def add_odd(self, found: Asked, texts: int, loose: int) -> None:
-        """A request by itself; its texts, and those that count loosely, have so many tokens together."""
-        one = self._sums_of(found, texts, loose)
-        self.sums.add(one)
-        self._keep_large(one)
-
-    def _keep_large(self, one: Sums) -> None:
-        if one.input_most > LARGE_TOKENS:
-            self.large.append(one)
-
-    def _sums_of(self, found: Asked, texts: int, loose: int) -> Sums:
-        tokens = texts + loose + found.overhead
-        most = tokens + found.slack + _share(texts + loose, self.tokenizer.margin)
-        one = Sums(
-            requests=1,
-            input=tokens,
-            input_most=most + _share(loose, Fraction(1, LOOSE)),
-            unseen=Counter(found.unseen),
-        )
-        for count, is_low in ((found.images, False), (found.low_images, True)):
-            if count:
-                common, largest = seen_tokens(self.model, is_low=is_low)
-                one.image_input += count * common
-                one.image_most += count * largest
-        one.input += one.image_input
-        one.input_most += one.image_most
-        if found.cap == 0:
-            return one
-        one.answers = found.answers
-        one.guess = found.answers * min(found.cap or GUESS_TOKENS, GUESS_TOKENS)
-        if found.cap is None:
-            one.uncapped = found.answers
-        else:
-            one.capped = found.answers * found.cap
-        return one
-
-    def make_pictures(self, quality: Any, size: Any, answers: int) -> None:
-        """The last request makes pictures, whose tokens its quality and size tell where that is known of the model."""
-        made = made_tokens(self.model, str(quality), str(size))
-        if made is not None:
-            self.sums.uncapped -= answers
-            self.sums.guess -= answers * GUESS_TOKENS
-            self.sums.made += answers * made[0]
-            self.sums.made_most += answers * made[1]
+    sort: _Sort
+    before: bytes
+    after: bytes
 
 
 class RequestCounter:
@@ -154,6 +43,8 @@ class RequestCounter:
         self._url = url
         self.own: dict[str, Counted] = {}
         self.others = {model: self._counted(model) for model in others}
+        self._templates: dict[_Sort, Asked] = {}
+        self._last: _Alike | None = None
 
     @property
     def _is_chat(self) -> bool:
@@ -164,28 +55,63 @@ class RequestCounter:
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Some request lines, best about CHUNK of them: JSON objects with a `body`, as in a request file."""
-        groups: dict[str, list[Body]] = {}
+        alike: dict[_Sort, list[str]] = {}
+        odd: dict[str, list[Body]] = {}
+        last, texts = self._last, []
+        if last is not None:
+            texts = alike.setdefault(last.sort, [])
         for line in lines:
+            # Mostly it is one more like the last one: then nothing but its text is looked at.
+            if last is not None:
+                at = line.find(_METHOD)
+                if line.startswith(last.before, at) and line.endswith(last.after):
+                    try:
+                        text = _decode_text(line[at + len(last.before) : -len(last.after)])
+                    except msgspec.MsgspecError:  # other fields are between the two
+                        pass
+                    else:
+                        texts.append(text)
+                        continue
             body = _decode(line).body
-            groups.setdefault(body.model if isinstance(body.model, str) else "", []).append(body)
-        for model, bodies in groups.items():
-            own = self.own.get(model)
-            if own is None:
-                own = self.own[model] = self._counted(model)
-            self._take(bodies, (own, *self.others.values()))
-
-    def _take(self, bodies: list[Body], targets: tuple[Counted, ...]) -> None:
-        known: dict[_Key, Asked] = {}
-        alike: dict[_Key, list[str]] = {}
-        odd: list[tuple[Body, Asked]] = []
-        for body in bodies:
+            model = body.model if isinstance(body.model, str) else ""
             key, text = self._key_of(body)
-            if key is not None and (key in alike or len(alike) < _ALIKE_MOST):
-                alike.setdefault(key, []).append(text)
-                if key not in known:
-                    known[key] = self._template(body, text)
-            else:
-                odd.append((body, asked(self._url, body)))
+            sort = (model, key or ())
+            if key is None or (sort not in alike and len(alike) >= ALIKE_MOST):
+                odd.setdefault(model, []).append(body)
+                continue
+            if sort not in self._templates:
+                self._templates[sort] = self._template(body, text)
+            texts = alike.setdefault(sort, [])
+            texts.append(text)
+            last = self._seen_in(line, sort, text)
+        self._last = last
+        for model in dict.fromkeys((*(model for model, _ in alike), *odd)):
+            mine = {key: texts for (of, key), texts in alike.items() if of == model and texts}
+            own = self.own.get(model) or self.own.setdefault(model, self._counted(model))
+            self._take(mine, odd.get(model, []), (own, *self.others.values()))
+        if len(self._templates) > ALIKE_MOST:
+            self._templates.clear()
+            self._last = None
+
+    def _seen_in(self, line: bytes, sort: _Sort, text: str) -> _Alike | None:
+        """The sort of a line, to know others of it by; None where the text cannot be told from other fields."""
+        name = b'"content":' if self._is_chat else b'"input":'
+        needle = name + _encode(text)
+        if line.count(needle) != 1:
+            return None
+        at, method = line.index(needle), line.find(_METHOD)
+        if not 0 <= method < at:
+            return None
+        return _Alike(sort, line[method : at + len(name)], line[at + len(needle) :])
+
+    def _take(
+        self,
+        alike: Mapping[Key, Sequence[str]],
+        bodies: Sequence[Body],
+        targets: tuple[Counted, ...],
+    ) -> None:
+        """The requests to one model, which is the first of the targets."""
+        odd = [(body, asked(self._url, body)) for body in bodies]
         texts = [text for group in alike.values() for text in group]
         for _, one in odd:
             texts += one.texts
@@ -194,6 +120,7 @@ class RequestCounter:
             encoding: count_texts(texts, encoding)
             for encoding in {target.tokenizer.encoding for target in targets}
         }
+        known = {key: self._templates[targets[0].model, key] for key in alike}
         for target in targets:
             self._spread(target, counted[target.tokenizer.encoding], known, alike, odd)
 
@@ -201,8 +128,8 @@ class RequestCounter:
         self,
         target: Counted,
         counts: Sequence[int],
-        known: Mapping[_Key, Asked],
-        alike: Mapping[_Key, Sequence[str]],
+        known: Mapping[Key, Asked],
+        alike: Mapping[Key, Sequence[str]],
         odd: Sequence[tuple[Body, Asked]],
     ) -> None:
         """Give one model its part of the counts, which are in the order of `alike`, then `odd`."""
@@ -217,7 +144,7 @@ class RequestCounter:
                 target.make_pictures(body.quality, body.size, one.answers)
             at = end
 
-    def _key_of(self, body: Body) -> tuple[_Key | None, str]:
+    def _key_of(self, body: Body) -> tuple[Key | None, str]:
         """What a request has in common with others of its sort, and the one text that they differ in; None where it is of no sort."""
         if self._is_chat:
             said = body.messages
@@ -251,7 +178,3 @@ class RequestCounter:
 
 
 _PLAIN: Final = {"role", "content"}
-
-
-def _share(tokens: int, share: Fraction) -> int:
-    return -(-tokens * share.numerator // share.denominator)

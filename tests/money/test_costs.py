@@ -3,7 +3,7 @@
 from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
 from batchrun.estimating.estimate import joined
 from batchrun.ledger.answered import Answered
-from batchrun.money.counting import Counted, Sums
+from batchrun.money.counted import Counted, Sums
 from batchrun.money.prices import Ceiling, Mode, Price, Rates, Tier
 from batchrun.money.tokens import tokenizer_of
 

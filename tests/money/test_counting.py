@@ -15,7 +15,8 @@ from batchrun.money.asked import (
     TOOL_TOKENS,
     TOOLS_TOKENS,
 )
-from batchrun.money.counting import GUESS_TOKENS, LARGE_TOKENS, Counted, RequestCounter
+from batchrun.money.counted import GUESS_TOKENS, LARGE_TOKENS, Counted
+from batchrun.money.counting import RequestCounter
 from batchrun.money.images import made_tokens, seen_tokens
 from batchrun.money.tokens import Encoding, count_texts
 
@@ -29,9 +30,15 @@ def tokens(*texts: str) -> int:
     return sum(count_texts(texts, Encoding.O200K))
 
 
+def line(url: str, n: int, body: dict[str, Any]) -> bytes:
+    """As it stands in a request file."""
+    request = {"custom_id": f"{n}-1-abc", "method": "POST", "url": url, "body": body}
+    return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
 def counted(url: str, *bodies: dict[str, Any], model: str = "gpt-5-mini") -> Counted:
     counter = RequestCounter(url)
-    counter.take([json.dumps({"body": {"model": model, **body}}).encode() for body in bodies])
+    counter.take([line(url, n, {"model": model, **body}) for n, body in enumerate(bodies)])
     (found,) = counter.own.values()
     return found
 
@@ -71,6 +78,11 @@ def test_chat_counts_each_message_with_its_name_and_each_choice_with_its_cap() -
             ],
         ),
         (RESPONSES, [{"input": "a", "max_output_tokens": 1 + n % 3} for n in range(99)]),
+        (RESPONSES, [{"instructions": "a" * (1 + n % 2), "input": "aa"} for n in range(99)]),
+        (RESPONSES, [{"input": f"{n}", "metadata": {"input": f"{n % 2}"}} for n in range(99)]),
+        (RESPONSES, [{"input": '","instructions":"Be brief.' + "x" * n} for n in range(9)]),
+        (RESPONSES, [{"input": "a", "instructions": "b"} if n % 2 else {"input": "a"} for n in range(9)]),
+        (CHAT, [{"messages": [{"role": "user", "content": f"a {n // 2}"}], "n": n % 2} for n in range(9)]),
     ],
 )  # fmt: skip
 def test_what_many_requests_have_in_common_is_counted_as_if_each_stood_alone(
@@ -199,6 +211,21 @@ def test_large_requests_are_kept_apart_and_are_part_of_the_sum() -> None:
     (large,) = found.large
     assert LARGE_TOKENS < large.input < found.sums.input
     assert (large.requests, found.sums.requests) == (1, 2)
+
+
+def test_each_request_counts_for_its_own_model_however_they_are_mixed() -> None:
+    counter = RequestCounter(RESPONSES)
+    for start in (0, 6):
+        counter.take(
+            line(RESPONSES, n, {"model": f"gpt-{4 + n % 2}", "input": f"a 日本語 {n // 3}"})
+            for n in range(start, start + 6)
+        )
+
+    texts = [f"a 日本語 {n // 3}" for n in range(12)]
+    around = 6 * (AROUND + REPLY_TOKENS)
+    assert [one.sums.requests for one in counter.own.values()] == [6, 6]
+    assert counter.own["gpt-4"].sums.input == sum(count_texts(texts[::2], Encoding.CL100K)) + around
+    assert counter.own["gpt-5"].sums.input == tokens(*texts[1::2]) + around
 
 
 def test_others_count_the_same_requests_with_tokenizers_of_their_own() -> None:

@@ -8,7 +8,7 @@ from moneypage import PAGE, ROOT, written
 
 from batchrun.estimating.costs import EXPECTED_SHARE, LOW_SHARE
 from batchrun.money import asked
-from batchrun.money.counting import GUESS_TOKENS
+from batchrun.money.counted import GUESS_TOKENS
 
 TEXT = PAGE.read_text("utf-8")
 

@@ -1,0 +1,136 @@
+"""What was counted: sums over requests, and what one model was asked. A million requests take no more memory than a thousand."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, TypeAlias
+
+from batchrun.money.asked import LOOSE, Asked
+from batchrun.money.images import made_tokens, seen_tokens
+from batchrun.money.tokens import Tokenizer, count_texts
+
+# Prices of long contexts begin far above this many input tokens: larger requests are kept apart, and these have 100 kB each, at least.
+LARGE_TOKENS: Final = 30_000
+GUESS_TOKENS: Final = 1_000  # of an answer, where the cap is above it or there is none
+ALIKE_MOST: Final = (
+    64  # sorts of requests that are remembered: where each is another one, nothing is gained
+)
+Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Sums:
+    """Of some requests. `input` is what the rules say and `input_most` the most that it can be, both with `image_input`, `image_most`.
+
+    `answers` counts the answers that make tokens; `capped` adds up their caps, `uncapped` counts those without one, and `guess` adds up what
+    each may be guessed by: its cap, and no more than GUESS_TOKENS. `made` and `made_most` are tokens of pictures, of which it is known.
+    `unseen` counts the requests of which the model reads more than they contain, by what that is.
+    """
+
+    requests: int = 0
+    input: int = 0
+    input_most: int = 0
+    image_input: int = 0
+    image_most: int = 0
+    answers: int = 0
+    capped: int = 0
+    uncapped: int = 0
+    guess: int = 0
+    made: int = 0
+    made_most: int = 0
+    unseen: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Sums", times: int = 1) -> None:
+        """As many more requests."""
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + times * getattr(other, name))
+        for what, count in other.unseen.items():
+            self.unseen[what] += times * count
+
+
+_NUMBERS: Final = tuple(name for name in Sums.__slots__ if name != "unseen")
+
+
+@dataclass(slots=True)
+class Counted:
+    """What was asked of one model, counted as that model counts. `large` are requests above LARGE_TOKENS, each by itself, and part of `sums`."""
+
+    model: str
+    url: str
+    tokenizer: Tokenizer
+    sums: Sums = field(default_factory=Sums)
+    large: list[Sums] = field(default_factory=list)
+    _alike: dict[Key, Sums] = field(default_factory=dict)
+
+    def add_alike(self, key: Key, template: Asked, counts: Sequence[int]) -> None:
+        """Requests that differ in one text, which has so many tokens in each."""
+        fixed = self._alike.get(key)
+        if fixed is None:
+            if len(self._alike) >= ALIKE_MOST:
+                self._alike.clear()
+            fixed = self._alike[key] = self._sums_of(
+                template,
+                sum(count_texts(template.texts, self.tokenizer.encoding)),
+                sum(count_texts(template.loose, self.tokenizer.encoding)),
+            )
+        tokens = sum(counts)
+        self.sums.add(fixed, len(counts))
+        self.sums.input += tokens
+        self.sums.input_most += tokens + _share(tokens, self.tokenizer.margin)
+        if max(counts) + fixed.input_most > LARGE_TOKENS // 2:
+            for count in counts:
+                one = Sums()
+                one.add(fixed)
+                one.input += count
+                one.input_most += count + _share(count, self.tokenizer.margin)
+                self._keep_large(one)
+
+    def add_odd(self, found: Asked, texts: int, loose: int) -> None:
+        """A request by itself; its texts, and those that count loosely, have so many tokens together."""
+        one = self._sums_of(found, texts, loose)
+        self.sums.add(one)
+        self._keep_large(one)
+
+    def _keep_large(self, one: Sums) -> None:
+        if one.input_most > LARGE_TOKENS:
+            self.large.append(one)
+
+    def _sums_of(self, found: Asked, texts: int, loose: int) -> Sums:
+        tokens = texts + loose + found.overhead
+        most = tokens + found.slack + _share(texts + loose, self.tokenizer.margin)
+        one = Sums(
+            requests=1,
+            input=tokens,
+            input_most=most + _share(loose, Fraction(1, LOOSE)),
+            unseen=Counter(found.unseen),
+        )
+        for count, is_low in ((found.images, False), (found.low_images, True)):
+            if count:
+                common, largest = seen_tokens(self.model, is_low=is_low)
+                one.image_input += count * common
+                one.image_most += count * largest
+        one.input += one.image_input
+        one.input_most += one.image_most
+        if found.cap == 0:
+            return one
+        one.answers = found.answers
+        one.guess = found.answers * min(found.cap or GUESS_TOKENS, GUESS_TOKENS)
+        if found.cap is None:
+            one.uncapped = found.answers
+        else:
+            one.capped = found.answers * found.cap
+        return one
+
+    def make_pictures(self, quality: Any, size: Any, answers: int) -> None:
+        """The last request makes pictures, whose tokens its quality and size tell where that is known of the model."""
+        made = made_tokens(self.model, str(quality), str(size))
+        if made is not None:
+            self.sums.uncapped -= answers
+            self.sums.guess -= answers * GUESS_TOKENS
+            self.sums.made += answers * made[0]
+            self.sums.made_most += answers * made[1]
+
+
+def _share(tokens: int, share: Fraction) -> int:
+    return -(-tokens * share.numerator // share.denominator)
