@@ -317,6 +317,21 @@ def test_a_retry_is_live_before_the_deadline_and_by_batch_after_it(
     world.close()
 
 
+def test_a_batch_that_a_live_job_is_told_of_later_makes_it_no_later_that_it_went_live(
+    tmp_path: Path,
+) -> None:
+    world = world_at(tmp_path)
+    run_until_live(world)
+    (before,) = world.rows("select live_since from jobs")
+    world.clock.advance(600)
+    with world.ledger() as ledger, ledger.transaction():
+        ledger.execute("update batch_rows set cancel_requested = 0")  # as one that comes back has
+    world.run(most=100)
+    assert world.rows("select live_since from jobs") == [before]
+    assert set(world.executions().values()) == {1}
+    world.close()
+
+
 def test_a_person_who_cancels_a_job_that_goes_live_cancels_all_of_it(tmp_path: Path) -> None:
     world = world_at(tmp_path)
     run_until_live(world)
