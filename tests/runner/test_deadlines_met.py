@@ -12,9 +12,11 @@ from runnerkit import items
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.clock import rfc3339
-from batchrun.errors import BackendError, NotFound, Refused, Transient
-from batchrun.ledger.deadlines import pace_here
+from batchrun.errors import AuthError, BackendError, NotFound, Refused, Transient
+from batchrun.ledger.deadlines import BY_DEADLINE, go_live, pace_here
+from batchrun.model import Account
 from batchrun.planning.deadline import Pace
+from batchrun.running.passresult import PassResult
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 
@@ -40,6 +42,15 @@ def world_at(
     world.clock.advance(6 * HOUR_S)
     world.serve()
     return world
+
+
+def later(world: LiveWorld) -> PassResult:
+    """A pass, and time until the next one."""
+    result = world.tick()
+    world.serve()
+    assert result.next_at is not None
+    world.clock.sleep_until(result.next_at)
+    return result
 
 
 def run_until_live(world: LiveWorld) -> None:
@@ -329,6 +340,63 @@ def test_a_batch_that_a_live_job_is_told_of_later_makes_it_no_later_that_it_went
     world.run(most=100)
     assert world.rows("select live_since from jobs") == [before]
     assert set(world.executions().values()) == {1}
+    world.close()
+
+
+def test_a_batch_that_is_live_itself_is_not_taken_back(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path, options=Options(line_s=LINE_S))
+    world.write([{**row, "model": row["id"]} for row in items(2)], deadline="8h")
+    world.submit()
+    with world.ledger() as ledger:
+        ledger.execute("update batch_rows set profile = ? where id = 2", (TWIN,))
+        assert go_live(ledger, job=1, profile=TWIN, at=world.clock.now()) == 1
+        found = ledger.rows("select cancel_requested from batch_rows order by id")
+        assert [row["cancel_requested"] for row in found] == [BY_DEADLINE, 0]
+    world.let_go()
+
+
+def test_a_retry_of_a_late_job_that_has_not_ended_leaves_it_live(tmp_path: Path) -> None:
+    world = LiveWorld(
+        tmp_path,
+        script=[Rule(prompt="text 0", status=400)],
+        options=Options(line_s=LINE_S),
+    )
+    rows = items(8)
+    rows[0]["model"] = "another"
+    world.write(rows, deadline="8h")
+    world.submit()
+    is_ending = False
+    world.wire.edit = lambda batch: (
+        batch if is_ending or batch.status != "cancelled" else replace(batch, status="cancelling")
+    )
+    world.serve()
+    world.clock.advance(6 * HOUR_S)
+    run_until_live(world)
+    world.clock.advance(HOUR_S)
+    world.tick()
+    assert world.failures() == {"i0": "bad_request"}
+    world.api().retry("reviews")
+    is_ending = True
+    world.run(most=100)
+    assert world.tally() == {"succeeded": 7, "failed": 1}
+    assert world.profiles() == ["openai", "openai", TWIN, TWIN]
+    world.close()
+
+
+def test_nothing_is_taken_back_for_a_place_without_a_key(tmp_path: Path) -> None:
+    world = world_at(tmp_path, count=4)
+
+    def keyless(salt: bytes) -> Account:
+        raise AuthError("no key")
+
+    world.twin.account = keyless  # type: ignore[method-assign]
+    assert "no key" in {str(problem) for _ in range(12) for problem in later(world).problems}
+    assert [row["cancel_requested"] for row in world.batches()] == [0]
+    world.clock.advance(3 * HOUR_S)
+    world.serve()
+    world.run(most=20)
+    assert world.tally() == {"succeeded": 4}
+    assert world.profiles() == ["openai"]
     world.close()
 
 
