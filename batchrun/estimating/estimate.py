@@ -21,6 +21,7 @@ from batchrun.profiles import BackendKind, Profile
 from batchrun.submitting import Prepared, Submitter
 from batchrun.windows import DEFAULT_WINDOW, window_s
 
+_VIDEOS: Final = "/v1/videos"
 _MODES: Final = (Mode.BATCH, Mode.FLEX, Mode.LIVE)
 FREE: Final = "runs on this machine"
 
@@ -131,13 +132,15 @@ class Estimator:
         self, prepared: Prepared, settings: JobSettings, counter: RequestCounter
     ) -> Estimate:
         profile = self.config.profile(prepared.profile)
-        models = tuple(self._of(one, profile) for one in counter.own.values())
+        mode = _mode_of(profile, settings)
+        modes = tuple(dict.fromkeys((*_MODES, mode or Mode.BATCH)))
+        models = tuple(self._of(one, profile, modes) for one in counter.own.values())
         return Estimate(
             prepared=prepared,
-            mode=_mode_of(profile, settings),
+            mode=mode,
             batches=self._batches,
             models=models,
-            compared=tuple(self._of(one, profile) for one in counter.others.values()),
+            compared=tuple(self._of(one, profile, modes) for one in counter.others.values()),
             history=self._history,
             window_s=(
                 window_s(settings.window or DEFAULT_WINDOW)
@@ -148,13 +151,18 @@ class Estimator:
             notes=tuple(_notes(settings, self._history, models)),
         )
 
-    def _of(self, counted: Counted, profile: Profile) -> ModelEstimate:
+    def _of(self, counted: Counted, profile: Profile, modes: Iterable[Mode]) -> ModelEstimate:
         book = PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
         # A model on this machine costs nothing; beside it stands what OpenAI would ask, where it has one of that name.
         base_url = OPENAI_URL if profile.kind is BackendKind.LOCAL else profile.base_url
         ceiling = book.ceiling(counted.model, base_url=base_url)
         costs = {}
-        for mode in _MODES:
+        for mode in modes:
+            if counted.url == _VIDEOS:
+                costs[mode] = Cost(
+                    why_not="videos are billed by the second, which is priced nowhere here"
+                )
+                continue
             try:
                 price = book.price(counted.model, mode, base_url=base_url, at=self.now)
             except UnknownPrice as exc:
@@ -180,7 +188,8 @@ def _mode_of(profile: Profile, settings: JobSettings) -> Mode | None:
         return None
     if profile.kind is BackendKind.OPENAI:
         return Mode.BATCH
-    return Mode.FLEX if settings.body.get("service_tier") == Mode.FLEX else Mode.LIVE
+    tier = settings.body.get("service_tier")
+    return Mode(tier) if tier in {Mode.FLEX, Mode.PRIORITY} else Mode.LIVE
 
 
 def _live_s(profile: Profile, models: Iterable[ModelEstimate]) -> int:
@@ -214,7 +223,7 @@ def _notes_of(counted: Counted, longest: int | None) -> Iterator[str]:
     if sums.image_input:
         yield f"images are estimated by their rules, {sums.image_input:,} to {sums.image_most:,} tokens of the input"
     for what, count in sorted(sums.unseen.items()):
-        yield f"{count:,} requests bring {what}, whose tokens only the service can count: they are in none of the figures"
+        yield f"{count:,} requests bring {what}, whose tokens and fees only the service knows: they are in none of the figures"
 
 
 def _notes(
@@ -228,5 +237,3 @@ def _notes(
             yield f"output is reckoned from {history.answers:,} answers of this job"
     if settings.rounds is not None or settings.repair is not None:
         yield "'rounds' and 'repair' ask again: the figures are those of the first request of each item"
-    if settings.body.get("service_tier") == Mode.PRIORITY:
-        yield "'service_tier': 'priority' costs more than live does here"

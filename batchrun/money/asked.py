@@ -220,8 +220,13 @@ def _edits(body: Body) -> Asked:
     return found
 
 
+_OURS: Final = (None, "function", "custom")  # tools that the caller runs; None: of `functions`
+
+
 def _tools(found: Asked, raw: msgspec.Raw) -> None:
     for tool in _objects(raw):
+        if tool.get("type") not in _OURS:
+            found.unseen.add("hosted tools")
         found.overhead += TOOL_TOKENS
         found.loose.append(msgspec.json.encode(tool).decode())
     if found.loose:

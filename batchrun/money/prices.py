@@ -7,7 +7,7 @@ live rate where it knows none for batch or flex.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -192,19 +192,16 @@ def _provider_url(base_url: str) -> str:
 
 
 class _Listed(NamedTuple):
-    """A model as genai-prices has it. `newest` is the day from which its newest rates hold, "" where its provider's have no day."""
+    """A model as genai-prices has it, with the name of the list."""
 
     model: "ModelInfo"
     name: str
-    newest: str
 
     def price(self, mode: Mode, at: int) -> Price | None:
         """None where the list has no rates of its own for this mode."""
-        moment = datetime.fromtimestamp(at, UTC)
-        # Rates that were added since count for older moments too: what is reckoned is what will be paid.
-        if self.newest:
-            newest = date.fromisoformat(self.newest)
-            moment = max(moment, datetime.combine(newest, moment.timetz()))
+        # Rates that hold by now count for older moments too: what is reckoned is what will be paid.
+        checked = datetime.combine(date.fromisoformat(_checked()), time(), UTC)
+        moment = max(datetime.fromtimestamp(at, UTC), checked)
         live = self.model.get_prices(moment)
         prices = self.model.get_prices(moment, _CONTEXTS[mode])
         if mode is not Mode.LIVE and (prices.input_mtok, prices.output_mtok) == (
@@ -219,7 +216,8 @@ class _Listed(NamedTuple):
         starts = {tier.start for value in values for tier in getattr(value, "tiers", ())}
         tiers = ((start, _row(prices, start)) for start in sorted(starts))
         card = RateCard(row, tuple((start, tier) for start, tier in tiers if tier is not None))
-        return _price(self.model.id, mode, card, self.name, self.newest)
+        dated = max(day for day in _days() if day <= str(moment.date()))
+        return _price(self.model.id, mode, card, self.name, dated)
 
 
 @cache
@@ -232,16 +230,33 @@ def _listed(model: str, provider_url: str) -> _Listed | None:
         found = calc_price(ListUsage(input_tokens=1), model, provider_api_url=provider_url)
     except LookupError:
         return None
-    days = [
-        str(constraint.start_date)
-        for one in found.provider.models
-        for variant in one.price_variants or ()
-        if (constraint := variant.constraint) is not None and hasattr(constraint, "start_date")
-    ]
     name = f"genai-prices {__version__}"
     if found.provider.id != _OPENAI:
         name += f" ({found.provider.name})"
-    return _Listed(found.model, name, max(days, default=""))
+    return _Listed(found.model, name)
+
+
+@cache
+def _checked() -> str:
+    """The day on which our own list was held against the other."""
+    return max(entry.dated for entry in builtin_entries().values())
+
+
+@cache
+def _days() -> frozenset[str]:
+    """Every day from which on rates of genai-prices hold: the last of them that has come is the day of the list."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    return frozenset(
+        str(constraint.start_date)
+        for provider in get_snapshot().providers
+        for model in provider.models
+        for priced in (
+            *(model.price_variants or ()),
+            *(model.prices if isinstance(model.prices, list) else ()),
+        )
+        if (constraint := priced.constraint) is not None and hasattr(constraint, "start_date")
+    )
 
 
 def _row(prices: "ModelPrice", above: int | None) -> RateRow | None:

@@ -95,6 +95,17 @@ def test_what_is_asked_line_by_line_has_no_window(desk: Desk) -> None:
     assert (job["mode"], job["window_s"]) == ("live", None)
     flex = estimate(desk, desk.job(body={"service_tier": "flex"}), "--backend", "direct")
     assert flex["mode"] == "flex"
+    first = estimate(desk, desk.job(body={"service_tier": "priority"}), "--backend", "direct")
+    costs = first["costs"]
+    assert costs["priority"]["low"]["picodollars"] > costs["live"]["low"]["picodollars"]
+
+
+def test_what_is_billed_by_the_second_is_not_priced_by_tokens(desk: Desk) -> None:
+    line = {"job": "clips", "endpoint": "/v1/videos", "model": "sora-2", "prompt": "{{ x }}"}
+    called = desk.call("estimate", desk.write("clips.jsonl", line, {"id": "a", "x": "a cat"}))
+
+    assert called.code == 8
+    assert "billed by the second" in called.err
 
 
 def test_answered_items_cost_nothing_and_their_answers_tell_what_others_take(

@@ -134,9 +134,15 @@ def test_what_the_service_reads_beside_the_request_is_counted_by_what_it_is() ->
         {"input": [{"role": "user", "content": parts}]},
         {"input": "go on", "previous_response_id": "resp_1"},
         {"prompt": {"id": "pmpt_1"}},
+        {"input": "news?", "tools": [{"type": "web_search"}, TOOL]},
     ).sums
 
-    assert sums.unseen == {"files": 1, "earlier responses": 1, "stored prompts": 1}
+    assert sums.unseen == {
+        "files": 1,
+        "earlier responses": 1,
+        "stored prompts": 1,
+        "hosted tools": 1,
+    }
 
 
 def test_calls_and_what_they_returned_are_part_of_the_conversation() -> None:
