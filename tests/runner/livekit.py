@@ -7,6 +7,7 @@ from runnerkit import PROFILE, World
 
 from batchrun.backends.base import Backend
 from batchrun.backends.embedded import EmbeddedBackend
+from batchrun.model import Limits
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.testing_backend import FaultyBackend
 
@@ -15,7 +16,12 @@ TWIN: Final = "openai:live"
 
 @dataclass
 class LiveWorld(World):
-    """`World` with a twin of its profile. Both answer by the same script, so that who answered can be told by nothing else."""
+    """`World` with a twin of its profile. Both answer by the same script, so that who answered can be told by nothing else.
+
+    `twin_limits`: those of the twin, where they are others.
+    """
+
+    twin_limits: Limits | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -25,7 +31,7 @@ class LiveWorld(World):
                 self.script, clock=self.clock, seen=self.folder / "near-seen"
             ),
             self.clock,
-            limits=self.limits,
+            limits=self.twin_limits or self.limits,
         )
         self.twin = FaultyBackend(self.near, [])
 

@@ -14,7 +14,7 @@ from batchrun.backends.base import RemoteBatch
 from batchrun.clock import rfc3339
 from batchrun.errors import AuthError, BackendError, NotFound, Refused, Transient
 from batchrun.ledger.deadlines import BY_DEADLINE, go_live, pace_here
-from batchrun.model import Account
+from batchrun.model import Account, Limits
 from batchrun.planning.deadline import Pace
 from batchrun.running.passresult import PassResult
 from batchrun.service.options import Options
@@ -353,6 +353,16 @@ def test_a_batch_that_is_live_itself_is_not_taken_back(tmp_path: Path) -> None:
         found = ledger.rows("select cancel_requested from batch_rows order by id")
         assert [row["cancel_requested"] for row in found] == [BY_DEADLINE, 0]
     world.let_go()
+
+
+def test_what_goes_live_is_cut_to_what_the_live_profile_takes(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path, twin_limits=Limits(request_count=2))
+    world.write(items(5), deadline="1m")
+    world.submit()
+    world.run(most=100)
+    assert [row["request_count"] for row in world.batches()] == [2, 2, 1]
+    assert set(world.profiles()) == {TWIN}
+    world.close()
 
 
 def test_a_retry_of_a_late_job_that_has_not_ended_leaves_it_live(tmp_path: Path) -> None:
