@@ -1,17 +1,22 @@
 """A world whose far service can also be asked live: a second service in the home of ours, with the same answers, that our own passes execute."""
 
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from runnerkit import PROFILE, World
+from runnerkit import PROFILE, World, items
 
 from batchrun.backends.base import Backend
 from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.model import Limits
+from batchrun.service.options import Options
+from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.testing_backend import FaultyBackend
 
 TWIN: Final = "openai:live"
+HOUR_S: Final = 3_600
+LINE_S: Final = 2 * HOUR_S
 
 
 @dataclass
@@ -62,3 +67,22 @@ class LiveWorld(World):
     def close(self) -> None:
         super().close()
         self.near.close()
+
+
+def world_at(
+    folder: Path, count: int = 8, script: list[Rule] | None = None, **changes: Any
+) -> LiveWorld:
+    """A job six hours after it was submitted by batch, to a service that executes a line in two hours."""
+    folder.mkdir(exist_ok=True)
+    world = LiveWorld(folder, script=script or [], options=Options(line_s=LINE_S))
+    world.write(items(count), **{"deadline": "8h", **changes})
+    world.submit()
+    world.serve()
+    world.clock.advance(6 * HOUR_S)
+    world.serve()
+    return world
+
+
+def run_until_live(world: LiveWorld) -> None:
+    """Until a pass has found the deadline near."""
+    world.run_until(lambda: bool(world.rows("select 1 from jobs where live_since is not null")))

@@ -4,44 +4,23 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from livekit import TWIN, LiveWorld
+from livekit import HOUR_S, LINE_S, TWIN, LiveWorld, run_until_live, world_at
 from runnerkit import items
 
 from batchrun.backends.base import RemoteBatch
-from batchrun.clock import rfc3339
 from batchrun.errors import AuthError, BackendError, NotFound, Refused, Transient
-from batchrun.ledger.deadlines import BY_DEADLINE, go_live, pace_here
+from batchrun.ledger.deadlines import BY_DEADLINE, go_live
 from batchrun.model import Account, Limits
-from batchrun.planning.deadline import Pace
 from batchrun.running.passresult import PassResult
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 
-HOUR_S = 3_600
 SCRIPT = [
     Rule(prompt="text 6", times=1, status=500),  # asked again
     Rule(prompt="text 2", status=400),  # fails for good
 ]
-
-
-LINE_S = 2 * HOUR_S
-
-
-def world_at(
-    folder: Path, count: int = 8, script: list[Rule] | None = None, **changes: Any
-) -> LiveWorld:
-    """A job six hours after it was submitted by batch, to a service that executes a line in two hours."""
-    folder.mkdir(exist_ok=True)
-    world = LiveWorld(folder, script=script or [], options=Options(line_s=LINE_S))
-    world.write(items(count), **{"deadline": "8h", **changes})
-    world.submit()
-    world.serve()
-    world.clock.advance(6 * HOUR_S)
-    world.serve()
-    return world
 
 
 def later(world: LiveWorld) -> PassResult:
@@ -51,11 +30,6 @@ def later(world: LiveWorld) -> PassResult:
     assert result.next_at is not None
     world.clock.sleep_until(result.next_at)
     return result
-
-
-def run_until_live(world: LiveWorld) -> None:
-    """Until a pass has found the deadline near."""
-    world.run_until(lambda: bool(world.rows("select 1 from jobs where live_since is not null")))
 
 
 def test_half_of_a_job_by_batch_and_the_rest_live_gives_what_either_gives_alone(
@@ -179,35 +153,6 @@ def test_videos_do_not_go_live_for_there_is_none_when_their_request_is_answered(
     world.run(most=100)
     assert world.profiles() == ["openai"]
     assert world.tally() == {"succeeded": 1}
-    world.close()
-
-
-@pytest.mark.parametrize(
-    ("taken_s", "expected"),
-    [
-        ((), 10.0),  # nothing was seen yet
-        ((40, 40, 90_000), 40.0),  # one lay about for a night, since nobody went on with it
-        ((20, 60, 40, 80), 60.0),  # rather too long than too short
-        ((0,), 1.0),
-    ],
-)
-def test_live_answers_are_counted_on_to_take_what_they_took_in_most_batches(
-    tmp_path: Path, taken_s: tuple[int, ...], expected: float
-) -> None:
-    world = LiveWorld(tmp_path)
-    rows = [{**row, "model": f"m{n // 2}"} for n, row in enumerate(items(2 * len(taken_s)))]
-    world.write(rows or items(1), deadline="1m" if taken_s else "9h")
-    world.submit()
-    if taken_s:
-        world.run(most=20)
-    with world.ledger() as ledger:
-        for batch, seconds in enumerate(taken_s, start=1):
-            ledger.execute(
-                "update batch_rows set ended_at = created_at + ? where id = ? and profile = ?",
-                (seconds, batch, TWIN),
-            )
-        found = pace_here(ledger, 1, Pace(profile=TWIN, concurrency=8))
-    assert found.answer_s == expected
     world.close()
 
 
@@ -430,64 +375,4 @@ def test_a_deadline_of_a_profile_that_answers_in_our_own_process_moves_nothing(
     world.run(most=100)
     assert set(world.profiles()) == {"local"}
     assert json.loads(world.output("report.json"))["counts"]["succeeded"] == 2
-    world.close()
-
-
-def test_the_report_and_status_say_how_a_deadline_was_met(tmp_path: Path) -> None:
-    world = world_at(tmp_path)
-    (status,) = world.api().status()
-    due = world.clock.now() + 2 * HOUR_S
-    assert (status.deadline_at, status.live_since) == (due, None)
-    world.run(most=100)
-    (status,) = world.api().status()
-    found = json.loads(world.output("report.json"))["deadline"]
-    assert status.live_since is not None
-    assert found == {
-        "at": rfc3339(due),
-        "met": True,
-        "live_since": rfc3339(status.live_since),
-        "by_batch": 3,
-        "live": 5,
-        "why_late": None,
-    }
-    assert b"3 answered by batch, 5 live" in world.output("report.md")
-    world.close()
-
-
-def test_a_cancel_that_took_too_long_is_what_the_report_names(tmp_path: Path) -> None:
-    world = world_at(tmp_path)
-    run_until_live(world)
-    world.wire.edit = lambda batch: (
-        replace(batch, status="cancelling") if batch.status == "cancelled" else batch
-    )
-    world.clock.advance(2 * HOUR_S)
-    world.tick()
-    world.wire.edit = lambda batch: batch
-    world.clock.advance(HOUR_S)
-    world.run(most=100)
-    found = json.loads(world.output("report.json"))["deadline"]
-    assert found["met"] is False
-    assert "to end, and nothing of them is asked twice" in found["why_late"]
-    assert b", missed: the batches" in world.output("report.md")
-    world.close()
-
-
-@pytest.mark.parametrize(
-    ("deadline", "backend", "expected"),
-    [
-        ("20m", "openai", "leaves no time for a batch: 4 items"),
-        ("40m", "openai", "leaves a batch 9 minutes"),
-        ("8h", "openai", None),
-        ("8h", "local", "changes nothing for 'local'"),
-    ],
-)
-def test_a_deadline_that_disappoints_is_warned_of(
-    tmp_path: Path, deadline: str, backend: str, expected: str | None
-) -> None:
-    world = LiveWorld(tmp_path)
-    world.write(items(4), deadline=deadline, backend=backend)
-    (checked,) = world.api().check((world.job_file,))
-    said = [problem.what for problem in checked.warnings if "'deadline'" in problem.what]
-    assert len(said) == (expected is not None)
-    assert expected is None or expected in said[0]
     world.close()
