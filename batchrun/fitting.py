@@ -6,6 +6,7 @@ from functools import partial
 
 from batchrun.backends.credentials import is_openai
 from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.problems import shown
 from batchrun.model import JobSettings
 from batchrun.profiles import BackendKind, Profile
 from batchrun.windows import DEFAULT_WINDOW, takes
@@ -19,7 +20,7 @@ def fitted(settings: JobSettings, profile: Profile) -> tuple[JobSettings, tuple[
     fit = replace(settings, window=settings.window or profile.window)
     if profile.kind is not BackendKind.OPENAI:
         return fit, ()
-    problem = partial(Problem, path=settings.path, line=settings.line)
+    problem = partial(Problem, path=shown(settings.path), line=settings.line)
     if not takes(profile.windows, fit.window or DEFAULT_WINDOW):
         what = f"{profile.label} takes the windows {', '.join(profile.windows)}, not {fit.window!r}"
         fix = f"Set 'window' in the job line, or 'windows' of [profile.{profile.name}] if the server takes more."

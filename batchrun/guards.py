@@ -3,6 +3,7 @@
 from typing import Final
 
 from batchrun.errors import GuardError, JobFileError, Problem
+from batchrun.jobfile.problems import shown
 from batchrun.ledger.submissions import Tally
 from batchrun.model import JobSettings
 
@@ -37,7 +38,7 @@ def guard(settings: JobSettings, tally: Tally, *, reask: bool, allow_missing: bo
         raise JobFileError(
             (
                 Problem(
-                    path=settings.path,
+                    path=shown(settings.path),
                     line=settings.line,
                     what=f"{tally.vanished:,} of {before:,} items of job {settings.name!r} are gone from its data. Nothing was sent",
                     fix="--allow-missing if that is meant.",

@@ -23,6 +23,7 @@ from batchrun.errors import GuardError, JobFileError, Problem
 from batchrun.guards import guard
 from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
 from batchrun.jobfile.choosing import Choice, chosen
+from batchrun.jobfile.fulltemplate import ITEM
 from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
 from batchrun.jobfile.sources import STDIN, source_name
 from batchrun.ledger.attachments import keep_content
@@ -216,6 +217,9 @@ def _take_items(
     if options.items == STDIN:
         blocks = _committed(blocks, intake)
     may_mislead = not builder.uses("attach")
+    unmet = set[str]()
+    if settings.output.files is not None:
+        unmet |= _fields_in(settings, settings.output.files) - {"id", ITEM}
     for block in in_order(blocks, bad):
         if isinstance(block, Problem):
             if not bad_items.is_numbered(block) and (item := intake.add_bad()) is not None:
@@ -226,6 +230,8 @@ def _take_items(
         if may_mislead and (misled := _attach_problem(block)) is not None:
             may_mislead = False
             warn(misled)
+        if unmet:
+            unmet.difference_update(*block.fields)
         plain = builder.build_plain(block.fields)
         if plain is not None and (taken := intake.add_plain(plain)) is not None:
             _write_fields(fields, zip(taken, block.fields, strict=True))
@@ -252,6 +258,12 @@ def _take_items(
             note_bad(i, BadItem("too_large", what, _SPLIT))
         if bad.count + len(twice) > max(settings.bad_items, PROBLEMS_KEPT):
             break  # a thousand problems show what is wrong; the rest would read the same
+    for name in sorted(unmet) if intake.tally.items else ():
+        fault = Fault(
+            f"'output.files' asks for {name!r}, which no item has",
+            "Files whose name cannot be made are named by the item's id.",
+        )
+        warn(fault.at(shown(settings.path), settings.line))
     intake.flush()
     for problem in _duplicate_problems(builder, twice, options):
         bad.add(problem)
@@ -405,7 +417,7 @@ def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:
     source = options.items or settings.items
     where = f"in {source_name(source)}" if source else "below its job line"
     return Problem(
-        path=settings.path,
+        path=shown(settings.path),
         line=settings.line,
         what=f"job {settings.name!r} has no items: nothing was found {where}",
         fix="Add item lines, or point 'items' at a data file.",

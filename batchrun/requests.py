@@ -6,7 +6,7 @@ an item costs one render and one string encode. Items with a `body` or a structu
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,7 @@ from batchrun.endpoints.base import Endpoint
 from batchrun.errors import BatchrunError, JobFileError
 from batchrun.jobfile import Fault, check_item, id_of
 from batchrun.jobfile.ids import ID_LIMIT_BYTES
+from batchrun.jobfile.problems import shown
 from batchrun.jobfile.template import Template, TemplateError, Where, compile_template
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 
@@ -80,6 +81,11 @@ class BadItem(BatchrunError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _joined(problems: Iterable[str]) -> str:
+    """Several problems as one: each is a sentence by itself, with or without its stop."""
+    return "; ".join(problem.rstrip(".") for problem in problems)
 
 
 def hash_seed(before: bytes, after: bytes) -> int:
@@ -158,7 +164,7 @@ class RequestBuilder:
             return self._instructions.render({})
         except TemplateError as exc:
             fault = Fault(f"'instructions': {exc.message}", exc.fix)
-            raise JobFileError((fault.at(self.settings.path, self.settings.line),)) from None
+            raise JobFileError((fault.at(shown(self.settings.path), self.settings.line),)) from None
 
     def build(self, fields: Mapping[str, Json]) -> Request:
         """The request of one item. Raises BadItem."""
@@ -306,7 +312,7 @@ class RequestBuilder:
             self._check_item_body(built, body, prompt)
             return self._request(key, built)
         if conflicts := self.endpoint.conflicts(self.settings, body):
-            raise BadItem("bad_item", "; ".join(conflicts))
+            raise BadItem("bad_item", _joined(conflicts))
         attachments = self._attacher.attachments(fields)
         built, growth = with_attachments(
             self.endpoint, built, prompt=prompt, attachments=attachments, mode=self._mode
@@ -340,7 +346,7 @@ class RequestBuilder:
         if not self.settings.body_unchecked:
             problems += self.endpoint.check_body(built, is_complete=True)[0]
         if problems:
-            raise BadItem("bad_item", "; ".join(problems))
+            raise BadItem("bad_item", _joined(problems))
         if len(self._checked) < _CHECKED_BODIES_MAX:
             self._checked.add(mark)
 
@@ -351,7 +357,7 @@ class RequestBuilder:
         body = fields["body"]
         problems, _ = self.endpoint.check_body(body, is_complete=True)
         if problems:
-            raise BadItem("bad_item", "; ".join(problems))
+            raise BadItem("bad_item", _joined(problems))
         return self._request(self.id_of(fields), body)
 
     def _request(self, key: str | None, body: JsonObject) -> Request:

@@ -11,6 +11,7 @@ from batchrun.endpoints import endpoint_of
 from batchrun.errors import BatchrunError, JobFileError, Problem, Unexpected, UsageError
 from batchrun.fitting import fitted
 from batchrun.jobfile import JobEntry, load
+from batchrun.jobfile.problems import shown
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
@@ -126,7 +127,7 @@ class Submitter:
             return settings
         if self.offered is None:
             problem = Problem(
-                path=settings.path,
+                path=shown(settings.path),
                 line=settings.line,
                 what="'rounds' offers functions to the model, and no file of functions was named",
                 fix="Add --tools FILE.py, or leave 'rounds' out.",
@@ -145,7 +146,7 @@ class Submitter:
         what = table_problem(target, home=self.home.path, allowed=allowed)
         if what is not None:
             what = f"'output.sqlite': {target.path}: {what}"
-            raise JobFileError((Problem(path=settings.path, line=settings.line, what=what),))
+            raise JobFileError((Problem(path=shown(settings.path), line=settings.line, what=what),))
 
     def _prepare(self, entry: JobEntry, settings: JobSettings, profile: str) -> Prepared:
         # Another profile than the job line's own has a folder of its own: a trial is not the real thing.
@@ -211,4 +212,4 @@ class Submitter:
             elif left < SHORT_S:
                 what = f"'deadline' leaves a batch {left // 60} minutes: most of {items:,} items will be answered live, at the full price"
         if what is not None:
-            yield Problem(path=settings.path, line=settings.line, what=what, fix=fix)
+            yield Problem(path=shown(settings.path), line=settings.line, what=what, fix=fix)

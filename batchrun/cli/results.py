@@ -98,6 +98,10 @@ def command(
 
 
 def _tell_cut(cut: "CutCells") -> None:
+    if not cut.has_fields:
+        tell(
+            'Without the columns of the data: those are kept where the job line asks for a table, "output": {"csv": true}, and come with the next submit.'
+        )
     if cut.count:
         from batchrun.outputs.cells import EXCEL_CELL_UNITS
 

@@ -8,6 +8,7 @@ import msgspec
 from batchrun.endpoints.answer import Interpret, Mismatch
 from batchrun.endpoints.schemas import schema_of
 from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.problems import shown
 from batchrun.jobfile.schemas import invalid, path_of
 from batchrun.model import JobSettings, Json, JsonObject
 
@@ -31,7 +32,7 @@ def interpreter(settings: JobSettings) -> Interpret:
         raise JobFileError(
             tuple(
                 Problem(
-                    path=settings.path,
+                    path=shown(settings.path),
                     line=settings.line,
                     what=f"'schema' is not a valid JSON Schema: {clipped(what)}",
                     fix="Correct it; only references within the document can be followed.",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from batchrun.jobfile.problems import Fault
+from batchrun.jobfile.sinks import output_warnings
 from batchrun.jobfile.template import Where, compile_template
 from batchrun.model import JobSettings
 
@@ -24,6 +25,7 @@ _SAMPLING = ("temperature", "top_p")
 
 def warnings_of(settings: JobSettings) -> Iterator[Fault]:
     """All warnings for a job whose line has no problem, in no particular order of weight."""
+    yield from output_warnings(settings)
     is_reasoning = _REASONING_MODEL.match(settings.model or "") is not None
     if settings.endpoint in _WITHOUT_TEXT:
         return

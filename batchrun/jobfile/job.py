@@ -84,6 +84,9 @@ EXPECTED: Final = {
 }
 
 
+_TABLE: Final = 'an object such as {"path": "shop.db", "table": "reviews", "key": "id", "columns": {"mood": "output"}}'
+
+
 def valid_name(stem: str) -> str:
     """A file's stem as a job name: whatever may not stand in one becomes `-`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:NAME_CHARACTERS]
@@ -169,6 +172,9 @@ def _mistyped(known: JsonObject) -> Iterator[tuple[str, Fault]]:
 def _mistyped_fault(key: str, kind: str, value: Json, inner: str) -> Fault:
     """`kind` is pydantic's word for the error, `inner` the last step of the way to it."""
     must = f"{key!r} must be {EXPECTED[key]}"
+    if key == "output" and isinstance(value, dict) and isinstance(value.get("sqlite"), dict):
+        must = f"'output.sqlite' must be {_TABLE}"
+        value = value["sqlite"] if inner not in value else value
     if kind == "missing" and value is None:
         return Fault(f"no {key!r}", f"It is {EXPECTED[key]}.")
     if key == "items" and isinstance(value, list):

@@ -30,12 +30,13 @@ def write_job_line(data: Path) -> JsonObject:
     Raises JobFileError if the first items cannot be read, or there are none.
     """
     sample = _sample(data)
-    names = list(sample[0])
+    names = list(dict.fromkeys(name for fields in sample for name in fields))
     id_name = next((name for name in names if _is_id(name, sample)), None)
     label_name = next((name for name in names if _words(name) & LABEL_NAMES), None)
     others = [name for name in names if name not in {id_name, label_name}]
     line: JsonObject = {"job": valid_name(data.stem), "model": "gpt-5-mini"}
-    line["prompt"] = _prompt(_most_text(others or names, sample))
+    shown = _most_text(others or names, sample)
+    line["prompt"] = _prompt({name: any(f.get(name) is None for f in sample) for name in shown})
     labels = _values(label_name, sample) if label_name else []
     if 2 <= len(labels) <= LABELS_AT_MOST:
         line["labels"] = labels
@@ -84,18 +85,23 @@ def _values(name: str, sample: list[JsonObject]) -> list[str]:
 
 def _most_text(names: list[str], sample: list[JsonObject]) -> list[str]:
     """Up to three columns, in their own order: those with the most text, none with less than a tenth of the first one's."""
-    sizes = {name: sum(len(str(fields.get(name, ""))) for fields in sample) for name in names}
+    sizes = {name: sum(map(len, _texts(name, sample))) for name in names}
     most = sorted(names, key=lambda name: -sizes[name])[:PROMPT_COLUMNS]
     return [name for name in names if name in most and sizes[name] * 10 >= sizes[most[0]]]
 
 
-def _prompt(names: list[str]) -> str:
-    if len(names) == 1:
-        return _gap(names[0])
-    return "\n".join(f"{name}: {_gap(name)}" for name in names)
+def _texts(name: str, sample: list[JsonObject]) -> list[str]:
+    return [str(value) for fields in sample if (value := fields.get(name)) is not None]
 
 
-def _gap(name: str) -> str:
-    if _IDENTIFIER.fullmatch(name):
-        return "{{ " + name + " }}"
-    return "{{ item[" + json.dumps(name, ensure_ascii=False) + "] }}"
+def _prompt(lacking: dict[str, bool]) -> str:
+    """`lacking`: by column, whether an item has nothing there: that would make it a bad one."""
+    gaps = {name: _gap(name, 'default("")' if lacks else "") for name, lacks in lacking.items()}
+    if len(gaps) == 1:
+        return next(iter(gaps.values()))
+    return "\n".join(f"{name}: {gap}" for name, gap in gaps.items())
+
+
+def _gap(name: str, filtered: str = "") -> str:
+    what = name if _IDENTIFIER.fullmatch(name) else f"item[{json.dumps(name, ensure_ascii=False)}]"
+    return "{{ " + " | ".join(filter(None, (what, filtered))) + " }}"

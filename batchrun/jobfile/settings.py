@@ -153,13 +153,15 @@ class SettingsReader:
         for fault in faults:
             self._add(fault)
         if schema is not None and good.get("strict", True):
-            for path, what in breaches(schema):
-                self._add(
-                    Fault(
-                        f"'{'schema' if labels is None else 'labels'}' is not for strict output: at {path}, {what}",
-                        'The service refuses such a schema; "strict": false sends it as a mere wish.',
-                    )
+            key, found = "schema" if labels is None else "labels", list(breaches(schema))
+            for left, (path, what) in enumerate(found, 1 - len(found)):
+                # What could be done about all of them at once is said once, after the last.
+                fix = (
+                    ""
+                    if left
+                    else 'The service refuses such a schema; "strict": false sends it as a mere wish.'
                 )
+                self._add(Fault(f"{key!r} is not for strict output: at {path}, {what}", fix))
         return schema
 
     def _repair(self, good: JsonObject) -> RepairSettings | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchrun.jobfile.problems import Fault
 from batchrun.jobfile.sources.parquet import parquet_fault
-from batchrun.model import JsonObject, OutputSettings, SqliteTable
+from batchrun.model import JobSettings, JsonObject, OutputSettings, SqliteTable
 
 # What a column of a database may get. Those of STATE_VALUES are written for items without an answer too.
 STATE_VALUES: Final = ("status", "cause", "message", "attempts")
@@ -19,6 +19,11 @@ ANSWER_VALUES: Final = (
 MEMBER: Final = "output."  # before the name of a key of answers that are objects
 _DEFAULT_COLUMNS: Final = {"output": "output"}
 _EMBEDDINGS: Final = "/v1/embeddings"
+_IN_TEXT: Final = ("/v1/responses", "/v1/chat/completions", "/v1/completions")
+# Parameters with which an answer may be an object: formats, calls, several answers.
+_MAY_GIVE_OBJECTS: Final = frozenset(
+    {"text", "response_format", "tools", "functions", "modalities"}
+)
 
 
 def output_settings(given: JsonObject, folder: Path) -> OutputSettings:
@@ -45,6 +50,38 @@ def output_faults(output: OutputSettings, endpoint: str) -> Iterator[Fault]:
         )
     if output.sqlite is not None:
         yield from _column_faults(output.sqlite.key, output.sqlite.columns)
+
+
+def output_warnings(settings: JobSettings) -> Iterator[Fault]:
+    """Columns of a database that would stay empty: nothing that the job asks for gives such answers."""
+    table = settings.output.sqlite
+    for column, value in table.columns.items() if table is not None else ():
+        if value.startswith(MEMBER) and (why := _never(settings, value.removeprefix(MEMBER))):
+            yield Fault(
+                f"'output.sqlite' gives column {column!r} the key {value!r}, and {why}",
+                'Use "output", or a "schema" that has it.',
+            )
+
+
+def _never(settings: JobSettings, name: str) -> str | None:
+    """Why no answer can have a key of this name, as far as the job line tells."""
+    if settings.labels is not None:
+        return "an answer with 'labels' is a text"
+    schema = settings.schema
+    if schema is not None:
+        properties, is_closed = (
+            schema.get("properties"),
+            schema.get("additionalProperties") is False,
+        )
+        has_it = not is_closed or not isinstance(properties, dict) or name in properties
+        return None if has_it else "the schema has no such property"
+    if (
+        settings.is_raw
+        or settings.endpoint not in _IN_TEXT
+        or not _MAY_GIVE_OBJECTS.isdisjoint(settings.body)
+    ):
+        return None
+    return "the answers are texts: the job line has no 'schema'"
 
 
 def _table(given: JsonObject, folder: Path) -> SqliteTable:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
+from batchrun.jobfile.problems import shown
 from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT, IS_HOME_HELD
@@ -91,7 +92,7 @@ def owner_problem(ledger: Ledger, settings: "JobSettings", profile: str) -> Prob
     if is_adopted(source) and settings.is_raw:
         return None  # a ready Batch file of that name
     return Problem(
-        path=settings.path,
+        path=shown(settings.path),
         line=settings.line,
         what=f"job {settings.name!r} belongs to {source}",
         fix="Give this job another name, or move it here with --replace.",

@@ -5,6 +5,7 @@ nothing, only rows that change, only the columns that are named. The table is ma
 """
 
 import contextlib
+import difflib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -135,10 +136,14 @@ def _check_table(connection: sqlite3.Connection, target: SqliteTable) -> dict[st
     columns = {name.lower(): declared for name, declared in found}
     for name in (target.key, *target.columns):
         if name.lower() not in columns:
-            raise _Unfit(
-                f"table {target.table!r} has no column {name!r}. Add it: "
-                f"alter table {_name(target.table)} add column {_name(name)}"
-            )
+            near = difflib.get_close_matches(name.lower(), columns, n=1)
+            if near:
+                fix = f"Did you mean {near[0]!r}?"
+            elif name == target.key:
+                fix = "Name the one that holds the items' ids."
+            else:
+                fix = f"Add it: alter table {_name(target.table)} add column {_name(name)}"
+            raise _Unfit(f"table {target.table!r} has no column {name!r}. {fix}")
     return columns
 
 

@@ -56,6 +56,10 @@ def _head(report: JsonObject) -> list[str]:
     return [*lines, f"- job file: {_code(report['job_file'])}", ""]
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _deadline(deadline: JsonObject | None) -> list[str]:
     if deadline is None:
         return []
@@ -70,14 +74,16 @@ def _deadline(deadline: JsonObject | None) -> list[str]:
 
 def _verdict(report: JsonObject) -> str:
     counts = report["counts"]
+    items = _counted(counts["items"], "item")
     if not report["complete"]:
         left = counts["pending"] + counts["in_flight"]
-        return f"**Not finished:** {left:,} of {counts['items']:,} items are still open."
+        return f"**Not finished:** {left:,} of {items} {'is' if counts['items'] == 1 else 'are'} still open."
     if counts["succeeded"] == counts["items"]:
-        return f"**Done:** every one of {counts['items']:,} items succeeded."
+        every = "the one item" if counts["items"] == 1 else f"every one of {items}"
+        return f"**Done:** {every} succeeded."
     failed, cancelled = counts["failed"], counts["cancelled"]
     rest = [f"{n:,} {what}" for n, what in ((failed, "failed"), (cancelled, "cancelled")) if n]
-    return f"**Finished:** {counts['succeeded']:,} of {counts['items']:,} items succeeded, {' and '.join(rest)}."
+    return f"**Finished:** {counts['succeeded']:,} of {items} succeeded, {' and '.join(rest)}."
 
 
 def _failures(groups: Sequence[JsonObject]) -> list[str]:
@@ -120,7 +126,7 @@ def _tokens(report: JsonObject) -> list[str]:
 def _tools(tools: JsonObject | None) -> list[str]:
     if tools is None:
         return []
-    line = f"tools: {tools['calls']:,} calls, {tools['errors']:,} errors"
+    line = f"tools: {_counted(tools['calls'], 'call')}, {_counted(tools['errors'], 'error')}"
     line += f", {tools['waiting']:,} waiting" if tools["waiting"] else ""
     errors = [
         f"- {_code(_clipped(error['id']))} {_code(error['name'])}: {_text(_clipped(error['message']))}"

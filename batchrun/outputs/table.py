@@ -52,10 +52,14 @@ _COLUMNS: Final = (
 
 @dataclass(slots=True)
 class CutCells:
-    """What a table could not show as asked: `count` cells were cut, `whole` answers stand whole in `output`, since some of their keys have no column."""
+    """What a table could not show as asked: `count` cells were cut, `whole` answers stand whole in `output`, since some of their keys have no column.
+
+    Not `has_fields`: the job did not keep its items' own columns.
+    """
 
     count: int = 0
     whole: int = 0
+    has_fields: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,7 @@ def table_rows(
 ) -> Iterator[list[list[Value]]]:
     """The rows in blocks, in output order; each has a value for every name of the header. `cut` counts the answers that stand whole."""
     cut = cut or CutCells()
+    cut.has_fields = bool(columns.fields)
     reader = FieldReader(ledger, job)
     shown = frozenset(columns.members) if columns.is_capped else None
     models = model_names(ledger)

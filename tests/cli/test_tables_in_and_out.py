@@ -9,6 +9,7 @@ import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from clikit import ROOT, Desk
 
 from batchrun.service.service import BatchService
@@ -89,3 +90,17 @@ def test_results_come_as_parquet_but_not_to_a_terminal_and_for_excel(
         os.close(theirs)
     assert done.returncode == 2
     assert b"batchrun results faq --format parquet > faq.parquet" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "excel"])
+def test_a_table_without_the_columns_of_the_data_says_so(
+    desk: Desk, service: BatchService, form: str
+) -> None:
+    line = {"job": "faq", "model": "m", "prompt": "Q: {{ q }}", "max_output_tokens": 2000}
+    told = 'Without the columns of the data: those are kept where the job line asks for a table, "output": {"csv": true}, and come with the next submit.\n'
+    for changes, err in (({}, told), ({"output": {"csv": True}}, "")):
+        path = desk.write("faq.jsonl", line | changes, {"id": "a", "q": "why"})
+        assert desk.call("run", path).code == 0
+        table = desk.call("results", "faq", "--format", form)
+        assert table.err == err
+        assert table.out.lstrip("\ufeff").startswith("id,status," if err else "id,q,status,")

@@ -44,7 +44,7 @@ def test_the_sample_runs_from_end_to_end(shop: Desk) -> None:
     }
     assert "19 October" in answers["m2"][1]
     report = (shop.folder / "outputs" / "orders" / "report.md").read_text("utf-8")
-    assert "tools: 3 calls, 1 errors." in report
+    assert "tools: 3 calls, 1 error." in report
     assert "error: LookupError: there is no order A-9999" in report
     told = shop.call("explain", "orders", "m2").out
     assert ': return_until({"order":"A-1002"}) -> "2026-10-19"' in told

@@ -132,7 +132,7 @@ def test_a_job_submitted_again_unchanged_took_no_time(world: World) -> None:
 
     assert report["finished_at"] == report["submitted_at"]
     assert report["duration_s"] == 0
-    assert "**Done:** every one of 1 items succeeded." in report_markdown(report)
+    assert "**Done:** the one item succeeded." in report_markdown(report)
 
 
 def test_an_empty_job_can_be_reported(world: World) -> None:

@@ -90,7 +90,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"backend": "a b"}, "'backend' must be 'openai', 'local', 'direct' or the name of a profile in batchrun.toml, not 'a b'"),
     ({"output": {"csv": 1}}, "'output' must be an object such as {\"files\": \"{{ id }}.md\", \"csv\": true}; the trouble is 'csv'"),
     ({"output": {"npy": True}}, "'output.npy' is the matrix of embeddings Leave it out, or ask for \"endpoint\": \"/v1/embeddings\"."),
-    ({"output": {"sqlite": {"path": "x.db", "table": "t"}}}, "'output' must be an object such as {\"files\": \"{{ id }}.md\", \"csv\": true}; there is no 'key'"),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t"}}}, "'output.sqlite' must be an object such as {\"path\": \"shop.db\", \"table\": \"reviews\", \"key\": \"id\", \"columns\": {\"mood\": \"output\"}}; there is no 'key'"),
     ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"ID": "output"}}}}, "a column is named twice in 'output.sqlite' (upper and lower case are one to SQLite) The key is written by itself: leave it out of 'columns'."),
     ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "ouput"}}}}, "'output.sqlite' has nothing called 'ouput' for column 'a' Did you mean 'output'?"),
     ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "zzz"}}}}, "'output.sqlite' has nothing called 'zzz' for column 'a' There is output, finish, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens, status, cause, message, attempts, and output.KEY for a key of answers that are objects."),
@@ -269,3 +269,47 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, batchrun.jobfile; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_what_to_do_about_a_schema_that_is_not_strict_is_said_once(tmp_path: Path) -> None:
+    wrong = {name: {"type": "object", "properties": {}} for name in "abc"}
+    told = problems(
+        tmp_path, schema={"type": "object", "properties": wrong, "required": list("abc")}
+    )
+    assert len(told) == 4
+    assert [told.index(one) for one in told if "mere wish" in one] == [3]
+
+
+CLOSED = {
+    "type": "object",
+    "properties": {"mood": {"type": "string"}},
+    "required": ["mood"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({}, "the answers are texts: the job line has no 'schema'"),
+        ({"labels": ["a", "b"]}, "an answer with 'labels' is a text"),
+        ({"schema": CLOSED}, "the schema has no such property"),
+        ({"schema": {"type": "object"}, "strict": False}, None),
+        ({"body": {"text": {"format": {"type": "json_object"}}}}, None),
+        ({"endpoint": "/v1/moderations", "max_output_tokens": None}, None),
+    ],
+)
+def test_a_column_that_no_answer_can_fill_is_warned_of(
+    tmp_path: Path, keys: dict[str, Any], why: str | None
+) -> None:
+    columns = {"m": "output.foo", "whole": "output"}
+    table = {"path": "x.db", "table": "t", "key": "id", "columns": columns}
+    line = {
+        "model": "m",
+        "prompt": "{{ a }}",
+        "max_output_tokens": 2000,
+        "output": {"sqlite": table},
+    }
+    told = [what for what in warnings(tmp_path, **(line | keys)) if "output.sqlite" in what]
+    expected = f"'output.sqlite' gives column 'm' the key 'output.foo', and {why}"
+    assert told == ([expected] if why else [])

@@ -40,7 +40,7 @@ def test_a_column_that_says_id_and_repeats_is_none(tmp_path: Path) -> None:
 
 
 def test_a_field_called_id_needs_no_template(tmp_path: Path) -> None:
-    line = proposed(tmp_path, "d.jsonl", '{"id":1,"text":"some text"}\n{"id":2,"text":null}\n')
+    line = proposed(tmp_path, "d.jsonl", '{"id":1,"text":"some text"}\n{"id":2,"text":"more"}\n')
     assert "id" not in line
     assert line["prompt"] == "{{ text }}"
 
@@ -89,3 +89,17 @@ def test_data_without_readable_items_gets_no_job_line(tmp_path: Path, data: str,
 def test_items_without_fields_get_no_job_line(tmp_path: Path) -> None:
     with pytest.raises(JobFileError, match="no items"):
         proposed(tmp_path, "d.jsonl", "{}\n")
+
+
+def test_a_column_that_is_empty_here_and_there_is_asked_for_with_a_default(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "1", "n": 1},
+        {"id": "2", "text": "a text", "n": 2},
+        {"id": "3", "text": None},
+    ]
+    data = "".join(json.dumps(row) + "\n" for row in rows)
+    line = proposed(tmp_path, "d.jsonl", data)
+    gap = '{{ text | default("") }}'
+    assert line["prompt"] == f'n: {{{{ n | default("") }}}}\ntext: {gap}'
+    for row in rows:
+        compile_template(line["prompt"], where=Where(path="d")).render(row)

@@ -122,7 +122,7 @@ def test_what_goes_wrong_is_an_answer_to_the_model_and_a_line_of_the_report(
         "waiting": 0,
         "first_errors": [{"id": "i0", "name": name, "message": output}],
     }
-    assert "tools: 1 calls, 1 errors." in world.output("report.md").decode()
+    assert "tools: 1 call, 1 error." in world.output("report.md").decode()
 
 
 def test_a_model_that_calls_for_ever_fails_after_the_last_round(new_world: NewWorld) -> None:
