@@ -235,5 +235,9 @@ def _notes(
             yield "no answer of this job is here yet: expected output is guessed as half of each cap, and of 1,000 tokens at most"
         else:
             yield f"output is reckoned from {history.answers:,} answers of this job"
+    if settings.canary is not None and settings.canary.is_live:
+        yield "the items of the canary are asked live, and cost what live does"
+    if settings.deadline is not None:
+        yield "what the 'deadline' takes out of its batch costs what live does"
     if settings.rounds is not None or settings.repair is not None:
         yield "'rounds' and 'repair' ask again: the figures are those of the first request of each item"

@@ -100,6 +100,17 @@ def test_what_is_asked_line_by_line_has_no_window(desk: Desk) -> None:
     assert costs["priority"]["low"]["picodollars"] > costs["live"]["low"]["picodollars"]
 
 
+def test_what_the_figures_leave_out_is_told(desk: Desk) -> None:
+    path = desk.job(
+        canary={"items": 1, "live": True},
+        deadline="20h",
+        repair={"max_output_tokens": 4_000},
+    )
+
+    notes = " ".join(estimate(desk, path)["notes"])
+    assert all(word in notes for word in ("canary", "'deadline'", "'repair'"))
+
+
 def test_what_is_billed_by_the_second_is_not_priced_by_tokens(desk: Desk) -> None:
     line = {"job": "clips", "endpoint": "/v1/videos", "model": "sora-2", "prompt": "{{ x }}"}
     called = desk.call("estimate", desk.write("clips.jsonl", line, {"id": "a", "x": "a cat"}))
