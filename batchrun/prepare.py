@@ -7,6 +7,7 @@ job's `bad_items` are none; what is wrong with a whole source always is.
 
 import contextlib
 import dataclasses
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import msgspec
 from batchrun.attachments.attacher import Attacher, forget_bytes
 from batchrun.backends.base import AttachMode
 from batchrun.baditems import BadItems, from_job_file, in_order
+from batchrun.endpoints import endpoint_of
 from batchrun.errors import GuardError, JobFileError, Problem
 from batchrun.guards import guard
 from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
@@ -39,6 +41,7 @@ from batchrun.requests import BadItem, Request, RequestBuilder
 _encode: Final = msgspec.json.Encoder().encode
 _SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
 _index: Final = operator.itemgetter(0)
+_LOOKED_AT: Final = 100  # items of a job whose line is wrong
 _PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
 
 
@@ -88,28 +91,29 @@ def prepare(
     live_twin: str | None = None,
     met: Callable[[Iterable[int | None]], object] = lambda _: None,
     inspect: Callable[[Submission], object] = lambda _: None,
+    problems: Problems | None = None,
+    reads_items: bool = True,
 ) -> Tally:
     """Read, check, render, hash and store one job; returns what it found. Under the home's lock.
 
     `inspect` is shown the whole submission first, which it may read and not change. `agree` is asked with the tally before anything becomes visible; a no is a GuardError. `warn` is told what is sound in the job line, and
     may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
+    `problems` of the job line that are known already are told with all others that can be found, those of the first items among them if `reads_items`.
     `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     keeps = is_kept and not options.is_dry_run
+    problems = Problems() if problems is None else problems
     attacher = Attacher(
         settings,
         folders=attaching.folders,
         keep=partial(keep_content, ledger.home) if keeps else forget_bytes,
     )
-    builder = RequestBuilder(settings, attacher, attaching.mode)
-    problems, job_file = Problems(), shown(settings.path)
-    for what in builder.check():
-        problems.add(Problem(path=job_file, line=settings.line, what=what))
+    builder = _checked_builder(settings, attacher, attaching, problems, warn)
     if problems.count:
+        if reads_items:
+            _look_at_items(settings, attaching, problems, options)
         raise problems.error()
-    for what in builder.warnings:
-        warn(Problem(path=job_file, line=settings.line, what=what))
     former = None
     if options.new_only:
         former = _former_builder(ledger, settings, profile, attaching)
@@ -173,6 +177,47 @@ def prepare(
         submission.abandon()
         raise
     return submission.intake.tally
+
+
+def _checked_builder(
+    settings: JobSettings,
+    attacher: Attacher,
+    attaching: Attaching,
+    problems: Problems,
+    warn: Callable[[Problem], None],
+) -> RequestBuilder:
+    """The builder of a job's requests; what is wrong with the job line goes to `problems`. Raises JobFileError where there can be no builder."""
+    place = Problem(path=shown(settings.path), line=settings.line, what="")
+    try:
+        builder = RequestBuilder(settings, attacher, attaching.mode)
+    except JobFileError as error:
+        problems.add_all(error.problems)
+        raise problems.error() from None
+    for what in builder.check():
+        problems.add(place._replace(what=what))
+    for what in builder.warnings:
+        warn(place._replace(what=what))
+    return builder
+
+
+def _look_at_items(
+    settings: JobSettings, attaching: Attaching, problems: Problems, options: SubmitOptions
+) -> None:
+    """What is wrong with the first items of a job whose line is wrong already, so that all of it can be mended at once. Nothing is kept."""
+    if options.items == STDIN:
+        return
+    asked = endpoint_of(settings.endpoint).prompt_key
+    body = {key: value for key, value in settings.body.items() if key != asked}
+    settings = dataclasses.replace(settings, body=body)
+    builder = RequestBuilder(
+        settings, Attacher(settings, folders=attaching.folders), attaching.mode
+    )
+    builder.told = frozenset(builder.check())
+    blocks = read_items(settings, problems, items=options.items, block_count=_LOOKED_AT)
+    for block in itertools.islice(blocks, 1):
+        note_bad, _ = _reporters(BadItems(builder=builder, problems=problems), block)
+        for _request in builder.build_all(block.fields, note_bad):
+            pass
 
 
 def _former_builder(

@@ -120,6 +120,7 @@ class RequestBuilder:
         self._attacher, self._mode = attacher or Attacher(settings), mode
         self.endpoint: Endpoint = endpoint_of(settings.endpoint)
         self.warnings: list[str] = []
+        self.told: frozenset[str] = frozenset()  # problems of the job line that no item repeats
         self._head = f'"method":"POST","url":{_encode(settings.endpoint).decode()},"body":'.encode()
         self.id_of = id_of(settings)
         self._checked: set[bytes] = set()
@@ -339,13 +340,13 @@ class RequestBuilder:
 
     def _check_item_body(self, built: JsonObject, body: JsonObject, prompt: Json) -> None:
         # Structured input, or a number of attachments, is part of what is checked; a plain prompt cannot be wrong.
-        mark = _encode([body, None if isinstance(prompt, str) else prompt])
+        mark = _encode([body, None if isinstance(prompt, str) and prompt else prompt])
         if mark in self._checked:
             return
         problems = self.endpoint.conflicts(self.settings, body)
         if not self.settings.body_unchecked:
             problems += self.endpoint.check_body(built, is_complete=True)[0]
-        if problems:
+        if problems := tuple(what for what in problems if what not in self.told):
             raise BadItem("bad_item", _joined(problems))
         if len(self._checked) < _CHECKED_BODIES_MAX:
             self._checked.add(mark)

@@ -10,12 +10,12 @@ from batchrun.config import Config
 from batchrun.endpoints import endpoint_of
 from batchrun.errors import BatchrunError, JobFileError, Problem, Unexpected, UsageError
 from batchrun.fitting import fitted
-from batchrun.jobfile import JobEntry, load
+from batchrun.jobfile import JobEntry, Problems, load
 from batchrun.jobfile.problems import shown
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import owner_problem
-from batchrun.ledger.submissions import Submission, Tally
+from batchrun.ledger.submissions import Submission, Tally, submitted_tools
 from batchrun.model import JobSettings, JsonObject
 from batchrun.pace import pace_of
 from batchrun.planning.deadline import SHORT_S, believed, deadline_at, switch_at
@@ -83,17 +83,19 @@ class Submitter:
                 yield self._prepare_job(entry)
 
     def _prepare_job(self, entry: JobEntry) -> Prepared:
-        settings = entry.settings
+        settings, doubts = entry.settings or entry.draft, list(entry.warnings)
+        problems = Problems()
         error: BatchrunError
         try:
-            if settings is None or entry.problems:
-                raise JobFileError(entry.problems)
+            problems.add_all(entry.problems)
+            if settings is None:
+                raise problems.error()
             profile = self.backend or self.config.backend or settings.profile
-            settings = self._with_tools(settings)
-            self._check_table(settings)
-            if not self.is_check:
+            settings = self._with_tools(settings, profile, problems)
+            self._check_table(settings, problems)
+            if not self.is_check and not problems:
                 self._check_owner(settings, profile)
-            return self._prepare(entry, settings, profile)
+            return self._prepare(entry, settings, profile, problems, doubts)
         except BatchrunError as exc:
             error = exc
         except (OSError, MemoryError):
@@ -103,10 +105,10 @@ class Submitter:
         return Prepared(
             job=entry.name or "?",
             profile="",
-            path=settings.path if settings else "",
+            path=entry.settings.path if entry.settings else "",
             tally=None,
             error=error,
-            warnings=entry.warnings,
+            warnings=tuple(doubts),
         )
 
     def _check_owner(self, settings: JobSettings, profile: str) -> None:
@@ -121,22 +123,32 @@ class Submitter:
             finally:
                 backend.close()
 
-    def _with_tools(self, settings: JobSettings) -> JobSettings:
-        """The settings with the functions that the job is offered. Raises JobFileError where it wants some and there are none."""
+    def _with_tools(self, settings: JobSettings, profile: str, problems: Problems) -> JobSettings:
+        """The settings with the functions that the job is offered; where it wants some and there are none, that is a problem.
+
+        Where no file was named, they are those that the job was submitted with: what is asked stays the same, and calls wait. No code is run
+        for a line that is wrong.
+        """
         if settings.rounds is None:
             return settings
         if self.offered is None:
-            problem = Problem(
-                path=shown(settings.path),
-                line=settings.line,
-                what="'rounds' offers functions to the model, and no file of functions was named",
-                fix="Add --tools FILE.py, or leave 'rounds' out.",
-            )
-            raise JobFileError((problem,))
-        return replace(settings, tools=self.offered())
+            known = () if self.fresh else submitted_tools(self.ledger, settings.name, profile)
+            if not known:
+                what = "'rounds' offers functions to the model, and no file of functions was named"
+                fix = "Add --tools FILE.py, or leave 'rounds' out."
+                where = shown(settings.path)
+                problems.add(Problem(path=where, line=settings.line, what=what, fix=fix))
+            return replace(settings, tools=known)
+        if problems:
+            return settings
+        try:
+            return replace(settings, tools=self.offered())
+        except JobFileError as error:
+            problems.add_all(error.problems)
+            return settings
 
-    def _check_table(self, settings: JobSettings) -> None:
-        """Raises JobFileError where the answers could not be written into the database that the job line names."""
+    def _check_table(self, settings: JobSettings, problems: Problems) -> None:
+        """Where the answers could not be written into the database that the job line names, that is a problem."""
         target = settings.output.sqlite
         if target is None:
             return
@@ -146,15 +158,26 @@ class Submitter:
         what = table_problem(target, home=self.home.path, allowed=allowed)
         if what is not None:
             what = f"'output.sqlite': {target.path}: {what}"
-            raise JobFileError((Problem(path=shown(settings.path), line=settings.line, what=what),))
+            problems.add(Problem(path=shown(settings.path), line=settings.line, what=what))
 
-    def _prepare(self, entry: JobEntry, settings: JobSettings, profile: str) -> Prepared:
+    def _prepare(
+        self,
+        entry: JobEntry,
+        settings: JobSettings,
+        profile: str,
+        problems: Problems,
+        doubts: list[Problem],
+    ) -> Prepared:
+        """`doubts` are warnings, and get more of them."""
         # Another profile than the job line's own has a folder of its own: a trial is not the real thing.
         suffix = "" if profile == settings.profile else f"@{profile}"
         outputs = str(self.home.outputs / f"{settings.name}{suffix}")
         target = self.config.profile(profile)
-        settings, misfits = fitted(settings, target)
-        doubts = [*misfits]
+        try:
+            settings, misfits = fitted(settings, target)
+            doubts += misfits
+        except JobFileError as error:
+            problems.add_all(error.problems)
 
         def prepared(tally: Tally) -> Prepared:
             return Prepared(
@@ -163,7 +186,7 @@ class Submitter:
                 path=settings.path,
                 tally=tally,
                 outputs=outputs,
-                warnings=(*entry.warnings, *doubts, *self._hurry(settings, profile, tally)),
+                warnings=(*doubts, *self._hurry(settings, profile, tally)),
                 settings=settings,
             )
 
@@ -185,6 +208,8 @@ class Submitter:
                 live_twin=self.config.live_twin(profile),
                 met=self.met,
                 inspect=self.inspect,
+                problems=problems,
+                reads_items=entry.settings is not None or entry.reads_items,
             )
         )
 

@@ -13,7 +13,13 @@ from batchrun.attachments.kinds import Attachment, Kind
 from batchrun.endpoints.answer import Answer, Interpret, Reading
 from batchrun.endpoints.calling import Calling
 from batchrun.endpoints.parameters import BodyRules
-from batchrun.endpoints.schemas import format_in, judged_schema, strict_faults, written_format
+from batchrun.endpoints.schemas import (
+    format_in,
+    judged_schema,
+    label_schema,
+    strict_faults,
+    written_format,
+)
 from batchrun.endpoints.tables import parameters_of
 from batchrun.endpoints.values import interpreter
 from batchrun.errors import JobFileError
@@ -152,10 +158,13 @@ class Endpoint(ABC):
 
     def check_job(self, settings: JobSettings) -> tuple[str, ...]:
         """Problems of a job line that this endpoint cannot serve, besides those of `check_body`."""
+        # What is made of labels is not told beside them.
+        schema_of_labels = label_schema(settings.labels or ())
         problems = [
             f"{key!r} means nothing to {self.url}. {instead}"
             for key, instead in self.unused_keys.items()
             if getattr(settings, key) is not None
+            and not (key == "schema" and settings.labels and settings.schema == schema_of_labels)
         ]
         try:
             interpreter(dataclasses.replace(settings, schema=judged_schema(settings)))

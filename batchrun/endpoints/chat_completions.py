@@ -7,6 +7,7 @@ import msgspec
 
 from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
+from batchrun.endpoints.asked import chat_faults
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.calling import ChatCalling
 from batchrun.endpoints.choices import FINISH_OF_REASON, answer_of, count_doubts
@@ -89,6 +90,10 @@ class ChatCompletions(Endpoint):
         text = {"type": "text", "text": asked["content"]}
         content = [text, *map(_attached_part, attachments)]
         return {**body, "messages": [*before, {**asked, "content": content}]}
+
+    def faults(self, body: JsonObject) -> tuple[str, ...]:
+        """See Endpoint."""
+        return tuple(chat_faults(body))
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""

@@ -37,6 +37,8 @@ class Embeddings(Endpoint):
     def faults(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint. A service refuses the whole request for one input of these."""
         given = body.get("input")
+        if given == "":
+            return ("'input' is empty. Leave the item out.",)
         if not isinstance(given, list):
             return ()
         if not 1 <= len(given) <= _ARRAY_MOST:
@@ -44,7 +46,18 @@ class Embeddings(Endpoint):
                 f"'input' must be an array of 1 to {_ARRAY_MOST:,}, not {len(given):,}. Make more items of it.",
             )
         empty = next((index for index, one in enumerate(given) if one in ("", [])), None)
-        return () if empty is None else (f"'input[{empty}]' is empty. Leave it out.",)
+        if empty is not None:
+            return (f"'input[{empty}]' is empty. Leave it out.",)
+        is_known = (
+            all(type(one) is str for one in given)
+            or _are_tokens(given)
+            or all(type(one) is list and _are_tokens(one) for one in given)
+        )
+        return (
+            ()
+            if is_known
+            else ("'input' must be texts, or tokens, or arrays of tokens, all alike.",)
+        )
 
     def input_count(self, body: JsonObject) -> int:
         """One for a text or one array of tokens, else the length of the array."""
@@ -93,6 +106,10 @@ class Embeddings(Endpoint):
             return success(result, vector)
 
         return read
+
+
+def _are_tokens(values: list[Json]) -> bool:
+    return all(type(value) is int for value in values)
 
 
 def _gap(entries: list[JsonObject]) -> Mismatch | None:

@@ -8,6 +8,7 @@ import msgspec
 
 from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Reading
+from batchrun.endpoints.asked import moderation_faults
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.fast import Line
 from batchrun.endpoints.tolerant import as_object, as_text, error_of, objects, usage_of
@@ -44,6 +45,10 @@ class Moderations(Endpoint):
             **body,
             "input": [{"type": "text", "text": body["input"]}, *map(_image, attachments)],
         }
+
+    def faults(self, body: JsonObject) -> tuple[str, ...]:
+        """See Endpoint."""
+        return tuple(moderation_faults(body))
 
     def read(self, body: JsonObject) -> Answer:
         """See Endpoint. `value` is in the order of the inputs; None where there is no result."""

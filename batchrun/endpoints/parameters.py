@@ -76,7 +76,7 @@ class BodyRules:
             elif not _fits(parameter, value):
                 problems.append(f"{name!r} must be {_one_of(parameter)}, not {kind_of(value)}.")
             else:
-                _look_inside(name, parameter, value, warnings)
+                _look_inside(name, parameter, value, problems, warnings)
         return tuple(problems), tuple(warnings)
 
     def _hint(self, name: str) -> str:
@@ -98,8 +98,10 @@ def _one_of(parameter: Parameter) -> str:
     return " or ".join(parameter.kinds)
 
 
-def _look_inside(path: str, parameter: Parameter, value: Json, warnings: list[str]) -> None:
-    """Warn of unknown values and keys below a parameter whose kind is right."""
+def _look_inside(
+    path: str, parameter: Parameter, value: Json, problems: list[str], warnings: list[str]
+) -> None:
+    """Find wrong kinds below a parameter whose own kind is right, and warn of unknown values and keys, and of a null, which may be as good as nothing."""
     if isinstance(value, str) and parameter.values and value not in parameter.values:
         known = ", ".join(parameter.values)
         warnings.append(f"{path!r} is {value!r}; known values are {known}.")
@@ -113,6 +115,7 @@ def _look_inside(path: str, parameter: Parameter, value: Json, warnings: list[st
             hint = f" Did you mean {right!r}?" if right else ""
             warnings.append(f"unknown key {name!r} in {path!r}.{hint}")
         elif not _fits(field, inner):
-            warnings.append(f"{where!r} should be {_one_of(field)}, not {kind_of(inner)}.")
+            told = warnings if inner is None else problems
+            told.append(f"{where!r} must be {_one_of(field)}, not {kind_of(inner)}.")
         else:
-            _look_inside(where, field, inner, warnings)
+            _look_inside(where, field, inner, problems, warnings)

@@ -3,6 +3,7 @@
 Source: `ImageInputReferenceParam` of the SDK and the schema ImageRefParam of OpenAI's OpenAPI document.
 """
 
+from batchrun.endpoints.asked import link_fault
 from batchrun.model import Json
 
 _FORM = '{"file_id": …} or {"image_url": …}'
@@ -21,7 +22,7 @@ def reference_fault(name: str, value: Json) -> str | None:
     given = [key for key in ("file_id", "image_url") if isinstance(value.get(key), str)]
     if len(given) != 1:
         return f"{name!r} must name one image: {_FORM}."
-    return None
+    return link_fault(f"{name}.image_url", value.get("image_url"))
 
 
 def _shown(value: str) -> str:

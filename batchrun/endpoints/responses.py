@@ -7,6 +7,7 @@ import msgspec
 
 from batchrun.attachments.kinds import Attachment, Kind, reference_to
 from batchrun.endpoints.answer import Answer, Finish, Interpret, Mismatch, Reading, ServiceError
+from batchrun.endpoints.asked import response_faults
 from batchrun.endpoints.base import Endpoint, FastReader
 from batchrun.endpoints.calling import ResponsesCalling
 from batchrun.endpoints.doubts import tier_doubts, tool_doubts, undocumented
@@ -87,6 +88,10 @@ class Responses(Endpoint):
             **body,
             "input": [{"role": "user", "content": [text, *map(_attached_part, attachments)]}],
         }
+
+    def faults(self, body: JsonObject) -> tuple[str, ...]:
+        """See Endpoint."""
+        return tuple(response_faults(body))
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:
         """See Endpoint."""

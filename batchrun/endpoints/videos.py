@@ -42,7 +42,10 @@ class Videos(Endpoint):
         """See Endpoint. A batch takes references only: there is no form to upload with."""
         reference = body.get("input_reference")
         # Of a wrong kind, the table has said so already.
-        fault = reference_fault("input_reference", reference) if type(reference) is dict else None
+        is_told = type(reference) is not dict or not all(
+            isinstance(value, str) for value in reference.values()
+        )
+        fault = None if is_told else reference_fault("input_reference", reference)
         return () if fault is None else (fault,)
 
     def doubts(self, body: JsonObject) -> tuple[str, ...]:  # noqa: ARG002

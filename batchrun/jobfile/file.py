@@ -27,14 +27,23 @@ _ONE_DOCUMENT = Fault(
     "JSON over several lines; a job file has one object on each",
     "Rewrite it: jq -c . FILE (for a list, jq -c '.[]' FILE).",
 )
+# Keys without which nothing can be said of the items, or of what may disappoint.
+_STEERING = frozenset({"endpoint", "model", "instructions", "prompt", "id", "attach", "items"})
+_WARNED_OF = frozenset({"endpoint", "model", "prompt", "attach", "body", "max_output_tokens"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEntry:
-    """One job line. `settings` is None where there are problems; `name` is None where not even that could be read."""
+    """One job line. `settings` is None where there are problems; `name` is None where not even that could be read.
+
+    `draft` is then what is left of the line without its problems, to find others in, unless they leave nothing to judge; `reads_items` says
+    whether that goes for its items too.
+    """
 
     name: str | None
     settings: JobSettings | None
+    draft: JobSettings | None = None
+    reads_items: bool = False
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -137,7 +146,10 @@ def _entry(path: Path, number: int, line: bytes, first_item: int | None) -> JobE
     reader = SettingsReader(decoded, path, number)
     settings = reader.read()
     problems = list(reader.problems)
-    if decoded.get("items") is not None and first_item is not None:
+    warnings = warnings_of(settings) if _WARNED_OF.isdisjoint(reader.spoilt) else ()
+    is_misplaced = decoded.get("items") is not None and first_item is not None
+    if is_misplaced:
+        assert first_item is not None
         misplaced = Fault(
             f"an item line under a job that has 'items' (line {number})",
             "Remove the line, or the key 'items'.",
@@ -147,11 +159,10 @@ def _entry(path: Path, number: int, line: bytes, first_item: int | None) -> JobE
     return JobEntry(
         name=name if isinstance(name, str) else None,
         settings=None if problems else settings,
+        draft=None if "endpoint" in reader.spoilt else settings,
+        reads_items=_STEERING.isdisjoint(reader.spoilt) and not is_misplaced,
         problems=tuple(problems),
-        warnings=tuple(
-            warning.at(shown(path), number)
-            for warning in (warnings_of(settings) if settings else ())
-        ),
+        warnings=tuple(warning.at(shown(path), number) for warning in warnings),
     )
 
 

@@ -1,6 +1,6 @@
 """The fields of an item that steer its request: `model` and `body`; and the rules for the lines of a ready Batch file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from batchrun.jobfile.strict import kind_of
 from batchrun.model import JobSettings, Json
@@ -28,12 +28,18 @@ def check_item(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
 
 
 def body_fault(body: Json) -> str | None:
-    """What is wrong with a `body`, of a job line or an item, or None."""
+    """The first thing that is wrong with the `body` of an item, or None."""
+    return next((what for _, what in body_faults(body)), None)
+
+
+def body_faults(body: Json) -> Iterator[tuple[str | None, str]]:
+    """(key within, what is wrong) of a `body`, of a job line or an item; no key where it is all of it."""
     if type(body) is not dict:
-        return f"'body' is {kind_of(body)}, not an object"
+        yield None, f"'body' is {kind_of(body)}, not an object"
+        return
     if "model" in body:
-        return "'model' inside 'body'; it stands beside it, since a batch has one model"
-    return _parameters_fault(body)
+        yield "model", "'model' inside 'body'; it stands beside it, since a batch has one model"
+    yield from _parameter_faults(body)
 
 
 def _raw_fault(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
@@ -50,17 +56,16 @@ def _raw_fault(fields: Mapping[str, Json], settings: JobSettings) -> str | None:
     model = body.get("model")
     if type(model) is not str or not model:
         return "no model in 'body'"
-    return _parameters_fault(body)
+    return next((what for _, what in _parameter_faults(body)), None)
 
 
-def _parameters_fault(body: Mapping[str, Json]) -> str | None:
+def _parameter_faults(body: Mapping[str, Json]) -> Iterator[tuple[str | None, str]]:
     for key, reason in STREAMING_KEYS.items():
         # A word is none of ours: the `background` of an image is "transparent" or "opaque".
         if (value := body.get(key)) and not isinstance(value, str):
-            return f"{key!r} in 'body': {reason}. Remove it"
+            yield key, f"{key!r} in 'body': {reason}. Remove it"
     if _is_too_deep(body):
-        return f"'body' is nested more than {NESTING_LIMIT} levels deep"
-    return None
+        yield None, f"'body' is nested more than {NESTING_LIMIT} levels deep"
 
 
 def _is_too_deep(value: Json) -> bool:

@@ -51,6 +51,7 @@ ATTACHMENTS_LIMIT: Final = 100  # templates of one job line
 ROUNDS_LIMIT: Final = 50
 CANARY_LIMIT: Final = 10_000  # items: each is looked at whenever it is asked how the canary stands
 SHOWN_CHARACTERS: Final = 100
+SHOWN_NAMES: Final = 5
 
 EXPECTED: Final = {
     "job": "a name of 1 to 64 letters, digits, '.', '_' or '-'",
@@ -157,36 +158,57 @@ def _mistyped(known: JsonObject) -> Iterator[tuple[str, Fault]]:
     try:
         _model().model_validate(known)
     except ValidationError as error:
-        first: dict[str, tuple[str, str]] = {}
+        details: dict[str, list[tuple[str, tuple[str | int, ...]]]] = {}
         for detail in error.errors(include_url=False):
-            key, inner = str(detail["loc"][0]), str(detail["loc"][-1])
-            value = known.get(key)
-            # Of the branches of a union, the one that can name a key inside says most.
-            names_one = isinstance(value, dict) and (inner in value or detail["type"] == "missing")
-            if key not in first or names_one:
-                first[key] = (detail["type"], inner)
-        for key, (kind, inner) in first.items():
-            yield key, _mistyped_fault(key, kind, known.get(key), inner)
+            details.setdefault(str(detail["loc"][0]), []).append((detail["type"], detail["loc"]))
+        for key, found in details.items():
+            yield key, _mistyped_fault(key, found, known.get(key))
 
 
-def _mistyped_fault(key: str, kind: str, value: Json, inner: str) -> Fault:
-    """`kind` is pydantic's word for the error, `inner` the last step of the way to it."""
+def _mistyped_fault(
+    key: str, details: list[tuple[str, tuple[str | int, ...]]], value: Json
+) -> Fault:
+    """`details` are pydantic's: its word for each error, and the way to it."""
     must = f"{key!r} must be {EXPECTED[key]}"
-    if key == "output" and isinstance(value, dict) and isinstance(value.get("sqlite"), dict):
-        must = f"'output.sqlite' must be {_TABLE}"
-        value = value["sqlite"] if inner not in value else value
-    if kind == "missing" and value is None:
+    table = value.get("sqlite") if key == "output" and isinstance(value, dict) else None
+    if isinstance(table, dict) and all(way[1:2] == ("sqlite",) for _, way in details):
+        must, value = f"'output.sqlite' must be {_TABLE}", table
+        details = [(kind, (way[0], *way[2:])) for kind, way in details]
+    if details[0][0] == "missing" and value is None:
         return Fault(f"no {key!r}", f"It is {EXPECTED[key]}.")
     if key == "items" and isinstance(value, list):
         return Fault(
             "'items' must be a path, a glob or a query, not a list",
             "Put items on lines of their own.",
         )
-    if isinstance(value, dict) and inner in value:
-        return Fault(f"{must}; the trouble is {inner!r}")
-    if isinstance(value, dict) and kind == "missing":
-        return Fault(f"{must}; there is no {inner!r}")
+    # Of the branches of a union, those that can name something inside say most.
+    inside = dict.fromkeys(name for _, way in details if (name := _name_inside(key, way, value)))
+    if inside:
+        return Fault(f"{must}; the trouble is {_and(list(inside))}")
+    missing = dict.fromkeys(str(way[-1]) for kind, way in details if kind == "missing")
+    if isinstance(value, dict) and missing:
+        return Fault(f"{must}; there is no {_and(list(missing))}")
     return Fault(f"{must}, not {_shown(value)}")
+
+
+def _name_inside(key: str, way: tuple[str | int, ...], value: Json) -> str:
+    """What within the value of `key` the way leads to: `xlsx`, `sqlite.path`, `labels[1]`; nothing where it leads to the value itself, or to what is not there."""
+    name, is_there = "", False
+    for step in way[1:]:
+        is_there = False
+        if isinstance(value, dict) and step in value:
+            name = f"{name}.{step}" if name else str(step)
+            value, is_there = value[str(step)], True
+        elif isinstance(value, list) and isinstance(step, int):
+            name = f"{name or key}[{step}]"
+            value, is_there = value[step], True
+    return name if is_there else ""
+
+
+def _and(names: list[str]) -> str:
+    *most, last = map(repr, names[:SHOWN_NAMES])
+    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return f"{', '.join(most)} and {last}" if most and not rest else ", ".join((*most, last)) + rest
 
 
 def _shown(value: Json) -> str:

@@ -5,7 +5,7 @@ a `Problem` and go on. A fault is of its whole source (`at`: there may be more b
 knows that it is of one item (`of_item`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -72,6 +72,11 @@ class Problems:
             has_room = self.source_count <= self.most
         if has_room:
             self.kept.append(problem)
+
+    def add_all(self, problems: Iterable[Problem]) -> None:
+        """Take several."""
+        for problem in problems:
+            self.add(problem)
 
     def error(self) -> JobFileError:
         """All of them as one error, in the order of the lines."""

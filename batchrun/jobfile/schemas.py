@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchrun.jobfile.jsonl import decode_line
 from batchrun.jobfile.problems import Fault
+from batchrun.jobfile.strictschema import breaches
 from batchrun.model import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -49,16 +50,32 @@ def read_schema(schema: JsonObject | str, folder: Path) -> JsonObject:
     return _read(folder / schema, schema) if isinstance(schema, str) else schema
 
 
-def schema_faults(schema: JsonObject) -> Iterator[Fault]:
-    """All that keeps this from being a schema, each with its place in it; nothing for a sound one."""
+def schema_faults(schema: JsonObject, *, is_strict: bool) -> Iterator[Fault]:
+    """All that keeps this from being a schema, each with its place in it, or else from being one for strict output; nothing for a sound one."""
     outside = [(path, ref) for path, ref in _refs(schema) if not ref.startswith("#")]
     for path, ref in outside:
         yield Fault(
             f"'schema' refers to {ref!r}, at {path}",
             "Only references within the schema are followed.",
         )
-    for what in _breaks_meta_schema(schema) if outside else invalid(schema):
+    broken = _breaks_meta_schema(schema) if outside else invalid(schema)
+    for what in broken:
         yield Fault(f"'schema' is not a valid JSON Schema: {what}")
+    if is_strict and not broken:
+        yield from strictness_faults(schema, "schema")
+
+
+def strictness_faults(schema: JsonObject, key: str) -> Iterator[Fault]:
+    """What strict output does not take of the schema that stands, or is made of what stands, under `key`."""
+    found = list(breaches(schema))
+    for left, (path, what) in enumerate(found, 1 - len(found)):
+        # What could be done about all of them at once is said once, after the last.
+        fix = (
+            ""
+            if left
+            else 'The service refuses such a schema; "strict": false sends it as a mere wish.'
+        )
+        yield Fault(f"{key!r} is not for strict output: at {path}, {what}", fix)
 
 
 def invalid(schema: JsonObject) -> tuple[str, ...]:

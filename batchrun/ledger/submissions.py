@@ -30,7 +30,7 @@ from batchrun.ledger.publishing import (
     requeue_cancelled,
 )
 from batchrun.ledger.states import ItemEvent, SubmissionState
-from batchrun.model import JobSettings, Limits
+from batchrun.model import JobSettings, JsonObject, Limits
 
 __all__ = ["Submission", "Tally", "settings_from_json", "settings_to_json", "sweep_preparing"]
 
@@ -280,3 +280,11 @@ def settings_to_json(settings: JobSettings) -> str:
 def settings_from_json(text: str) -> JobSettings:
     """The settings stored with a job."""
     return msgspec.json.decode(text, type=JobSettings)
+
+
+def submitted_tools(ledger: Ledger, name: str, profile: str) -> tuple[JsonObject, ...]:
+    """The functions that a job was submitted with; none of a job that is not there."""
+    stored = ledger.value(
+        "select settings from jobs where name = ? and profile = ?", (name, profile)
+    )
+    return () if stored is None else settings_from_json(stored).tools

@@ -7,7 +7,7 @@ nothing, only rows that change, only the columns that are named. The table is ma
 import contextlib
 import difflib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,17 +134,22 @@ def _check_table(connection: sqlite3.Connection, target: SqliteTable) -> dict[st
         "select name, type from pragma_table_info(?, 'main')", (target.table,)
     )
     columns = {name.lower(): declared for name, declared in found}
-    for name in (target.key, *target.columns):
-        if name.lower() not in columns:
-            near = difflib.get_close_matches(name.lower(), columns, n=1)
-            if near:
-                fix = f"Did you mean {near[0]!r}?"
-            elif name == target.key:
-                fix = "Name the one that holds the items' ids."
-            else:
-                fix = f"Add it: alter table {_name(target.table)} add column {_name(name)}"
-            raise _Unfit(f"table {target.table!r} has no column {name!r}. {fix}")
+    gone = [name for name in (target.key, *target.columns) if name.lower() not in columns]
+    if gone:
+        raise _Unfit("; ".join(_lack(target, name, columns) for name in gone))
     return columns
+
+
+def _lack(target: SqliteTable, name: str, columns: Collection[str]) -> str:
+    """That the table has no such column, and what to do."""
+    near = difflib.get_close_matches(name.lower(), columns, n=1)
+    if near:
+        fix = f"Did you mean {near[0]!r}?"
+    elif name == target.key:
+        fix = "Name the one that holds the items' ids."
+    else:
+        fix = f"Add it: alter table {_name(target.table)} add column {_name(name)}"
+    return f"table {target.table!r} has no column {name!r}. {fix}"
 
 
 def _write(

@@ -10,12 +10,22 @@ from typing import Final
 import msgspec
 
 from batchrun.model import Json, JsonObject
-from batchrun.service.refusals import ServiceError, missing, wrong_type
+from batchrun.service.refusals import ServiceError, invalid_value, missing, wrong_type
 
 ASSISTANT: Final = "assistant"
 TOOL: Final = "tool"
 CALL_ITEMS: Final = ("function_call", "custom_tool_call")
 OUTPUT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
+
+# What each endpoint refuses of the other's parts, and what it says that it has.
+_FOREIGN_PARTS: Final = (
+    ("input_text", "input_image", "input_file"),
+    "'text', 'image_url', 'input_audio', 'refusal', 'audio', and 'file'",
+)
+_FOREIGN_ITEMS: Final = (
+    ("text", "image_url", "file"),
+    "'input_text', 'input_image', 'output_text', 'refusal', 'input_file', 'computer_screenshot', and 'summary_text'",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +71,18 @@ def messages_in(body: JsonObject, key: str) -> list[Message]:
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             raise wrong_type(f"{key}[{number}]", "an object", message)
+        _refuse_parts(message.get("content"), key, f"{key}[{number}].content")
         found += _said(message, f"{key}[{number}]")
     return found
+
+
+def _refuse_parts(content: Json, key: str, param: str) -> None:
+    """The parts of the other endpoint's messages, as the API refuses them."""
+    foreign, supported = _FOREIGN_PARTS if key == "messages" else _FOREIGN_ITEMS
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind in foreign:
+            raise invalid_value(f"{param}[{number}].type", kind, supported)
 
 
 def _said(message: JsonObject, param: str) -> Iterator[Message]:

@@ -76,6 +76,20 @@ def test_calls_wait_visibly_for_a_file_and_the_waiting_ends(shop: Desk) -> None:
     assert shop.call("wait", "--tools", str(SAMPLE)).code == 0
 
 
+def test_a_job_that_was_submitted_goes_on_without_tools_until_its_calls_wait(shop: Desk) -> None:
+    assert shop.call("submit", "orders.jsonl", "--tools", str(SAMPLE)).code == 0
+    again = shop.call("submit", "orders.jsonl")
+    assert again.code == 0
+    assert "3 unchanged" in again.out
+    ran = shop.call("run", "orders.jsonl")
+    assert ran.code == 4
+    assert "3 calls wait for tools: batchrun tick --tools FILE" in ran.err
+    assert shop.call("run", "orders.jsonl", "--tools", str(SAMPLE)).code == 0
+    assert shop.call("run", "orders.jsonl").code == 0
+    fresh = shop.call("run", "orders.jsonl", "--fresh", "--yes")
+    assert (fresh.code, "no file of functions was named" in fresh.err) == (5, True)
+
+
 def test_a_tick_says_once_that_calls_wait(shop: Desk) -> None:
     assert shop.call("submit", "orders.jsonl", "--tools", str(SAMPLE)).code == 0
     told = []

@@ -1,6 +1,7 @@
 """Requests: their bytes and hashes are pinned, since a drift between releases would ask (and pay) for every job again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchrun import requests
 from batchrun.errors import JobFileError
+from batchrun.jobfile import load
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 from batchrun.requests import BadItem, Request, RequestBuilder
 
@@ -402,3 +404,13 @@ def test_instructions_that_cannot_be_rendered_are_a_problem_of_the_job_line(
 ) -> None:
     with pytest.raises(JobFileError, match=r"reviews\.jsonl:1: 'instructions': "):
         RequestBuilder(settings(instructions=instructions))
+
+
+def test_labels_that_mean_nothing_are_not_told_as_a_schema_too(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    line = {"job": "j", "endpoint": "/v1/moderations", "model": "m", "labels": ["a", "b"]}
+    path.write_text(json.dumps(line) + "\n")
+    (entry,) = load(path).jobs
+    assert entry.settings is not None
+    (told,) = RequestBuilder(entry.settings).check()
+    assert told.startswith("'labels' means nothing")
