@@ -47,7 +47,7 @@ class ModelEstimate:
 class Estimate:
     """One job, or why there is no estimate of it (`prepared.error`).
 
-    `mode` is how its profile asks; None where that costs nothing. `batches` are input files. `history` is what earlier answers of the job
+    `mode` is how its profile asks, the first of all costs; None where that costs nothing. `batches` are input files. `history` is what earlier answers of the job
     took. `window_s` is how long a batch may take, `live_s` how long the same takes line by line, as far as the rates are known.
     """
 
@@ -133,7 +133,7 @@ class Estimator:
     ) -> Estimate:
         profile = self.config.profile(prepared.profile)
         mode = _mode_of(profile, settings)
-        modes = tuple(dict.fromkeys((*_MODES, mode or Mode.BATCH)))
+        modes = tuple(dict.fromkeys((mode or Mode.BATCH, *_MODES)))
         models = tuple(self._of(one, profile, modes) for one in counter.own.values())
         return Estimate(
             prepared=prepared,

@@ -93,6 +93,7 @@ def test_what_is_asked_line_by_line_has_no_window(desk: Desk) -> None:
     job = estimate(desk, desk.job(), "--backend", "direct")
 
     assert (job["mode"], job["window_s"]) == ("live", None)
+    assert list(job["costs"]) == ["live", "batch", "flex"]
     flex = estimate(desk, desk.job(body={"service_tier": "flex"}), "--backend", "direct")
     assert flex["mode"] == "flex"
     first = estimate(desk, desk.job(body={"service_tier": "priority"}), "--backend", "direct")

@@ -66,6 +66,14 @@ def test_the_prices_of_the_table_hold(model: str, given: str, made: str) -> None
     assert a_million(price(model)) == (Decimal(given), Decimal(made))
 
 
+@pytest.mark.parametrize(
+    ("model", "given", "made"), [("gpt-3.5-turbo", "0.5", "1.5"), ("o1", "15", "60")]
+)
+def test_where_the_table_is_old_or_wrong_the_list_is_not(model: str, given: str, made: str) -> None:
+    """It has 2 and 2 dollars of the one, and o1-pro's price for the other."""
+    assert a_million(price(model)) == (Decimal(given), Decimal(made))
+
+
 def test_a_price_that_fell_since_the_table_is_the_new_one() -> None:
     assert a_million(price("o3")) == (Decimal(2), Decimal(8))
     assert price("o3", at=0) == price("o3"), "what is reckoned is what will be paid"
