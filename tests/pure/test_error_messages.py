@@ -14,6 +14,8 @@ from batchrun.errors import (
     LedgerError,
     NotFinished,
     Problem,
+    Unexpected,
+    UnknownPrice,
     UsageError,
 )
 from batchrun.requests import BadItem
@@ -48,6 +50,21 @@ def test_an_illegal_transition_is_ours_and_asks_for_a_report() -> None:
     message = str(IllegalTransition(state="failed", event="uploaded"))
     assert "'uploaded' in state 'failed'" in message
     assert "bug in batchrun" in message
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [(KeyError("x"), "KeyError: 'x'"), (RecursionError(), "RecursionError")]
+)
+def test_a_bug_met_in_one_job_names_it_and_asks_for_a_report(found: Exception, told: str) -> None:
+    assert str(Unexpected("faq", found)) == (
+        f"a bug in batchrun, in job 'faq': {told}. Please report it."
+    )
+
+
+def test_an_unknown_price_is_that_of_a_model_asked_in_one_way() -> None:
+    error = UnknownPrice("no batch price is known", model="m", mode="batch")
+    assert (str(error), error.model, error.mode) == ("no batch price is known", "m", "batch")
+    assert isinstance(error, GuardError)
 
 
 def test_an_error_may_pass_through_a_context_manager() -> None:
