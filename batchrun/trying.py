@@ -29,7 +29,7 @@ from batchrun.planning.policy import FOREVER
 from batchrun.prepare import SubmitOptions
 from batchrun.running.attaching import uploading
 from batchrun.running.context import PassContext
-from batchrun.running.form import cut_queued
+from batchrun.running.cutting import cut_queued
 from batchrun.running.runner import Runner
 from batchrun.submitting import Prepared, Submitter
 

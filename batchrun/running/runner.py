@@ -56,8 +56,9 @@ from batchrun.running.attaching import uploading
 from batchrun.running.calling import run_calls
 from batchrun.running.clearance import may_create
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
+from batchrun.running.cutting import cut_queued, sweep_cuts
 from batchrun.running.ended import settle_ended
-from batchrun.running.form import cut_queued, form_from_file, sweep_cuts
+from batchrun.running.form import form_from_file
 from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
 from batchrun.running.passresult import PassResult

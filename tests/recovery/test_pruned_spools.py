@@ -12,7 +12,8 @@ from batchrun.errors import Refused
 from batchrun.model import JsonObject, Limits
 from batchrun.recovery.found import FoundBatch, Recovered
 from batchrun.recovery.recovering import RecoverOptions
-from batchrun.running.form import cut_queued, form_from_file
+from batchrun.running.cutting import cut_queued
+from batchrun.running.form import form_from_file
 from batchrun.testing_backend import Fault
 
 

@@ -150,7 +150,8 @@ def test_a_changed_endpoint_never_shares_a_file_with_the_old_one(new_world: NewW
 
 def test_a_fresh_file_of_which_some_items_went_alone_is_not_sent_as_it_stands(world: World) -> None:
     """Its lines bear the custom_ids of a first sending: sent again, their answers could not be placed."""
-    from batchrun.running.form import cut_queued, form_from_file
+    from batchrun.running.cutting import cut_queued
+    from batchrun.running.form import form_from_file
 
     world.write(items(4))
     world.submit(send=False)

@@ -12,7 +12,7 @@ from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.wishes import check_retry, count_retry
 from batchrun.model import Limits
 from batchrun.planning import plan
-from batchrun.running.form import cut_queued
+from batchrun.running.cutting import cut_queued
 from batchrun.service.responders.script import Rule
 
 SCANS_ITEMS = re.compile(r"SCAN (i|item_rows)\b")
