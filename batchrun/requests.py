@@ -19,6 +19,7 @@ from batchrun.backends.base import AttachMode
 from batchrun.endpoints import endpoint_of
 from batchrun.endpoints.attaching import with_attachments
 from batchrun.endpoints.base import Endpoint
+from batchrun.endpoints.parameters import UNCHECKED
 from batchrun.errors import BatchrunError, JobFileError
 from batchrun.jobfile import Fault, check_item, id_of
 from batchrun.jobfile.ids import ID_LIMIT_BYTES
@@ -356,7 +357,9 @@ class RequestBuilder:
         if fault is not None:
             raise BadItem("bad_item", fault)
         body = fields["body"]
-        problems, _ = self.endpoint.check_body(body, is_complete=True)
+        found, _ = self.endpoint.check_body(body, is_complete=True)
+        # There is no job line to say so in.
+        problems = tuple(what.replace(UNCHECKED, "").strip() for what in found)
         if problems:
             raise BadItem("bad_item", _joined(problems))
         return self._request(self.id_of(fields), body)

@@ -1,5 +1,6 @@
 """`batchrun submit`: queue what is new or changed, send what fits now, return."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,22 @@ def _submit(
         stopped = [s for s in found if s.is_open and (s.is_held or s.held_since or s.paused)]
         held = [goes_on(status, option) for status in stopped]
         if held or result.next_at is not None:
-            tell(f"Go on with: {'; '.join(held) or f'batchrun wait{option}'}")
+            tools = _tools_option(batchrun, prepared)
+            tell(f"Go on with: {'; '.join(held) or f'batchrun wait{tools}{option}'}")
     # Where nothing is said, the exit code tells of a canary alone.
     is_silent = result is None or invocation.is_json
     batchrun.mark_pauses_told([s.id for s in paused if s.has_failed_canary or not is_silent])
     return worst_exit_code(codes)
+
+
+def _tools_option(batchrun: "Batchrun", prepared: "Sequence[Prepared]") -> str:
+    """` --tools FILE` for a command to paste, where answers of these jobs may call its functions."""
+    offers = any(job.settings is not None and job.settings.rounds for job in prepared)
+    if batchrun.tools is None or not offers:
+        return ""
+    import shlex
+
+    return f" --tools {shlex.quote(str(batchrun.tools.path))}"
 
 
 def _dry_run(

@@ -77,7 +77,9 @@ def test_calls_wait_visibly_for_a_file_and_the_waiting_ends(shop: Desk) -> None:
 
 
 def test_a_job_that_was_submitted_goes_on_without_tools_until_its_calls_wait(shop: Desk) -> None:
-    assert shop.call("submit", "orders.jsonl", "--tools", str(SAMPLE)).code == 0
+    first = shop.call("submit", "orders.jsonl", "--tools", str(SAMPLE))
+    assert first.code == 0
+    assert f"Go on with: batchrun wait --tools {SAMPLE}" in first.err
     again = shop.call("submit", "orders.jsonl")
     assert again.code == 0
     assert "3 unchanged" in again.out

@@ -1,6 +1,7 @@
 """What of a job a server is known not to take, before anything is sent."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -59,3 +60,19 @@ def test_what_is_asked_line_by_line_takes_any(kind: BackendKind) -> None:
     job = replace(JOB, window="30d", endpoint="/v1/responses")
     fit, doubts = fitted(job, replace(GROQ, kind=kind))
     assert (fit.window, doubts) == ("30d", ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, None),
+        ({"endpoint": "/v1/moderations"}, "not '/v1/moderations': each item would fail"),
+        ({"endpoint": "/v1/images/generations"}, "not '/v1/images/generations'"),
+        ({"attach": ("a.png",)}, "reads text only"),
+    ],
+)
+def test_what_the_local_model_cannot_do_is_a_warning(
+    changes: dict[str, Any], told: str | None
+) -> None:
+    _, doubts = fitted(replace(JOB, **changes), Profile(name="local", kind=BackendKind.LOCAL))
+    assert [told in doubt.what for doubt in doubts if told] == ([] if told is None else [True])

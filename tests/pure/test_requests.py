@@ -414,3 +414,12 @@ def test_labels_that_mean_nothing_are_not_told_as_a_schema_too(tmp_path: Path) -
     assert entry.settings is not None
     (told,) = RequestBuilder(entry.settings).check()
     assert told.startswith("'labels' means nothing")
+
+
+def test_a_ready_batch_file_is_not_told_of_keys_of_a_job_line() -> None:
+    raw = settings(is_raw=True, prompt=None, model=None)
+    body = {"model": "m", "input": "x", "max_tokens": 5}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": body}
+    told = refused(RequestBuilder(raw), line).message
+    assert "unknown parameter 'max_tokens'" in told
+    assert "body_unchecked" not in told

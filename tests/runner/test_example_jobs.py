@@ -14,7 +14,10 @@ from batchrun.endpoints.pictures import format_of
 from batchrun.service.responders.script import Rule
 
 ROOT: Final = Path(__file__).parents[2]
-FILES: Final = ("completions.jsonl", "embeddings.jsonl", "images.jsonl", "moderations.jsonl")
+FILES: Final = (
+    *("completions.jsonl", "facts.jsonl"),
+    *("embeddings.jsonl", "images.jsonl", "moderations.jsonl"),
+)
 SCRIPT: Final = [
     Rule(url="/v1/moderations", prompt="lamp sinks", label="violence"),
     Rule(url="/v1/completions", reply=" Light in rings"),
@@ -51,6 +54,17 @@ def test_every_example_passes_the_check(world: World, name: str) -> None:
 def test_completions_give_text(world: World) -> None:
     run(world, "completions.jsonl")
     assert set(answers(world, "headlines").values()) == {" Light in rings"}
+
+
+def test_chat_with_a_schema_gives_json_and_tables(world: World) -> None:
+    run(world, "facts.jsonl")
+    assert all(
+        isinstance(answer, dict) and set(answer) == {"topic", "surprise"}
+        for answer in answers(world, "facts").values()
+    )
+    outputs = world.home.outputs / "facts"
+    assert (outputs / "results.parquet").is_file()
+    assert (outputs / "results.excel.csv").is_file()
 
 
 def test_embeddings_give_vectors(world: World) -> None:
