@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batchrun.clock import rfc3339
 from batchrun.errors import Problem
-from batchrun.jobfile.problems import shown
 from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT, IS_HOME_HELD
@@ -91,6 +90,10 @@ def owner_problem(ledger: Ledger, settings: "JobSettings", profile: str) -> Prob
         return None
     if is_adopted(source) and settings.is_raw:
         return None  # a ready Batch file of that name
+    from batchrun.jobfile.problems import (
+        shown,
+    )  # with all of job files, which `status` has no use for
+
     return Problem(
         path=shown(settings.path),
         line=settings.line,
