@@ -45,6 +45,19 @@ class OpenHome(HomeView):
         """Asks the file of functions what it has."""
         return None if self.tools is None else self._read_tools
 
+    def lends_nothing(self) -> bool:
+        """Whether a file of functions was named, and no job here was submitted with just these. Raises JobFileError for a file that has none."""
+        if self.tools is None:
+            return False
+        from batchrun.ledger.submissions import settings_from_json
+
+        offered = self._read_tools()
+        with self.open_for_reading() as ledger:
+            return all(
+                settings_from_json(row["settings"]).tools != offered
+                for row in ledger.rows("select settings from jobs")
+            )
+
     def _read_tools(self) -> tuple[JsonObject, ...]:
         with contextlib.closing(self._open_tools()) as worker:
             return worker.tools()

@@ -60,6 +60,14 @@ def command(
     ended = [job for job in jobs if job.id in untold and not job.is_open]
     needs = untold_needs(batchrun, jobs)
     calling = [] if tools is not None else _calling(before, jobs)
+    is_strange = (
+        any(job.open_calls for job in jobs)
+        and not result.problems  # of a file that cannot be loaded, say
+        and batchrun.lends_nothing()
+    )
+    if is_strange:
+        what = f"no job was submitted with the functions of {tools}, and calls wait for others"
+        show_warning(f"{what}. Name the file that their job was submitted with.", invocation)
     if invocation.is_json:
         told = {job.id: job for job in (*ended, *needs.jobs, *calling)}.values()
         put_json(
@@ -76,6 +84,8 @@ def command(
     batchrun.mark_told([job.id for job in ended])
     needs.mark_told(batchrun)
     codes += [*needs.codes, *(NotFinished.exit_code for _ in calling)]
+    if is_strange:
+        codes.append(NotFinished.exit_code)
     return worst_exit_code(codes)
 
 

@@ -105,3 +105,14 @@ def test_a_tick_says_once_that_calls_wait(shop: Desk) -> None:
     assert "job orders@openai 3 calls wait for tools" in told[-1][1]
     assert (again := shop.call("tick")).code == 0
     assert again.err == ""
+
+
+def test_a_tick_with_the_functions_of_no_job_says_so(shop: Desk) -> None:
+    assert shop.call("submit", "orders.jsonl", "--tools", str(SAMPLE)).code == 0
+    assert shop.call("wait").code == 4
+    shop.write(
+        "other.py", "def other(x: str) -> str:", '    """Not what was offered."""', "    return x"
+    )
+    called = shop.call("tick", "--tools", "other.py")
+    assert called.code == 4
+    assert "no job was submitted with the functions of other.py" in called.err
