@@ -1,13 +1,12 @@
 """COLLECT: the result files of a batch become settled attempts. Streams from the spool; no network.
 
 A result settles its item by (our batch row, custom_id) and by nothing else. The first line of an attempt wins; later ones, unknown ids and
-lines that cannot be read are incidents. An item without a line is settled by how its batch ended.
+lines that cannot be read are incidents (`strays.py`). An item without a line is settled by how its batch ended.
 """
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,11 +16,10 @@ from batchrun.backends.base import Traits
 from batchrun.backends.reading import printable
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
-from batchrun.ledger.batches import add_incident, move_batch
+from batchrun.ledger.batches import move_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import judging
 from batchrun.ledger.deadlines import BY_DEADLINE, BY_PERSON
-from batchrun.ledger.origins import naming
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
@@ -33,7 +31,7 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.running.following import follow, uncalled
 from batchrun.running.gone import asked_again_if_gone
-from batchrun.running.strays import ASKED_AGAIN, is_settled_line, was_asked_again
+from batchrun.running.strays import Strays
 
 _encode: Final = msgspec.json.Encoder().encode
 _STOP: Final = Finish.STOP
@@ -44,7 +42,6 @@ _BUFFER_BYTES: Final = 1 << 18
 _HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
 _RETRY_DELAYS_S: Final = Traits().retry_delays_s
-_INCIDENTS_MOST: Final = 100  # per batch; the rest is counted
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
 )
@@ -119,7 +116,7 @@ def collect(
         lines.settle_named(failed or {})
         lines.settle_missing(missing, doubt)
         moved = settling.finish()
-        lines.record_incidents()
+        lines.strays.record(at)
         move_batch(
             ledger,
             batch["id"],
@@ -137,7 +134,7 @@ def collect(
             "update jobs set stale = 1, releases = case when ? then 0 else releases + ? end where id = ?",
             (progressed, is_release, batch["job"]),
         )
-    return Settled(moved, lines.incident_count)
+    return Settled(moved, lines.strays.count)
 
 
 class _Lines:
@@ -169,9 +166,7 @@ class _Lines:
         self._rows: list[tuple[object, ...]] = []
         self._answers: list[Answer] = []
         self._held = 0
-        self.incident_count = 0
-        self._unreadable_count = 0
-        self._incidents: list[tuple[str, str, str]] = []
+        self.strays = Strays(ledger, batch, held=(self._rows, self._answers))
 
     def take(self, kind: int, path: Path) -> None:
         """Every line of one file; they end at newlines only, since text may hold any other separator."""
@@ -190,7 +185,7 @@ class _Lines:
                 item = None if custom_id is None else still_open(custom_id, None)
                 if item is None or custom_id is None:
                     if line.strip():
-                        self._note_stray(kind, offset, reading)
+                        self.strays.note(kind, offset, reading)
                     continue
                 if reading.model != last_model:
                     last_model = reading.model
@@ -218,7 +213,7 @@ class _Lines:
 
     def _seen(self) -> tuple[int, int]:
         """Lines so far, but for the first of them a constant: those that settled an item and those that did not; unreadable ones."""
-        return self.incident_count - len(self._expected), self._unreadable_count
+        return self.strays.count - len(self._expected), self.strays.unreadable_count
 
     def settle_named(self, failed: Mapping[int, str]) -> None:
         """Items whose request the service refused by line number: nothing ran, and the same request would be refused again."""
@@ -247,19 +242,6 @@ class _Lines:
             self._settle(item, custom_id, nothing, None, (None, None, None))
         self._expected = {}
         self._store()
-
-    def record_incidents(self) -> None:
-        """What was not ours to place, for people."""
-        for kind, message, detail in self._incidents:
-            add_incident(
-                self._ledger,
-                at=self._at,
-                kind=kind,
-                message=message,
-                job=self._batch["job"],
-                batch=self._batch["id"],
-                detail=detail,
-            )
 
     def _settle(
         self,
@@ -324,55 +306,3 @@ class _Lines:
             self._settling.store(self._rows)
             self._rows.clear()
         self._held = 0
-
-    def _note_stray(self, kind: int, offset: int, reading: Reading) -> None:
-        """A line that settles nothing: garbage, a stranger's id, or a second answer to an attempt that has one."""
-        custom_id, was_lost = reading.custom_id, self._batch["lost_at"] is not None
-        if (
-            was_lost
-            and custom_id is not None
-            and is_settled_line(
-                self._ledger, self._batch, self._whose(custom_id), kind=kind, offset=offset
-            )
-        ):
-            return
-        self.incident_count += 1
-        self._unreadable_count += custom_id is None
-        if len(self._incidents) >= _INCIDENTS_MOST:
-            return
-        where = f"{('output', 'error')[kind]} file, byte {offset}"
-        if reading.custom_id is None:
-            self._incidents.append(("unreadable_line", f"{where}: {reading.message}", where))
-        elif was_lost and was_asked_again(
-            self._ledger, self._batch, self._whose(reading.custom_id)
-        ):
-            self._incidents.append(
-                ("paid_twice", f"{where}: {reading.custom_id} {ASKED_AGAIN}", where)
-            )
-        elif self._is_ours(reading.custom_id):
-            self._incidents.append(
-                ("second_result", f"{where}: a second result for {reading.custom_id}", where)
-            )
-        else:
-            self._incidents.append(
-                (
-                    "unknown_result",
-                    f"{where}: a result for {reading.custom_id!r}, which was not asked",
-                    where,
-                )
-            )
-
-    @cached_property
-    def _whose(self) -> Callable[[str], int | None]:
-        return naming(self._ledger, self._batch["id"])
-
-    def _is_ours(self, custom_id: str) -> bool:
-        item = self._whose(custom_id)
-        return bool(
-            self._ledger.value(
-                "select 1 from result_rows where item = ?1 and batch = ?2 union all "
-                "select 1 from asked_as where item = ?1 and batch = ?2",
-                (item, self._batch["id"]),
-            )
-            or any(row[0] == item for row in (*self._rows, *self._answers))
-        )
