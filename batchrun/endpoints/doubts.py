@@ -23,7 +23,8 @@ _TIER_DOUBTS: Final[Mapping[str, str]] = {
 
 def tool_doubts(body: JsonObject) -> tuple[str, ...]:
     """Tools of /v1/responses beside functions."""
-    kinds = {as_word(tool.get("type")) for tool in objects(body.get("tools"))} - _CALLERS_OWN
+    kinds = {as_word(tool.get("type")) for tool in objects(body.get("tools"))}
+    kinds -= {"", *_CALLERS_OWN}  # one without a type is a problem by itself
     told = []
     if hosted := _listed(kinds - _CALLERS_TURN):
         told.append(

@@ -105,3 +105,7 @@ def test_the_service_refuses_the_parts_of_another_endpoint_as_openai_does(
         "invalid_value",
         param,
     )
+
+
+def test_a_tool_without_a_type_is_not_doubted_besides() -> None:
+    assert endpoint_of(RESPONSES).check_body({"tools": [{}]})[1] == ()
