@@ -30,10 +30,10 @@ from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.lock import pass_lock
 from batchrun.looking import JobStatus, worst_exit_code
-from batchrun.prepare import SubmitOptions
 from batchrun.running.passresult import PassResult
 from batchrun.running.runner import Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
+from batchrun.takingitems import SubmitOptions
 from batchrun.tools.offer import ToolsFile
 
 if TYPE_CHECKING:

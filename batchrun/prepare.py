@@ -5,61 +5,33 @@ job's `bad_items` are none; what is wrong with a whole source always is.
 `check` and `--dry-run` are the same code, followed by `abandon`.
 """
 
-import contextlib
 import dataclasses
 import itertools
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import msgspec
-
 from batchrun.attachments.attacher import Attacher, forget_bytes
 from batchrun.backends.base import AttachMode
-from batchrun.baditems import BadItems, from_job_file, in_order
+from batchrun.baditems import BadItems
 from batchrun.endpoints import endpoint_of
 from batchrun.errors import GuardError, JobFileError, Problem
+from batchrun.fieldsfile import fields_file
 from batchrun.guards import guard
-from batchrun.jobfile import Fault, ItemBlock, Problems, Where, compile_template, read_items
-from batchrun.jobfile.choosing import Choice, chosen
-from batchrun.jobfile.fulltemplate import ITEM
+from batchrun.jobfile import Problems, read_items
 from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
 from batchrun.jobfile.sources import STDIN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.intake import NO_FORMER, Intake
-from batchrun.ledger.keptfields import NO_ORDER_LINE, append_kept
-from batchrun.ledger.spool import written
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
-from batchrun.model import JobSettings, Json, JsonObject, Limits
-from batchrun.requests import BadItem, Request, RequestBuilder
+from batchrun.model import JobSettings, Limits
+from batchrun.requests import RequestBuilder
+from batchrun.takingitems import SubmitOptions, reporters, take_items
 
-_encode: Final = msgspec.json.Encoder().encode
-_SPLIT: Final = "Split the item, or raise [limits] of this profile if the service allows more."
-_index: Final = operator.itemgetter(0)
 _LOOKED_AT: Final = 100  # items of a job whose line is wrong
-_PORTION_BYTES: Final = 4_000_000  # of requests with attachments, held at a time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitOptions:
-    """What the user allowed on the command line; see docs/command-line.md. Items beyond a `limit` or a `choice` stay as they are.
-
-    Not `is_guarded`: into a ledger that knows nothing, where everything is new.
-    """
-
-    items: str | None = None
-    limit: int | None = None
-    choice: Choice | None = None
-    reask: bool = False
-    new_only: bool = False
-    allow_missing: bool = False
-    is_guarded: bool = True
-    is_dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +108,9 @@ def prepare(
         with (
             ledger.translated(),
             without_cycle_collection(),
-            _fields_file(ledger, submission, settings, keep_missing=keep_missing) as fields,
+            fields_file(ledger, submission, settings, keep_missing=keep_missing) as fields,
         ):
-            _take_items(
+            take_items(
                 submission.intake,
                 builder,
                 bad_items,
@@ -215,7 +187,7 @@ def _look_at_items(
     builder.told = frozenset(builder.check())
     blocks = read_items(settings, problems, items=options.items, block_count=_LOOKED_AT)
     for block in itertools.islice(blocks, 1):
-        note_bad, _ = _reporters(BadItems(builder=builder, problems=problems), block)
+        note_bad, _ = reporters(BadItems(builder=builder, problems=problems), block)
         for _request in builder.build_all(block.fields, note_bad):
             pass
 
@@ -231,231 +203,6 @@ def _former_builder(
         return None
     before = settings_from_json(stored)
     return RequestBuilder(before, Attacher(before, folders=attaching.folders), attaching.mode)
-
-
-def _former_hashes(former: RequestBuilder | None, block: ItemBlock) -> Mapping[int, bytes]:
-    if former is None:
-        return NO_FORMER
-    return {
-        index: request.hash
-        for index, request in former.build_all(block.fields, lambda _index, _fault: None)
-    }
-
-
-def _take_items(
-    intake: Intake,
-    builder: RequestBuilder,
-    bad_items: BadItems,
-    options: SubmitOptions,
-    *,
-    former: RequestBuilder | None,
-    stdin: BinaryIO | None,
-    fields: BinaryIO | None,
-    warn: Callable[[Problem], None],
-    met: Callable[[Iterable[int | None]], object],
-) -> None:
-    settings, bad = builder.settings, bad_items.problems
-    twice: list[tuple[str, str, int]] = []
-    blocks = _first(read_items(settings, bad, items=options.items, stdin=stdin), options.limit)
-    if options.choice is not None:
-        blocks = chosen(blocks, options.choice, partial(_name_in, bad_items), job=settings.name)
-    if options.items == STDIN:
-        blocks = _committed(blocks, intake)
-    may_mislead = not builder.uses("attach")
-    unmet = set[str]()
-    if settings.output.files is not None:
-        unmet |= _fields_in(settings, settings.output.files) - {"id", ITEM}
-    for block in in_order(blocks, bad):
-        if isinstance(block, Problem):
-            if not bad_items.is_numbered(block) and (item := intake.add_bad()) is not None:
-                bad_items.number(item, block.path, block.line, block.fields)
-                _write_fields(fields, [(item, block.fields or {})])
-            continue
-        note_bad, name_of = _reporters(bad_items, block)
-        if may_mislead and (misled := _attach_problem(block)) is not None:
-            may_mislead = False
-            warn(misled)
-        if unmet:
-            unmet.difference_update(*block.fields)
-        plain = builder.build_plain(block.fields)
-        if plain is not None and (taken := intake.add_plain(plain)) is not None:
-            _write_fields(fields, zip(taken, block.fields, strict=True))
-            met(taken)
-            continue
-        seen, seen_large, seen_bad = (
-            len(intake.duplicates),
-            len(intake.oversized),
-            len(intake.bad),
-        )
-        hashes = _former_hashes(former, block)
-        for requests in _portions(builder, block.fields, note_bad):
-            items = intake.add(requests, name_of, hashes)
-            mine = (block.fields[index] for index, _ in requests)
-            _write_fields(fields, zip(items, mine, strict=True))
-            numbered = dict(intake.bad[seen_bad:])
-            met(item for item in items if item not in numbered)
-            if settings.attach:
-                intake.flush()  # the next files take their time, and others must be able to write meanwhile
-        twice += [(key, block.path, block.lines[i]) for key, i in intake.duplicates[seen:]]
-        for item, i in intake.bad[seen_bad:]:
-            bad_items.number(item, block.path, block.lines[i])
-        for what, i in intake.oversized[seen_large:]:
-            note_bad(i, BadItem("too_large", what, _SPLIT))
-        if bad.count + len(twice) > max(settings.bad_items, PROBLEMS_KEPT):
-            break  # a thousand problems show what is wrong; the rest would read the same
-    for name in sorted(unmet) if intake.tally.items else ():
-        fault = Fault(
-            f"'output.files' asks for {name!r}, which no item has",
-            "Files whose name cannot be made are named by the item's id.",
-        )
-        warn(fault.at(shown(settings.path), settings.line))
-    intake.flush()
-    for problem in _duplicate_problems(builder, twice, options):
-        bad.add(problem)
-
-
-def _attach_problem(block: ItemBlock) -> Problem | None:
-    """A warning at the first item that has `attach`, as only a job line can: there it is but a field of its data, which nothing uses."""
-    index = next((n for n, fields in enumerate(block.fields) if "attach" in fields), None)
-    if index is None:
-        return None
-    fault = Fault(
-        "the item has a field 'attach', which attaches nothing",
-        'It is data, as any field; "attach": "{{ attach }}" in the job line attaches the file that it names.',
-    )
-    return fault.at(block.path, block.lines[index])
-
-
-def _portions(
-    builder: RequestBuilder,
-    block: list[JsonObject],
-    note_bad: Callable[[int, BadItem], None],
-) -> Iterator[list[tuple[int, Request | None]]]:
-    """The requests of a block in its order, None for the bad items: all at once, but for those with attachments, of which each may be as large
-    as a block should be.
-    """
-    portion: list[tuple[int, Request | None]] = []
-    size = 0
-
-    def note(index: int, exc: BadItem) -> None:
-        note_bad(index, exc)
-        portion.append((index, None))
-
-    if not builder.settings.attach:
-        good: list[tuple[int, Request | None]] = list(builder.build_all(block, note))
-        yield sorted(good + portion, key=_index) if portion else good
-        return
-    for index, request in builder.build_all(block, note):
-        portion.append((index, request))
-        size += len(request.tail)
-        if size > _PORTION_BYTES:
-            yield portion[:]
-            portion.clear()
-            size = 0
-    yield portion
-
-
-def _write_fields(
-    file: BinaryIO | None, items: Iterable[tuple[int | None, Mapping[str, Json]]]
-) -> None:
-    """Keep the items' own fields, where the outputs want them; None stands for an item that was not added."""
-    if file is not None:
-        file.write(
-            b"".join(
-                b"[%d,%b]\n" % (item, _encode(fields)) for item, fields in items if item is not None
-            )
-        )
-
-
-@contextlib.contextmanager
-def _fields_file(
-    ledger: Ledger, submission: Submission, settings: JobSettings, *, keep_missing: bool
-) -> Iterator[BinaryIO | None]:
-    """Where the items' own fields are kept, if the outputs join them: the data may move or change before these are written."""
-    names = settings.output.files
-    if settings.output.has_table or (names is not None and _fields_in(settings, names) - {"id"}):
-        known = submission.intake.known
-        keeps = keep_missing and not known.is_empty
-        with written(ledger.home.fields_file(submission.id)) as file:
-            if keeps:
-                file.write(NO_ORDER_LINE)
-            yield file
-            if keeps:
-                append_kept(ledger, file, job=submission.job, is_brought=known.is_seen)
-    else:
-        yield None
-
-
-def _fields_in(settings: JobSettings, template: str) -> frozenset[str]:
-    where = Where(path=settings.path, line=settings.line, key="output.files")
-    return compile_template(template, where=where).variables
-
-
-def _reporters(
-    bad_items: BadItems, block: ItemBlock
-) -> tuple[Callable[[int, BadItem], None], Callable[[int], str]]:
-    place = from_job_file(bad_items.builder.settings, block.path)
-
-    def note_bad(index: int, exc: BadItem) -> None:
-        key = bad_items.key_of(block.fields[index])
-        fault = Fault(exc.message, exc.fix)
-        bad_items.problems.add(fault.of_item(block.path, block.lines[index], key))
-
-    def name_of(index: int) -> str:
-        return f"{place}:{block.lines[index]}"
-
-    return note_bad, name_of
-
-
-def _name_in(bad_items: BadItems, block: ItemBlock, index: int) -> str:
-    """What the outputs call an item of the data."""
-    place = from_job_file(bad_items.builder.settings, block.path)
-    key = bad_items.key_of(block.fields[index])
-    return f"{place}:{block.lines[index]}" if key is None else key
-
-
-def _committed(blocks: Iterator[ItemBlock], intake: Intake) -> Iterator[ItemBlock]:
-    """The blocks of a pipe, whose writer takes its time, each committed before the next is waited for: `cancel` and `retry` must be able to write meanwhile."""
-    for block in blocks:
-        yield block
-        intake.flush()
-
-
-def _first(blocks: Iterator[ItemBlock], limit: int | None) -> Iterator[ItemBlock]:
-    if limit is None:
-        yield from blocks
-        return
-    left = limit
-    for block in blocks:
-        if left <= 0:
-            return
-        yield dataclasses.replace(block, fields=block.fields[:left], lines=block.lines[:left])
-        left -= len(block.fields)
-
-
-def _duplicate_problems(
-    builder: RequestBuilder, twice: list[tuple[str, str, int]], options: SubmitOptions
-) -> Iterator[Problem]:
-    """One problem per repeated id. Where it stood first is found by reading once more: no id is held in memory for the good case."""
-    wanted = {key for key, _, _ in twice}
-    first: dict[str, tuple[str, int]] = {}
-    if wanted and options.items != STDIN:
-        id_of = builder.id_of
-        for block in read_items(builder.settings, Problems(), items=options.items):
-            for fields, line in zip(block.fields, block.lines, strict=True):
-                with contextlib.suppress(Fault):  # told already
-                    if (key := id_of(fields)) in wanted and key is not None:
-                        first.setdefault(key, (block.path, line))
-            if len(first) == len(wanted):
-                break
-    for key, path, line in twice:
-        where = first.get(key)
-        note = ""
-        if where is not None:
-            note = f" (first on line {where[1]}{'' if where[0] == path else f' of {where[0]}'})"
-        yield Fault(f"duplicate id {key!r}{note}", 'Give each item its own "id".').of_item(
-            path, line
-        )
 
 
 def _no_items(settings: JobSettings, options: SubmitOptions) -> Problem:

@@ -19,7 +19,8 @@ from batchrun.ledger.submissions import Submission, Tally, submitted_tools
 from batchrun.model import JobSettings, JsonObject
 from batchrun.pace import pace_of
 from batchrun.planning.deadline import SHORT_S, believed, deadline_at, switch_at
-from batchrun.prepare import Attaching, SubmitOptions, prepare
+from batchrun.prepare import Attaching, prepare
+from batchrun.takingitems import SubmitOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,12 +26,12 @@ from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import job_view
 from batchrun.planning.confined import Confined
 from batchrun.planning.policy import FOREVER
-from batchrun.prepare import SubmitOptions
 from batchrun.running.attaching import uploading
 from batchrun.running.context import PassContext
 from batchrun.running.cutting import cut_queued
 from batchrun.running.runner import Runner
 from batchrun.submitting import Prepared, Submitter
+from batchrun.takingitems import SubmitOptions
 
 _SLICE_S: Final = 300.0  # of work between two looks at the batches
 

@@ -39,7 +39,8 @@ def prepare_aside(folder: Path, count: int, *, counts: bool = False) -> dict[str
     from batchrun.ledger.home import Home
     from batchrun.ledger.submissions import Submission
     from batchrun.model import Limits
-    from batchrun.prepare import SubmitOptions, prepare
+    from batchrun.prepare import prepare
+    from batchrun.takingitems import SubmitOptions
 
     settings = load(folder / "job.jsonl").jobs[0].settings
     assert settings is not None

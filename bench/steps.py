@@ -71,7 +71,8 @@ def prepare_ours(folder: Path, count: int) -> dict[str, object]:
     from batchrun.ledger.connection import open_ledger
     from batchrun.ledger.home import Home
     from batchrun.model import Limits
-    from batchrun.prepare import SubmitOptions, prepare
+    from batchrun.prepare import prepare
+    from batchrun.takingitems import SubmitOptions
 
     settings = load(folder / "job.jsonl").jobs[0].settings
     assert settings is not None
@@ -97,7 +98,8 @@ def prepare_second(folder: Path, count: int) -> dict[str, object]:
     from batchrun.ledger.connection import open_ledger
     from batchrun.ledger.home import Home
     from batchrun.model import Limits
-    from batchrun.prepare import SubmitOptions, prepare
+    from batchrun.prepare import prepare
+    from batchrun.takingitems import SubmitOptions
 
     first = folder / "first.jsonl"
     first.write_text('{"job": "first", "model": "m", "prompt": "{{ x }}"}\n{"id": "a", "x": "y"}\n')

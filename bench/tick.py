@@ -16,8 +16,8 @@ from batchrun.backends.embedded import EmbeddedBackend
 from batchrun.config import load_config
 from batchrun.ledger.home import Home
 from batchrun.model import Limits
-from batchrun.prepare import SubmitOptions
 from batchrun.service.responders.scripted import ScriptedResponder
+from batchrun.takingitems import SubmitOptions
 from batchrun.testing import ManualClock
 from batchrun.testing_backend import FaultyBackend
 

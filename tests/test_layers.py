@@ -43,6 +43,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("batchrun.ledger",),
     ("batchrun.guards", "batchrun.fitting", "batchrun.pace", "batchrun.baditems"),
+    ("batchrun.fieldsfile",),
+    ("batchrun.takingitems",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
     ("batchrun.running", "batchrun.submitting", "batchrun.verifying", "batchrun.doctoring"),
     ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),

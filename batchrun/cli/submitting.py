@@ -13,8 +13,8 @@ from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import ask, can_ask, counted, is_terminal
 from batchrun.errors import GuardError, UsageError
 from batchrun.ledger.submissions import Tally
-from batchrun.prepare import SubmitOptions
 from batchrun.running.passresult import PassResult
+from batchrun.takingitems import SubmitOptions
 
 ASK_ABOVE: Final = 1_000  # items sent without a question
 _WORDS: Final = (

@@ -29,7 +29,6 @@ from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.origins import adopt_ledger, own_ledgers
 from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import JsonObject
-from batchrun.prepare import SubmitOptions
 from batchrun.recovery.asked import asked_of
 from batchrun.recovery.foreseeing import foresee
 from batchrun.recovery.found import Became, FoundBatch, Recovered, RecoveredJob
@@ -41,6 +40,7 @@ from batchrun.recovery.settling import Recovery
 from batchrun.running.context import Observer, PassContext
 from batchrun.running.runner import clear_debris, write_job_outputs
 from batchrun.submitting import Prepared, Submitter
+from batchrun.takingitems import SubmitOptions
 
 _LOOK_AGAIN_S: Final = 600  # where a batch cannot be settled yet
 

@@ -26,13 +26,13 @@ from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import JsonObject, Limits
 from batchrun.planning.actions import Wait
 from batchrun.planning.plan import plan
-from batchrun.prepare import SubmitOptions
 from batchrun.running.passresult import PassResult
 from batchrun.running.runner import Runner
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import Script, ScriptedResponder
 from batchrun.service.service import BatchService
+from batchrun.takingitems import SubmitOptions
 from batchrun.testing import ManualClock
 from batchrun.testing_backend import Fault, FaultyBackend
 

@@ -7,7 +7,7 @@ from batchrun.api import Prepared, worst_exit_code
 from batchrun.cli.errors import show_error
 from batchrun.cli.invocation import Invocation
 from batchrun.errors import Unexpected
-from batchrun.prepare import SubmitOptions
+from batchrun.takingitems import SubmitOptions
 
 
 def _confirm(prepared: Prepared) -> bool:

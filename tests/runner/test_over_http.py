@@ -12,11 +12,11 @@ from batchrun.backends.openai import OpenAIBackend
 from batchrun.config import load_config
 from batchrun.errors import Ambiguous, AuthError
 from batchrun.ledger.home import Home
-from batchrun.prepare import SubmitOptions
 from batchrun.service.responders.script import Rule
 from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.running import running
 from batchrun.service.service import BatchService
+from batchrun.takingitems import SubmitOptions
 from batchrun.testing import ManualClock
 from batchrun.testing_backend import Fault, FaultyBackend
 

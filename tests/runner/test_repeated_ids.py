@@ -7,7 +7,7 @@ import pytest
 from runnerkit import World, items
 
 from batchrun.errors import JobFileError
-from batchrun.prepare import SubmitOptions
+from batchrun.takingitems import SubmitOptions
 
 
 @pytest.mark.parametrize("bad_id", [None, 5.5, "", "a\x00b", True, []])

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from runnerkit import World
 
-from batchrun.prepare import SubmitOptions
+from batchrun.takingitems import SubmitOptions
 
 COUNT: Final = 3_000
 

@@ -12,7 +12,7 @@ import pytest
 from runnerkit import World
 
 from batchrun.errors import JobFileError
-from batchrun.prepare import SubmitOptions
+from batchrun.takingitems import SubmitOptions
 
 ALLOWED = 5
 GOOD = b"id,text\na,one\nb,two\n"
