@@ -19,6 +19,7 @@ from batchrun.ledger.wishes import (
     add_retry,
     apply_wishes,
     check_retry,
+    count_left_out,
     count_pruned,
     count_retry,
 )
@@ -91,6 +92,19 @@ class HomeWishes(HomeView):
         if numbers:
             with open_ledger(self.home) as ledger:
                 mark_holds_told(ledger, numbers, self.clock.now())
+
+    def left_out(
+        self,
+        job: str,
+        *,
+        cause: str | None = None,
+        rerun_lost: bool = False,
+        rerun_uncertain: bool = False,
+    ) -> dict[str, int]:
+        """How many failed items such a `retry` leaves out because they may have been paid for, by cause: `lost_result` and `uncertain`."""
+        arguments = {"cause": cause, "lost": rerun_lost, "uncertain": rerun_uncertain}
+        with open_for_reading(self.home) as ledger:
+            return count_left_out(ledger, self._one(ledger, job).id, arguments)
 
     def pruned_count(self, job: str) -> int:
         """How many items of a job no `retry --redo` can take, because their requests were pruned."""

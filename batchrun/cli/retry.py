@@ -66,21 +66,34 @@ def command(
         rerun_uncertain=rerun_uncertain,
     )
     pruned = batchrun.pruned_count(job) if redo and not items else 0
+    left_out = (
+        {}
+        if items
+        else batchrun.left_out(
+            job, cause=cause, rerun_lost=rerun_lost, rerun_uncertain=rerun_uncertain
+        )
+    )
     if invocation.is_json:
-        put_json({"job": job, "queued": count, "pruned": pruned})
+        put_json({"job": job, "queued": count, "pruned": pruned, "left_out": left_out})
         return 0
+    home_words = home_option(batchrun.home)
+    for guarded, option in (("lost_result", "--rerun-lost"), ("uncertain", "--rerun-uncertain")):
+        if many := left_out.get(guarded):
+            tell(
+                f"{counted(many, 'item')} left out ({guarded}): the first request may have been paid for. "
+                f"To ask again: batchrun retry {job} --cause {guarded} {option}{home_words}"
+            )
     if pruned:
         tell(
             f"{counted(pruned, 'item')} cannot be asked again as they were: their requests were pruned. "
             f"`batchrun forget {job} ITEM` and a new submit ask them as new items; `submit --fresh` asks all."
         )
     if count:
-        put(
-            f"{counted(count, 'item')} queued. Go on with: batchrun wait {job}{home_option(batchrun.home)}"
-        )
+        put(f"{counted(count, 'item')} queued. Go on with: batchrun wait {job}{home_words}")
     else:
+        others = "other " if any(left_out.values()) else ""
         put(
-            f"no {'items that can be asked again' if redo else 'failed items'}"
+            f"no {others}{'items that can be asked again' if redo else 'failed items'}"
             f"{'' if cause is None else f' of cause {cause!r}'} in {job}: nothing to do"
         )
     return 0

@@ -132,6 +132,15 @@ def count_retry(ledger: Ledger, job: int, arguments: dict[str, Any]) -> int:
     )
 
 
+def count_left_out(ledger: Ledger, job: int, arguments: dict[str, Any]) -> dict[str, int]:
+    """By cause: how many more items the same retry would queue if it had the argument that takes what may have been paid for."""
+    queued = count_retry(ledger, job, arguments)
+    return {
+        cause: count_retry(ledger, job, {**arguments, argument: True}) - queued
+        for cause, argument, _ in _GUARDED
+    }
+
+
 def count_pruned(ledger: Ledger, job: int) -> int:
     """How many items of a job cannot be asked again as they were sent, because their requests were pruned."""
     return int(

@@ -209,6 +209,7 @@ def test_redo_asks_an_answered_item_again(desk: Desk, service: BatchService) -> 
         "job": "faq",
         "queued": 1,
         "pruned": 0,
+        "left_out": {},
     }
     assert desk.call("wait").code == 0
     assert len(dict(service.charges())) == 3

@@ -16,6 +16,7 @@ from runnerkit import check_invariants, items
 
 from batchrun.api import Batchrun
 from batchrun.backends.embedded import EmbeddedBackend
+from batchrun.cli.main import run
 from batchrun.cli.standing import status_text
 from batchrun.config import load_config
 from batchrun.errors import UsageError
@@ -156,6 +157,36 @@ def test_only_a_retry_that_says_so_sends_uncertain_items_again_and_no_others(nig
     assert night.paid.executed - before == {"text 2": 1}
     assert (night.answered(), night.causes()) == (6, {})
     assert night.api().status()[0].uncertain == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "no other failed items in reviews"),
+        (("--cause", "uncertain"), "no other failed items of cause 'uncertain' in reviews"),
+        (("--rerun-lost",), "no other failed items in reviews"),
+    ],
+)
+def test_a_retry_that_leaves_uncertain_items_out_says_how_many_and_what_takes_them(
+    night: Night, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    night.submit(3)
+    night.paid.deadly = {"text 1"}
+    night.died()
+    night.api().wait()
+    called = ("retry", "reviews", "--home", str(night.home.path), *words)
+    assert run(called, clock=night.clock) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{told}: nothing to do\n"
+    assert "1 item left out (uncertain): the first request may have been paid for." in err
+    assert "batchrun retry reviews --cause uncertain --rerun-uncertain" in err
+    assert run((*called, "--json"), clock=night.clock) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["left_out"] == {"lost_result": 0, "uncertain": 1}
+    assert run((*called, "--rerun-uncertain"), clock=night.clock) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("1 item queued.")
+    assert "left out" not in err
 
 
 def test_a_job_may_want_uncertain_items_asked_again_by_themselves(night: Night) -> None:
