@@ -108,7 +108,7 @@ def command(
         put_json(told_json(batchrun, jobs, problems, is_kept=is_kept, seed=seed))
     elif is_kept and not is_there:
         tell(f"home: {batchrun.home.path}")
-    code = exit_code(jobs, problems, invocation, is_kept=is_kept)
+    code = exit_code(batchrun, jobs, problems, invocation, is_kept=is_kept)
     if is_kept:
         mark_ends_told(batchrun, jobs)
     return code

@@ -9,6 +9,7 @@ from batchrun.cli.errors import error_json, show_error, show_warnings
 from batchrun.cli.explain import compact
 from batchrun.cli.finishing import show_problems
 from batchrun.cli.invocation import Invocation
+from batchrun.cli.opening import home_option
 from batchrun.cli.printing import counted, put, put_part, tell
 from batchrun.cli.signals import is_stopping
 from batchrun.cli.submitting import job_json, job_line, show_errors
@@ -146,7 +147,16 @@ def _size(size: int) -> str:
     return f"{size:,} bytes"
 
 
+def _run_line(batchrun: Batchrun, path: str) -> str:
+    """The command that asks the rest of a file of the same service, into the same home, with the same functions."""
+    words = ["batchrun", "run", path]
+    words += ["--backend", batchrun.backend] if batchrun.backend is not None else []
+    words += ["--tools", str(batchrun.tools.path)] if batchrun.tools is not None else []
+    return shlex.join(words) + home_option(batchrun.home)
+
+
 def exit_code(
+    batchrun: Batchrun,
     jobs: Sequence[TriedJob],
     problems: Sequence[BatchrunError],
     invocation: Invocation,
@@ -164,7 +174,7 @@ def exit_code(
         if job.whole is not None and not invocation.is_json:
             tell(_whole_line(job, job.whole))
             if is_kept and job.whole.items > len(job.items):
-                tell(f"The others: batchrun run {shlex.quote(job.prepared.path)}")
+                tell(f"The others: {_run_line(batchrun, job.prepared.path)}")
         codes += [4 if item.is_elsewhere else 3 for item in job.items if not item.is_answered]
     codes += show_problems(problems, invocation)
     return worst_exit_code(codes)

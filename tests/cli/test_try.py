@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import tempfile
@@ -184,6 +185,23 @@ def test_guesses_claim_no_more_than_they_know(desk: Desk, asked: list[str]) -> N
     assert "about 10,000 input and 10,000 output tokens, if" in called.err
     assert "The others: batchrun run " in called.err
     assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_others_are_asked_of_the_same_service_into_the_same_home(desk: Desk) -> None:
+    (desk.folder / "tools.py").write_text('def f(a: str) -> str:\n    """Do it."""\n    return a\n')
+    file = desk.job("faq", *"abcd")
+    words = ("--backend", "direct", "--tools", "tools.py", "--home", "else where")
+    kept = desk.call("try", file, "--keep", *words)
+    (line,) = [line for line in kept.err.splitlines() if line.startswith("The others: ")]
+    program, *rest = shlex.split(line.removeprefix("The others: "))
+    assert program == "batchrun"
+    path, home = rest[1], rest[-1]
+    assert (Path(path).name, Path(home).resolve()) == (file, desk.folder / "else where")
+    assert rest == ["run", path, *words[:-1], home]
+    assert desk.call(*rest).code == 0
+    plain = desk.call("try", file, "--keep")
+    assert f"The others: batchrun run {path}\n" in plain.err
 
 
 def test_repairs_are_made_at_once(desk: Desk, asked: list[str]) -> None:
