@@ -11,7 +11,8 @@ from pathlib import Path
 from batchrun.errors import Problem
 from batchrun.jobfile.advice import warnings_of
 from batchrun.jobfile.items import RAW_KEYS
-from batchrun.jobfile.job import ENDPOINTS, valid_name
+from batchrun.jobfile.job import valid_name
+from batchrun.jobfile.joblinemodel import ENDPOINTS
 from batchrun.jobfile.joblines import is_job_line, may_hold_job_line
 from batchrun.jobfile.jsonl import decode_line
 from batchrun.jobfile.lines import Block, read_blocks
