@@ -1,22 +1,22 @@
 """Taking items into a submission: matched with what the job had, given a number, written to a request file, and put into rows.
 
-Two paths: blocks in columns, for the plain items of a new job; and item by item, where earlier submissions, repeated ids or odd items are to
+Two paths: blocks in columns, for the plain items of a new job; and item by item, where earlier submissions (`meeting.py`), repeated ids or odd items are to
 be looked at. Duplicates are found by the unique index; no id is held in memory.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from batchrun.customids import custom_id, first_prefixes, line_prefix
-from batchrun.ledger.attachments import record_attached
+from batchrun.customids import first_prefixes
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.known import KnownItem, KnownItems
+from batchrun.ledger.meeting import Meeting
 from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
 from batchrun.ledger.states import ItemState
+from batchrun.ledger.tally import Tally
 from batchrun.model import JobSettings, Limits
 from batchrun.requests import PlainRequests, Request
 
@@ -30,34 +30,6 @@ _PREFIX_MOST: Final = 64  # bytes of `{"custom_id":"<item>-<send>-<h>",` and the
 _ROWS_A_STATEMENT: Final = 100
 NO_FORMER: Final[Mapping[int, bytes]] = MappingProxyType({})
 _Indexed: TypeAlias = tuple[int, Request | None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What a submission found, in items. `reasked` are changed ones that already had an answer, `superseded` those whose answer is on
-    its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
-    stands although the job line changed (--new-only). `files` and `bytes` are those of the requests that it wrote: so many batches, where
-    they go as they are. `canary`: so many go first, and the rest waits for what becomes of them.
-    """
-
-    items: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    returned: int = 0
-    requeued: int = 0
-    vanished: int = 0
-    bad: int = 0
-    reasked: int = 0
-    superseded: int = 0
-    answered: int = 0
-    awaited: int = 0
-    kept: int = 0
-    known: int = 0
-    files: int = 0
-    bytes: int = 0
-    canary: int = 0
 
 
 class Intake:
@@ -76,8 +48,7 @@ class Intake:
         canary_items: int | None = None,
     ) -> None:
         """`canary_items`: close the first request file of each model when it holds so many, None where nothing is to go first."""
-        self._ledger, self._job, self._submission = ledger, job, submission
-        self._limits = limits
+        self._ledger, self._job, self._limits = ledger, job, limits
         self.files = OpenFiles(
             ledger,
             job=job,
@@ -92,6 +63,9 @@ class Intake:
         self._last_item = 0
         self.is_in_order = True
         self.tally = Tally()
+        self._meeting = Meeting(
+            ledger, submission=submission, known=known, files=self.files, tally=self.tally
+        )
         self.duplicates: list[tuple[str, int]] = []
         self.oversized: list[tuple[str, int]] = []
         self.bad: list[tuple[int, int]] = []
@@ -264,10 +238,9 @@ class Intake:
                 add_bad(index)
                 continue
             self.tally.items += 1
+            name = None if request.key is not None else name_of(index)
             if known is None:
-                item = self._insert(
-                    request, hashed, None if request.key is not None else name_of(index)
-                )
+                item = self._insert(request, hashed, name)
                 if request.key is not None:
                     by_key[request.key] = KnownItem(
                         id=item,
@@ -283,92 +256,15 @@ class Intake:
                 add_bad(index)
                 continue
             else:
-                self._meet(known, request, hashed, name_of, index=index, former=former.get(index))
+                self._meeting.meet(known, request, name, former=former.get(index))
                 item = known.id
             self._place(item)
             items.append(item)
         return items
 
-    def _meet(
-        self,
-        known: KnownItem,
-        request: Request,
-        hashed: bytes,
-        name_of: Callable[[int], str],
-        *,
-        index: int,
-        former: bytes | None,
-    ) -> None:
-        """A known item, with the same request as before or another; `former`: the hash that its data have under the job line before."""
-        self.known.see(known.id)
-        tally = self.tally
-        tally.known += 1
-        tally.returned += known.vanished
-        tally.answered += known.state == ItemState.SUCCEEDED
-        tally.awaited += known.is_awaited
-        if request.key is None:
-            self._ledger.execute("insert into renamed values (?, ?)", (known.id, name_of(index)))
-        if hashed == (known.deferred or known.hash):
-            tally.unchanged += 1
-            tally.failed += known.state == ItemState.FAILED
-            if known.state == ItemState.CANCELLED:
-                tally.requeued += 1
-                self._ledger.execute("insert or ignore into again values (?)", (known.id,))
-            elif known.is_leaving and known.deferred is None:
-                self._want_again(known)
-            return
-        in_flight = known.state == ItemState.IN_FLIGHT
-        if in_flight and hashed == known.hash:
-            # Changed back while the first revision is still on its way: its answer will do after all.
-            tally.unchanged += 1
-            if known.is_leaving:
-                self._want_again(known)
-            else:
-                self._ledger.execute("insert or ignore into dropped values (?)", (known.id,))
-            return
-        if (
-            former is not None
-            and former == (known.deferred or known.hash)
-            and (in_flight or known.state == ItemState.SUCCEEDED)
-        ):
-            self._keep_answer(known, request, hashed)
-            return
-        tally.changed += 1
-        tally.reasked += known.state == ItemState.SUCCEEDED
-        tally.superseded += known.is_awaited
-        kind = FileKind.DEFERRED if in_flight else FileKind.RENDERED
-        file, offset = self._append(request, kind, item=known.id, send=known.sends + 1)
-        self._ledger.execute(
-            "insert into revisions (item, submission, hash, file, offset, deferred) values (?, ?, ?, ?, ?, ?)",
-            (known.id, self._submission, hashed, file, offset, int(in_flight)),
-        )
-
-    def _keep_answer(self, known: KnownItem, request: Request, hashed: bytes) -> None:
-        """Only the job line changed for this item, and the user wants that for new items only: its answer stands, also for later submits."""
-        self.tally.kept += 1
-        if known.state == ItemState.SUCCEEDED:
-            file, offset = self._append(
-                request, FileKind.DEFERRED, item=known.id, send=known.sends + 1
-            )
-            self._ledger.execute(
-                "insert or ignore into kept values (?, ?, ?, ?)", (known.id, hashed, file, offset)
-            )
-
-    def _want_again(self, known: KnownItem) -> None:
-        """Its job was cancelled and is submitted again while its batch ends: what that leaves unanswered is asked again.
-
-        The wish is a waiting revision with the request that is in flight already.
-        """
-        self.tally.requeued += 1
-        self._ledger.execute(
-            "insert into revisions (item, submission, hash, file, offset, deferred) select id, ?, hash, file, offset, 1 from item_rows "
-            "where id = ?",
-            (self._submission, known.id),
-        )
-
     def _insert(self, request: Request, hashed: bytes, name: str | None) -> int:
         item = self.next_item
-        file, offset = self._append(request, FileKind.RENDERED, item=item, send=1)
+        file, offset = self.files.append(request, FileKind.RENDERED, item=item, send=1)
         self._ledger.execute(_INSERT, (item, self._job, request.key, hashed, file, offset, name))
         if request.key is None:
             self._ledger.execute(_INSERT_CONTENT, (self._job, hashed, item))
@@ -386,15 +282,6 @@ class Intake:
         if request.inputs > limits.embedding_inputs:
             return f"the request has {request.inputs:,} inputs, and an input file may hold {limits.embedding_inputs:,}"
         return None
-
-    def _append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
-        line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
-        writer = self.files.writer(request.model, kind, size=len(line), inputs=request.inputs)
-        offset = writer.offset + len(line) - len(request.tail) - 1
-        writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
-        if request.attached:
-            record_attached(self._ledger, file=writer.id, item=item, contents=request.attached)
-        return writer.id, offset
 
     def count_files(self) -> None:
         """Note in the tally what the requests of all items take."""

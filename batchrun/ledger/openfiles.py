@@ -4,11 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from batchrun.customids import custom_id, line_prefix
+from batchrun.ledger.attachments import record_attached
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import record_criteria
 from batchrun.ledger.requestfiles import FileKind, RequestFileWriter
 from batchrun.ledger.states import FileState
 from batchrun.model import JobSettings, Limits
+from batchrun.requests import Request
 
 _OPEN_MOST: Final = 64  # one per model; a job with more models than this gets smaller files
 
@@ -63,6 +66,16 @@ class OpenFiles:
         if self._canary_items is not None and is_first:
             self.first[model] = writer
         return writer
+
+    def append(self, request: Request, kind: FileKind, *, item: int, send: int) -> tuple[int, int]:
+        """Write one request for attempt `send` of an item; the file, and the offset of what follows the custom_id. In a transaction, as `writer`."""
+        line = line_prefix(custom_id(item, send, request.key)) + request.tail + b"\n"
+        writer = self.writer(request.model, kind, size=len(line), inputs=request.inputs)
+        offset = writer.offset + len(line) - len(request.tail) - 1
+        writer.append(line, count=1, inputs=request.inputs, first_item=item, last_item=item)
+        if request.attached:
+            record_attached(self._ledger, file=writer.id, item=item, contents=request.attached)
+        return writer.id, offset
 
     def rendered(self) -> list[RequestFileWriter]:
         """The files of new and changed items, as far as they are written: each is the input of one batch."""

@@ -16,7 +16,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.deadlines import set_deadline
 from batchrun.ledger.held import hand_on
-from batchrun.ledger.intake import Intake, Tally
+from batchrun.ledger.intake import Intake
 from batchrun.ledger.items import count_added, open_count
 from batchrun.ledger.jobs import archive_job
 from batchrun.ledger.known import KnownItems
@@ -30,6 +30,7 @@ from batchrun.ledger.publishing import (
     requeue_cancelled,
 )
 from batchrun.ledger.states import ItemEvent, SubmissionState
+from batchrun.ledger.tally import Tally
 from batchrun.model import JobSettings, JsonObject, Limits
 
 __all__ = ["Submission", "Tally", "settings_from_json", "settings_to_json", "sweep_preparing"]
