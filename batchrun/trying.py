@@ -21,7 +21,7 @@ from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import Tally
 from batchrun.outputs.evidence import request_at
-from batchrun.outputs.explain import Explanation, explain
+from batchrun.outputs.explain import Attempt, Explanation, explain
 from batchrun.outputs.remedies import Remedies
 from batchrun.outputs.rows import job_view
 from batchrun.planning.confined import Confined
@@ -60,12 +60,13 @@ class TryOptions:
 class TriedItem:
     """One item after it was tried, with its life, and where it failed what to do. `is_asked`: in this very trial; else it stands as it was.
 
-    `request_bytes`: what its first request takes in an input file.
+    `is_unsent`: it was to be asked, and nothing has reached the server. `request_bytes`: what its first request takes in an input file.
     """
 
     life: Explanation
     is_asked: bool
     request_bytes: int
+    is_unsent: bool = False
     fix: str | None = None
     command: str | None = None
 
@@ -77,7 +78,7 @@ class TriedItem:
     @property
     def is_elsewhere(self) -> bool:
         """Whether an earlier batch has it still."""
-        return self.life.state == "in_flight" and not self.is_asked
+        return self.life.state == "in_flight" and not (self.is_asked or self.is_unsent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,13 +268,30 @@ class _Trial:
 
     def _tried(self, job: int, number: int, name: str, *, is_asked: bool) -> TriedItem:
         life = explain(self.ledger, job, name)
-        tried = TriedItem(life=life, is_asked=is_asked, request_bytes=self._request_bytes(number))
+        is_unsent = is_asked and life.state == "in_flight" and self._is_unsent(life.attempts[-1])
+        tried = TriedItem(
+            life=life,
+            is_asked=is_asked and not is_unsent,
+            request_bytes=self._request_bytes(number),
+            is_unsent=is_unsent,
+        )
         if life.cause is None:
             return tried
         remedies = Remedies(job_view(self.ledger, job))
         # A job that is not there after this cannot be retried.
         command = remedies.command(life.cause) if self.options.is_kept else None
         return replace(tried, fix=remedies.fix(life.cause), command=command)
+
+    def _is_unsent(self, attempt: Attempt) -> bool:
+        """Whether no line of its batch has come to an end: what came in between is told as a problem, and took each line back."""
+        if attempt.remote_id is None:
+            return True
+        profile = self.ledger.value("select profile from batch_rows where id = ?", (attempt.batch,))
+        try:
+            remote = self.context.backend(str(profile)).retrieve(attempt.remote_id)
+        except BackendError:
+            return False  # nobody knows
+        return remote.completed_count + remote.failed_count == 0
 
     def _request_bytes(self, number: int) -> int:
         row = self.ledger.row("select key, file, offset from item_rows where id = ?", (number,))

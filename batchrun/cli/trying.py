@@ -83,6 +83,8 @@ class Screen:
         elif item.is_answered:
             output = item.life.output
             put(output if isinstance(output, str) else compact(output))
+        if not item.is_answered:  # whoever reads stdout alone takes nothing for an empty answer
+            put(f"[{_failure(item)}]")
         tell("\n".join(f"  {line}" for line in _verdict(item)))
         put("")
 
@@ -91,23 +93,33 @@ class Screen:
             tell(f"  request: {compact(life.request)}")
 
 
+def _failure(item: TriedItem) -> str:
+    """Why an item has no answer, in a few words."""
+    life = item.life
+    if item.is_elsewhere:
+        return "in flight in an earlier batch; not asked here"
+    if life.cause is not None:
+        return f"{'failed' if life.state == 'failed' else 'failed for now'}: {life.cause}"
+    if any(call.output is None for call in life.calls):
+        return "calls functions: name their file with --tools"
+    if item.is_unsent or (life.state == "pending" and not item.is_asked):
+        return "not asked"
+    return "not answered yet" if life.state == "in_flight" else f"not answered: {life.state}"
+
+
 def _verdict(item: TriedItem) -> Iterator[str]:
     """What became of an item, in a line or a few."""
     life = item.life
-    if item.is_elsewhere:
-        yield "in flight in an earlier batch; not asked here"
-    elif life.cause is not None:
+    if item.is_answered:
+        yield "ok" if item.is_asked else "answered before; not asked again"
+    elif life.cause is None or item.is_elsewhere:
+        yield _failure(item)
+    else:
         is_over = life.state == "failed"
-        yield f"{'failed' if is_over else 'failed for now'}: {life.cause}: {life.message}"
+        yield f"{_failure(item)}: {life.message}"
         yield f"{item.fix}" if is_over else "A run asks it again by itself."
         if item.command is not None and is_over:
             yield item.command
-    elif item.is_answered:
-        yield "ok" if item.is_asked else "answered before; not asked again"
-    elif any(call.output is None for call in life.calls):
-        yield "calls functions: name their file with --tools"
-    else:
-        yield f"not answered: {life.state}"
     tokens_in = sum(attempt.usage.input_tokens for attempt in life.attempts)
     tokens_out = sum(attempt.usage.output_tokens for attempt in life.attempts)
     if tokens_in or tokens_out:

@@ -165,6 +165,8 @@ def test_what_fails_is_judged_as_in_a_run(desk: Desk) -> None:
     shown = desk.call("try", file)
     assert f"  failed: {job['tried'][1]['cause']}: " in shown.err
     assert failures["q2"]["fix"] in shown.err
+    causes = [item["cause"] for item in job["tried"]]
+    assert shown.out == f"q1\n[failed: {causes[0]}]\n\nq2\n[failed: {causes[1]}]\n\nq3\nQ: fine\n\n"
 
 
 @pytest.mark.usefixtures("asked")
@@ -259,7 +261,16 @@ def test_a_wrong_key_or_none_is_told(
     monkeypatch.setenv("OPENAI_API_KEY", "another")
     called = desk.call("try", file)
     assert called.code == 6
-    assert "not answered" in called.err
+    assert called.out == "q1\n[not asked]\n\nq2\n[not asked]\n\n"
+    assert called.err.count("  not asked\n") == 2
+    assert called.err.count("invalid_api_key") == 1
+    assert [
+        item["is_asked"] for item in desk.call("try", file, "--json").json["jobs"][0]["tried"]
+    ] == [False, False]
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    down = desk.call("try", file)
+    assert (down.code, down.out) == (6, called.out)
+    assert down.err.count("cannot be reached") == 1
     monkeypatch.delenv("OPENAI_API_KEY")
     assert desk.call("try", file).code == 6
     assert asked == []
