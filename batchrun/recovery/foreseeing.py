@@ -55,17 +55,10 @@ def _foreseen(
             (remote.id, remote.metadata.get(TOKEN_KEY)),
         )
     job, ledger_id = remote.metadata.get(JOB_KEY), remote.metadata.get(LEDGER_KEY)
-    return FoundBatch(
-        remote_id=remote.id,
-        profile=profile,
-        job=job,
-        ledger=ledger_id,
-        status=remote.status,
-        became=destiny(
-            remote,
-            is_ours=row is not None or ledger_id in ours,
-            is_settled=row is not None and row["state"] in FINAL_BATCH_STATES,
-            has_job=row is not None or job in jobs,
-        ),
-        batch=None if row is None else row["id"],
+    became = destiny(
+        remote,
+        is_ours=row is not None or ledger_id in ours,
+        is_settled=row is not None and row["state"] in FINAL_BATCH_STATES,
+        has_job=row is not None or job in jobs,
     )
+    return FoundBatch.of(remote, profile, became, batch=None if row is None else row["id"])

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Self
 
+from batchrun.backends.base import RemoteBatch
 from batchrun.errors import BatchrunError
-from batchrun.model import JsonObject
+from batchrun.model import JOB_KEY, LEDGER_KEY, JsonObject
 from batchrun.submitting import Prepared
 
 
@@ -42,6 +45,34 @@ class FoundBatch:
     unplaced: int = 0
     folder: str | None = None
     note: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        remote: RemoteBatch,
+        profile: str,
+        became: Became,
+        *,
+        batch: int | None = None,
+        items: int = 0,
+        unplaced: int = 0,
+        folder: Path | None = None,
+        note: str | None = None,
+    ) -> Self:
+        """What became of a batch that batchrun made, as its metadata name it."""
+        return cls(
+            remote_id=remote.id,
+            profile=profile,
+            job=remote.metadata.get(JOB_KEY),
+            ledger=remote.metadata.get(LEDGER_KEY),
+            status=remote.status,
+            became=became,
+            batch=batch,
+            items=items,
+            unplaced=unplaced,
+            folder=None if folder is None else str(folder),
+            note=note,
+        )
 
     def to_json(self) -> JsonObject:
         """As `batchrun recover --json` prints it."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
-from batchrun.customids import custom_id, parts_of
+from batchrun.customids import parts_of
 from batchrun.ledger.attachments import job_attaches
 from batchrun.ledger.home import Home
-from batchrun.ledger.origins import custom_ids_of, former_ledgers
+from batchrun.ledger.origins import former_ledgers
 from batchrun.ledger.spool import publish
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchState
 from batchrun.ledger.submissions import settings_from_json
@@ -26,11 +26,12 @@ from batchrun.recovery.importing import Origin, bring_to_service, end_batch, imp
 from batchrun.recovery.matching import Matched, Matcher
 from batchrun.recovery.putback import is_missed, put_back
 from batchrun.recovery.sentlines import SentRequest, read_requests
-from batchrun.recovery.unplaced import custom_ids_in, write_unplaced
+from batchrun.recovery.unclaimed import Unclaimed
+from batchrun.recovery.unplaced import custom_ids_in
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
 from batchrun.running.refusing import reject, remove_cut_file
-from batchrun.running.results import in_spool, never_ran
+from batchrun.running.results import never_ran
 
 _NOT_CREATED: Final = (BatchState.PLANNED, BatchState.UPLOADED)
 _UNPROVEN: Final = (
@@ -60,16 +61,16 @@ class Recovery:
         if row is not None and row["remote_id"] in {None, remote.id}:
             return self._advance(row, remote)
         if row is None and remote.metadata.get(LEDGER_KEY) not in self.ours:
-            return self._found(remote, Became.FOREIGN)
+            return FoundBatch.of(remote, self.profile, Became.FOREIGN)
         if never_ran(remote):
-            self._note_stray(remote, None)
-            return self._found(remote, Became.NEVER_RAN)
+            self._unclaimed.note(remote, None)
+            return FoundBatch.of(remote, self.profile, Became.NEVER_RAN)
         token = remote.metadata.get(TOKEN_KEY, "")
         if row is not None or self.chosen[token].id != remote.id:
-            return self._keep_answers(remote, note="a second batch of one intent")
+            return self._unclaimed.whole(remote, note="a second batch of one intent")
         job = self.jobs.get(remote.metadata.get(JOB_KEY, ""))
         if job is None:
-            return self._keep_answers(remote, note="its job is in none of the job files")
+            return self._unclaimed.whole(remote, note="its job is in none of the job files")
         return self._bring(remote, job)
 
     # -- batches that the ledger knows ----------------------------------------------------------------------------------------
@@ -90,11 +91,11 @@ class Recovery:
                 if sent is not None:
                     put_back(self.ctx.ledger, row["job"], sent)
         if state in FINAL_BATCH_STATES:
-            return self._file_unplaced(row, remote, Became.KNOWN)
+            return self._unclaimed.part_of(row, remote, Became.KNOWN)
         has_ended = remote.status in TERMINAL_STATUSES
         if state in {*_NOT_CREATED, BatchState.CREATING}:
             if never_ran(remote):
-                return self._found(remote, Became.NEVER_RAN, row["id"])
+                return FoundBatch.of(remote, self.profile, Became.NEVER_RAN, batch=row["id"])
             with self.ctx.ledger.transaction():
                 bring_to_service(
                     self.ctx.ledger, row["id"], remote, self._origin(remote), state=state, at=at
@@ -108,47 +109,14 @@ class Recovery:
         """Collect a batch row that has ended; one that runs on is left to the passes to come."""
         row = self._row(batch)
         if row["state"] == BatchState.CREATED:
-            return self._found(remote, Became.IN_FLIGHT, batch, items=items)
+            return FoundBatch.of(remote, self.profile, Became.IN_FLIGHT, batch=batch, items=items)
         settle_ended(self.ctx, row)
         row = self._row(batch)
         if BatchState(row["state"]) not in FINAL_BATCH_STATES:
-            return self._found(remote, Became.WAITING, batch, items=items, note=row["reason"])
-        return self._file_unplaced(row, remote, Became.COLLECTED, items=items)
-
-    def _file_unplaced(
-        self, row: sqlite3.Row, remote: RemoteBatch, became: Became, *, items: int = 0
-    ) -> FoundBatch:
-        """Put the answers of a settled batch that are no item's where people find them, once."""
-        ledger, folder, count = self.ctx.ledger, None, 0
-        note = row["reason"] if row["state"] == BatchState.LOST else None
-        stray = ledger.row("select * from strays where remote_id = ?", (remote.id,))
-        if stray is not None and stray["folder"] is None:
-            folder, count = write_unplaced(
-                ledger.home,
-                remote.id,
-                row["endpoint"],
-                in_spool(self.ctx, row),
-                self._placed(row["id"]),
+            return FoundBatch.of(
+                remote, self.profile, Became.WAITING, batch=batch, items=items, note=row["reason"]
             )
-            if folder is None:
-                with ledger.transaction():
-                    ledger.execute("delete from strays where remote_id = ?", (remote.id,))
-            else:
-                self._note_stray(remote, folder, row["id"])
-        return self._found(
-            remote, became, row["id"], items=items, unplaced=count, folder=folder, note=note
-        )
-
-    def _placed(self, batch: int) -> set[str]:
-        """The custom_ids of a settled batch that were items'."""
-        ledger = self.ctx.ledger
-        recorded = custom_ids_of(ledger, batch)
-        rows = ledger.connection.execute(
-            "select r.item, r.send, i.key from (select item, send from result_rows where batch = ?1 "
-            "union all select item, send from history where batch = ?1) r join item_rows i on i.id = r.item",
-            (batch,),
-        )
-        return {recorded.get(item) or custom_id(item, send, key) for item, send, key in rows}
+        return self._unclaimed.part_of(row, remote, Became.COLLECTED, items=items)
 
     # -- batches that it does not know ----------------------------------------------------------------------------------------
 
@@ -160,13 +128,15 @@ class Recovery:
                 self.matcher.load(read_requests(sent))
                 matched = self._matched(remote, job, sent)
                 if not matched.items:
-                    return self._keep_answers(remote, note="its job asks none of its requests now")
+                    return self._unclaimed.whole(
+                        remote, note="its job asks none of its requests now"
+                    )
                 if not (matched.is_proven or self.takes_unproven):
-                    return self._keep_answers(remote, note=_UNPROVEN.format(matched.items))
+                    return self._unclaimed.whole(remote, note=_UNPROVEN.format(matched.items))
                 batch = self._import(remote, job, matched, sent)
             elif not ended:
                 note = "it runs, and its input file is gone: which items it asks is known when it has ended"
-                return self._found(remote, Became.WAITING, note=note)
+                return FoundBatch.of(remote, self.profile, Became.WAITING, note=note)
             else:
                 return self._bring_by_answers(remote, job)
         return self._settle_row(batch, remote, items=matched.items)
@@ -196,7 +166,7 @@ class Recovery:
         """The input file is gone: the answers' own custom_ids tell whose they are."""
         with result_files(self._backend, self._home, remote) as files:
             if not files:
-                return self._nothing_left(remote)
+                return self._unclaimed.nothing_left(remote)
             ids = custom_ids_in(files, remote.endpoint or "")
             self.matcher.load(
                 SentRequest(identifier, *parts, None)
@@ -211,11 +181,11 @@ class Recovery:
                 at=self.ctx.clock.now(),
             )
             if not matched.items:
-                return self._keep_answers(
+                return self._unclaimed.whole(
                     remote, note="its input file is gone, and no answer is any item's by its id"
                 )
             if not (matched.is_proven or self.takes_unproven):
-                return self._keep_answers(remote, note=_UNPROVEN.format(matched.items))
+                return self._unclaimed.whole(remote, note=_UNPROVEN.format(matched.items))
             batch = self._import(remote, job, matched, None)
             for kind, path in files:
                 publish(path, self._home.result_file(batch, kind))
@@ -252,34 +222,6 @@ class Recovery:
         """Whether this ledger sent it, in an earlier or a later life, and not another one that it stands in for."""
         return remote.metadata.get(LEDGER_KEY) in former_ledgers(self.ctx.ledger)
 
-    def _keep_answers(self, remote: RemoteBatch, *, note: str) -> FoundBatch:
-        """None of its requests is an item's here: its answers go to a folder of their own."""
-        stray = self.ctx.ledger.row("select folder from strays where remote_id = ?", (remote.id,))
-        known = None if stray is None or stray["folder"] is None else Path(stray["folder"])
-        if known is not None and known.is_dir():
-            return self._found(remote, Became.UNCLAIMED, folder=known, note=note)
-        if remote.status not in TERMINAL_STATUSES:
-            self._note_stray(remote, None)
-            note += "; it runs on: its answers are kept when recover is run after its end"
-            return self._found(remote, Became.UNCLAIMED, note=note)
-        with result_files(self._backend, self._home, remote) as files:
-            if not files:
-                return self._nothing_left(remote)
-            folder, count = write_unplaced(self._home, remote.id, remote.endpoint or "", files, ())
-        self._note_stray(remote, folder)
-        return self._found(remote, Became.UNCLAIMED, unplaced=count, folder=folder, note=note)
-
-    def _nothing_left(self, remote: RemoteBatch) -> FoundBatch:
-        self._note_stray(remote, None)
-        answered = remote.completed_count + remote.failed_count
-        if not answered:
-            return self._found(remote, Became.NEVER_RAN, note="nothing of it was answered")
-        note = (
-            f"the service no longer has its {answered:,} answers, nor what was asked: its items count as never sent, "
-            "and asking them again is paying again"
-        )
-        return self._found(remote, Became.GONE, note=note)
-
     # -- the service ------------------------------------------------------------------------------------------------------------
 
     @property
@@ -299,6 +241,10 @@ class Recovery:
     # -- the ledger -------------------------------------------------------------------------------------------------------------
 
     @property
+    def _unclaimed(self) -> Unclaimed:
+        return Unclaimed(ctx=self.ctx, profile=self.profile)
+
+    @property
     def _home(self) -> Home:
         return self.ctx.ledger.home
 
@@ -306,43 +252,3 @@ class Recovery:
         row = self.ctx.ledger.row("select * from batch_rows where id = ?", (batch,))
         assert row is not None
         return row
-
-    def _note_stray(
-        self, remote: RemoteBatch, folder: Path | None, batch: int | None = None
-    ) -> None:
-        with self.ctx.ledger.transaction():
-            self.ctx.ledger.execute(
-                "insert or replace into strays (remote_id, profile, batch, folder, at) values (?, ?, ?, ?, ?)",
-                (
-                    remote.id,
-                    self.profile,
-                    batch,
-                    None if folder is None else str(folder),
-                    self.ctx.clock.now(),
-                ),
-            )
-
-    def _found(
-        self,
-        remote: RemoteBatch,
-        became: Became,
-        batch: int | None = None,
-        *,
-        items: int = 0,
-        unplaced: int = 0,
-        folder: Path | None = None,
-        note: str | None = None,
-    ) -> FoundBatch:
-        return FoundBatch(
-            remote_id=remote.id,
-            profile=self.profile,
-            job=remote.metadata.get(JOB_KEY),
-            ledger=remote.metadata.get(LEDGER_KEY),
-            status=remote.status,
-            became=became,
-            batch=batch,
-            items=items,
-            unplaced=unplaced,
-            folder=None if folder is None else str(folder),
-            note=note,
-        )
