@@ -7,6 +7,7 @@ importing.py   a batch of the service -> a batch row with its items in flight, a
 settling.py    one batch after the other: known, imported and settled, or left as what it is
 unclaimed.py   what is no item's here: noted, and its answers kept
 unplaced.py    answers that are no item's -> outputs/recovered-<batch>/
+standing.py    where the jobs stand at its end
 recovering.py  the order of it all
 adopting.py    ADOPT: batches that other programs made become a job here, by the same import
 brought.py     what their input files ask, read whole before anything is taken

@@ -4,7 +4,7 @@ Each step may be repeated, and a recovery that was killed is simply run again: w
 until one has come to its end.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,20 +23,20 @@ from batchrun.jobfile import load
 from batchrun.keeping.pruning import note_missing
 from batchrun.ledger.connection import Ledger, open_for_reading
 from batchrun.ledger.home import Home
-from batchrun.ledger.items import counts, open_count
+from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.origins import adopt_ledger, own_ledgers
-from batchrun.ledger.states import BatchState, ItemState
 from batchrun.model import JsonObject
 from batchrun.recovery.asked import asked_of
 from batchrun.recovery.foreseeing import foresee
-from batchrun.recovery.found import Became, FoundBatch, Recovered, RecoveredJob
+from batchrun.recovery.found import Became, FoundBatch, Recovered
 from batchrun.recovery.holding import begin, begun, end, held, note, wait_left
 from batchrun.recovery.matching import Matcher
 from batchrun.recovery.opening import has_ledger, open_for_recovery
 from batchrun.recovery.scope import chosen_batches, chosen_ledgers, whole_listing
 from batchrun.recovery.settling import Recovery
+from batchrun.recovery.standing import pause_unsent, standing
 from batchrun.running.context import Observer, PassContext
 from batchrun.running.runner import clear_debris, write_job_outputs
 from batchrun.submitting import Prepared, Submitter
@@ -154,7 +154,7 @@ class Recoverer:
             waiting = {*again}.union(*(owners[profile] for profile in again))
             for profile in owners.keys() - waiting:
                 with ledger.transaction():
-                    _pause(ledger, profile)
+                    pause_unsent(ledger, profile)
                     end(ledger, profile)
             jobs = find_jobs(ledger)
             note_missing(ledger, jobs, now=self.clock.now())
@@ -166,7 +166,7 @@ class Recoverer:
         return Recovered(
             prepared=prepared,
             batches=tuple(found),
-            jobs=_standing(ledger, owners),
+            jobs=standing(ledger, owners),
             ledgers=tuple(sorted(own_ledgers(ledger))),
             held=tuple(p for p in held(ledger) if p not in owners),
             problems=tuple(ctx.problems),
@@ -295,42 +295,6 @@ class Recoverer:
             if self._wanted_backend in {None, job.profile}:
                 found.setdefault(job.profile, set()).add(job.name)
         return found
-
-
-def _pause(ledger: Ledger, profile: str) -> None:
-    """Nothing that is still to be sent goes out before somebody submits it: perhaps its answers are only out of reach.
-
-    That the service shows nothing of an item is no proof that it was never asked: files expire, and a key may be of another project.
-    """
-    planned = (BatchState.PLANNED, BatchState.UPLOADED)
-    for row in list(ledger.rows("select id from jobs where profile = ?", (profile,))):
-        unsent = counts(ledger, row["id"])[ItemState.PENDING] + int(
-            ledger.value(
-                "select coalesce(sum(request_count), 0) from batch_rows where job = ? and state in (?, ?)",
-                (row["id"], *planned),
-            )
-        )
-        if unsent:
-            ledger.execute(
-                "update jobs set paused = ? where id = ?",
-                (
-                    f"{unsent:,} items have no answer that `recover` could find. Submit the job file again to ask them",
-                    row["id"],
-                ),
-            )
-
-
-def _standing(ledger: Ledger, profiles: Container[str]) -> tuple[RecoveredJob, ...]:
-    return tuple(
-        RecoveredJob(
-            name=job.name,
-            profile=job.profile,
-            counts={state.name.lower(): n for state, n in counts(ledger, job.id).items()},
-            is_paused=job.paused is not None,
-        )
-        for job in find_jobs(ledger)
-        if job.profile in profiles
-    )
 
 
 def _merged(first: Sequence[FoundBatch], later: Sequence[FoundBatch]) -> tuple[FoundBatch, ...]:
