@@ -207,6 +207,7 @@ class Submitter:
                 is_kept=not self.is_check,
                 is_fresh=self.fresh,
                 live_twin=self.config.live_twin(profile),
+                in_process=self.config.in_process,
                 met=self.met,
                 inspect=self.inspect,
                 problems=problems,

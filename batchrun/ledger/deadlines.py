@@ -11,6 +11,7 @@ from batchrun.planning.deadline import Measured, Pace, believed, deadline_at
 
 BY_PERSON: Final = 1  # of batch_rows.cancel_requested
 BY_DEADLINE: Final = 2
+BY_CHANGE: Final = 3
 WENT_LIVE: Final = "went_live"  # the event of a job
 
 # Back to its own profile, if a deadline made it leave that.

@@ -1,15 +1,19 @@
-"""Making a submission visible: what changes of the items that the job had before. All of it inside the submission's last transaction."""
+"""Making a submission visible: what changes of the items that the job had before, and of the batches that they are in.
+
+All of it inside the submission's last transaction.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.deadlines import BY_CHANGE
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
 from batchrun.ledger.known import KnownItems
 from batchrun.ledger.opencalls import no_open_call
-from batchrun.ledger.states import ItemEvent, ItemState
+from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns
 
 
@@ -105,6 +109,22 @@ def flag_vanished(ledger: Ledger, known: KnownItems, *, job: int, at: int) -> No
     for state, n in groups:
         count_vanished(ledger, job=job, state=ItemState(state), n=n, to=1, at=at)
     ledger.execute("drop table gone")
+
+
+def take_back(ledger: Ledger, *, job: int, profiles: Iterable[str]) -> None:
+    """Have the batches of these profiles cancelled that hold items whose answers are not wanted any more, since they changed or vanished.
+
+    For batches whose lines we send one by one: those not sent yet would be paid for nothing. What was sent is waited for and kept; the other
+    items go again, as they are asked now. Nobody can take back single lines of a batch.
+    """
+    created, in_flight = int(BatchState.CREATED), int(ItemState.IN_FLIGHT)
+    ledger.executemany(
+        f"update batch_rows as b set cancel_requested = {BY_CHANGE}, next_at = case when state = {created} then 0 else next_at end "
+        f"where b.job = ? and b.profile = ? and b.state <= {created} and b.cancel_requested = 0 and exists (select 1 from item_rows i "
+        f"where i.id between b.first_item and b.last_item and i.batch = b.id and i.state = {in_flight} "
+        "and (i.vanished = 1 or exists (select 1 from revisions r where r.item = i.id and r.deferred = 1)))",
+        [(job, profile) for profile in profiles],
+    )
 
 
 def record_order(ledger: Ledger, *, job: int, is_in_order: bool, keep_missing: bool) -> None:

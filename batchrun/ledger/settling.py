@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from batchrun.customids import custom_ids
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.deadlines import BY_CHANGE
 from batchrun.ledger.history import STILL_TRIED, keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.opencalls import no_open_call
@@ -49,11 +50,12 @@ _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
 
 # The items in flight in a batch: its first and last item, and its number.
 _MINE: Final = f"id between ? and ? and batch = ? and state = {int(ItemState.IN_FLIGHT)}"
-# Batches that were collected or lost may have run; those that were rejected did not. What settled an item for good began its count anew.
+# Batches that were collected or lost may have run; those that were rejected did not, and those that a submit took back do not count.
+# What settled an item for good began its count anew.
 _RUNS: Final = f"""
 select h.item, count(*) from history h join batch_rows b on b.id = h.batch
 where h.item in (select id from item_rows where {_MINE} and sends >= ?)
-  and b.state in ({int(BatchState.COLLECTED)}, {int(BatchState.LOST)}) and h.id > coalesce(
+  and b.state in ({int(BatchState.COLLECTED)}, {int(BatchState.LOST)}) and b.cancel_requested <> {BY_CHANGE} and h.id > coalesce(
     (select max(d.id) from history d where d.item = h.item and d.outcome not in {STILL_TRIED}), 0)
 group by h.item
 """

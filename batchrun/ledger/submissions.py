@@ -28,6 +28,7 @@ from batchrun.ledger.publishing import (
     record_bad,
     record_order,
     requeue_cancelled,
+    take_back,
 )
 from batchrun.ledger.states import ItemEvent, SubmissionState
 from batchrun.ledger.tally import Tally
@@ -52,12 +53,14 @@ class Submission:
         at: int,
         is_fresh: bool = False,
         live_twin: str | None = None,
+        in_process: frozenset[str] = frozenset(),
     ) -> None:
         """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready. `live_twin`: the profile that answers
-        a live canary of it.
+        a live canary of it. `in_process`: the profiles whose lines run in our own passes, so that those not begun can be taken back.
         """
         self._ledger, self.settings, self._limits = ledger, settings, limits
         self._is_fresh, self._live_twin = is_fresh, live_twin or profile
+        self._in_process = in_process
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
         self._canary_items: int | None = None
@@ -157,6 +160,7 @@ class Submission:
                 requeued = requeue_cancelled(ledger, job=job, at=at)
                 if not keep_missing:
                     flag_vanished(ledger, known, job=job, at=at)
+                take_back(ledger, job=job, profiles=self._in_process)
                 record_order(
                     ledger,
                     job=job,

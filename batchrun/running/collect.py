@@ -19,7 +19,7 @@ from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import move_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import judging
-from batchrun.ledger.deadlines import BY_DEADLINE, BY_PERSON
+from batchrun.ledger.deadlines import BY_CHANGE, BY_DEADLINE, BY_PERSON
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
@@ -41,6 +41,7 @@ _BUFFER_BYTES: Final = 1 << 18
 # are appended and never squeezed in between others.
 _HELD_BYTES: Final = 56_000_000
 _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
+_TAKEN_BACK: Final = (BY_DEADLINE, BY_CHANGE)
 _RETRY_DELAYS_S: Final = Traits().retry_delays_s
 _NOTHING: Final = Reading(
     None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
@@ -107,8 +108,9 @@ def collect(
             batch,
             settings,
             at,
-            # A batch that was rejected never ran: being sent in it does not count against its items.
-            has_run=event != BatchEvent.REJECTED,
+            # A batch that was rejected never ran, and one that a submit took back says nothing of what was not sent: being in it does
+            # not count against its items.
+            has_run=event != BatchEvent.REJECTED and batch["cancel_requested"] != BY_CHANGE,
             retry_delays_s=retry_delays_s,
         )
         for kind, path in files:
@@ -128,8 +130,8 @@ def collect(
             **columns,
         )
         progressed = sum(n for e, n in moved.items() if e != ItemEvent.RELEASED)
-        # What a deadline takes back goes on elsewhere: it says nothing against sending it.
-        is_release = any(moved.values()) and batch["cancel_requested"] != BY_DEADLINE
+        # What a deadline or a submit takes back goes on elsewhere, or otherwise: it says nothing against sending it.
+        is_release = any(moved.values()) and batch["cancel_requested"] not in _TAKEN_BACK
         ledger.execute(
             "update jobs set stale = 1, releases = case when ? then 0 else releases + ? end where id = ?",
             (progressed, is_release, batch["job"]),

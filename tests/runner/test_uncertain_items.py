@@ -142,6 +142,29 @@ def test_no_finished_item_is_repeated_and_what_was_under_way_is_counted(night: N
     assert group["command"].endswith("retry reviews --cause uncertain --rerun-uncertain")
 
 
+def test_after_a_kill_another_prompt_asks_all_anew_and_nothing_as_it_was(night: Night) -> None:
+    night.submit(12)
+    night.paid.deadly = {"text 4"}
+    night.died()
+    before = Counter(night.paid.executed)
+    night.submit(12, prompt="New {{ text }}")
+    night.api().wait()
+    assert night.paid.executed - before == {f"New text {n}": 1 for n in range(12)}
+    assert (night.answered(), night.causes()) == (12, {})
+
+
+def test_after_a_kill_fewer_items_leave_uncertain_what_was_under_way(
+    night: Night,
+) -> None:
+    night.submit(12)
+    night.paid.deadly = {"text 4"}
+    night.died()
+    night.submit(11)  # the last one is gone
+    night.api().wait()
+    assert night.paid.executed == {f"text {n}": 1 for n in range(11)}
+    assert (night.answered(), night.causes()) == (10, {"uncertain": 1})
+
+
 def test_only_a_retry_that_says_so_sends_uncertain_items_again_and_no_others(night: Night) -> None:
     night.submit(6)
     night.paid.deadly = {"text 2"}

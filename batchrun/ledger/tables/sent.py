@@ -69,7 +69,8 @@ create table batch_rows (
   errors integer not null default 0,  -- consecutive passes in which the next step did not work
   misses integer not null default 0,  -- polls in a row that were answered with 404
   audit_until integer,                -- sweeps look for duplicates until then
-  cancel_requested integer not null default 0,  -- 1: by a person, whose job is cancelled; 2: by a deadline, and its items go on live
+  -- 1: by a person, whose job is cancelled; 2: by a deadline, and its items go on live; 3: by a submit that asks some of them otherwise
+  cancel_requested integer not null default 0,
   cancel_sent_at integer,
   takes_unreadable integer not null default 0,  -- 1: a person said to settle it although many result lines cannot be read
   cleaned_at integer,                 -- its files on the service were deleted (`delete_remote`)
