@@ -291,11 +291,14 @@ def _is_failing(result: PassResult) -> bool:
 
 
 def _is_hopeless(result: PassResult) -> bool:
-    """A wrong key or account, a local model that is not installed, a file of functions that is broken: none mends itself while `wait` waits."""
+    """A wrong key or account, no Batch API, a local model that is not installed, a broken file of functions: none mends itself while `wait` waits."""
     from batchrun.errors import AuthError, BackendError, JobFileError, WrongAccount
 
     return any(
         isinstance(problem, AuthError | WrongAccount | UsageError | JobFileError)
-        or type(problem) is BackendError
+        or (
+            isinstance(problem, BackendError)
+            and (problem.is_lasting or type(problem) is BackendError)
+        )
         for problem in result.problems
     )

@@ -99,7 +99,10 @@ class JobFileError(BatchrunError):
 
 
 class BackendError(BatchrunError):
-    """What the service did or said; `status` is HTTP's, `code` the service's own word, where there are any."""
+    """What the service did or said; `status` is HTTP's, `code` the service's own word, where there are any.
+
+    `is_lasting`, set by who knows more than the call: waiting does not mend it, although the same call may be made again.
+    """
 
     exit_code: ClassVar[int] = 6
 
@@ -119,6 +122,7 @@ class BackendError(BatchrunError):
         self.param = param
         self.retry_after_s = retry_after_s
         self.request_id = request_id
+        self.is_lasting = False
 
 
 class Transient(BackendError):

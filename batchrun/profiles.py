@@ -72,5 +72,6 @@ def without_batches(profile: Profile) -> str:
     """What to do with a profile whose server turns out to have no Batch API."""
     return (
         f"If this server has no Batch API, ask it line by line: `--backend {profile.name}{LIVE_SUFFIX}`, "
-        f'or backend = "direct" in [profile.{profile.name}] of batchrun.toml.'
+        f'or backend = "direct" in [profile.{profile.name}] of batchrun.toml. With {LIVE_SUFFIX} the job is another one: '
+        f"`batchrun cancel JOB@{profile.name}` ends the first."
     )

@@ -5,6 +5,7 @@ from typing import Final
 
 from batchrun.errors import AuthError, BackendError, Transient
 from batchrun.ledger.batches import update_batch
+from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind, remove
 from batchrun.ledger.states import BatchEvent, FileState
 from batchrun.planning.classify import Outcome
@@ -14,6 +15,7 @@ from batchrun.running.context import PassContext
 from batchrun.running.listing import lacks_listing
 
 QUOTA_HOLD_S: Final = 3_600
+_NO_ROUTE: Final = (404, 405, 501)
 _FIRST_LOOK_S: Final = 60  # until a listing is read for a batch whose creation was refused
 QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -91,7 +93,18 @@ def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
         )
         if exc.code in QUOTA_CODES:
             hold(ctx, batch["profile"], "", now + QUOTA_HOLD_S, str(exc))
+    exc.is_lasting = exc.status in _NO_ROUTE and not _took_batches(ctx.ledger, batch["profile"])
     ctx.fail(batch["profile"], exc)
+
+
+def _took_batches(ledger: Ledger, profile: str) -> bool:
+    """Whether the server of a profile ever had a batch of ours: then it has a Batch API, and may be down."""
+    return bool(
+        ledger.value(
+            "select 1 from batch_rows where profile = ? and remote_id is not null limit 1",
+            (profile,),
+        )
+    )
 
 
 def hold(ctx: PassContext, profile: str, model: str, until: int, reason: str) -> int:

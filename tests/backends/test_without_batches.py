@@ -11,7 +11,8 @@ from batchrun.errors import BackendError
 
 ADVICE = (
     "Check base_url (it usually ends in /v1). If this server has no Batch API, ask it line by line: "
-    '`--backend openai:live`, or backend = "direct" in [profile.openai] of batchrun.toml.'
+    '`--backend openai:live`, or backend = "direct" in [profile.openai] of batchrun.toml. '
+    "With :live the job is another one: `batchrun cancel JOB@openai` ends the first."
 )
 SERVERS: dict[str, Step] = {
     "new-api": answer({"error": {"message": "Invalid URL (POST /v1/files)", "type": "invalid_request_error"}}, 404),

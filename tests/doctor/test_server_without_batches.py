@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Final
 
+import pytest
 from clikit import Desk
 from misbehaving import Server, Step, answer
 
@@ -23,6 +24,27 @@ class Live(deque[Step]):
         return lambda handler: (ANSWER if handler.path == "/v1/chat/completions" else NOTHING)(
             handler
         )
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [NOTHING, answer({"detail": "Method Not Allowed"}, 405), answer(b"404 page not found", 404)],
+    ids=["typed", "405", "page"],
+)
+def test_a_run_ends_at_once_and_the_job_that_it_leaves_can_be_ended(
+    desk: Desk, server: Server, nothing: Step
+) -> None:
+    server.then(*[nothing] * 9)
+    (desk.folder / "batchrun.toml").write_text(
+        f'[profile.gate]\nbase_url = "{server.base_url}"\nneeds_key = false\n'
+    )
+    started_at = desk.clock.now()
+    ended = desk.call("run", desk.job(model="m"), "--backend", "gate")
+    assert ended.code == 6
+    assert "`batchrun cancel JOB@gate` ends the first" in ended.err
+    assert desk.clock.now() - started_at < 300
+    assert desk.call("cancel", "faq@gate").code == 0
+    assert desk.call("wait", "faq@gate").code == 3
 
 
 def test_the_advice_leads_to_the_answers(desk: Desk, server: Server) -> None:
