@@ -12,11 +12,15 @@ _ONCE = frozenset({"--fresh"})  # repeated, it would start over once more
 
 
 class Invocation:
-    """`arguments` are the words after `batchrun`; `clock` is another one than the machine's in tests only."""
+    """`arguments` are the words after `batchrun`; `clock` is another one than the machine's in tests only.
+
+    `goes_on`: the command that goes on where this one was stopped, where repeating it does not.
+    """
 
     def __init__(self, arguments: Sequence[str] = (), clock: "Clock | None" = None) -> None:
         self.arguments = tuple(arguments)
         self.verbosity = 0
+        self.goes_on: str | None = None
         self._handler: logging.Handler | None = None
         self._clock = clock
 
@@ -35,6 +39,8 @@ class Invocation:
     @property
     def command_line(self) -> str:
         """The command that goes on where this one was stopped, ready to paste."""
+        if self.goes_on is not None:
+            return self.goes_on
         import shlex
 
         return shlex.join(["batchrun", *(word for word in self.arguments if word not in _ONCE)])

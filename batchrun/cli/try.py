@@ -72,7 +72,7 @@ def command(
     import sys
 
     from batchrun.cli.opening import open_for_files, with_tools
-    from batchrun.cli.trying import Screen, exit_code, mark_ends_told, told_json
+    from batchrun.cli.trying import Screen, exit_code, go_on_line, mark_ends_told, told_json
     from batchrun.errors import UsageError
     from batchrun.trying import TryOptions, choice_of
 
@@ -103,7 +103,12 @@ def command(
         is_kept=is_kept,
         is_one_by_one=is_watched,
     )
-    jobs, problems = batchrun.try_out(path, options, screen)
+    try:
+        jobs, problems = batchrun.try_out(path, options, screen)
+    except KeyboardInterrupt:
+        if is_kept:
+            invocation.goes_on = go_on_line(batchrun, screen.begun)
+        raise
     if invocation.is_json:
         put_json(told_json(batchrun, jobs, problems, is_kept=is_kept, seed=seed))
     elif is_kept and not is_there:

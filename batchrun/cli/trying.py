@@ -7,7 +7,7 @@ from typing import Any
 from batchrun.api import Batchrun, Prepared, worst_exit_code
 from batchrun.cli.errors import error_json, show_error, show_warnings
 from batchrun.cli.explain import compact
-from batchrun.cli.finishing import show_problems
+from batchrun.cli.finishing import goes_on, show_problems
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.opening import home_option
 from batchrun.cli.printing import counted, put, put_part, tell
@@ -32,6 +32,7 @@ class Screen:
         self._is_kept = is_kept
         self._printing = ""  # the custom_id of which the last delta was
         self._is_line_open = False
+        self.begun: list[str] = []  # jobs of which something was about to be asked
 
     def __call__(self, event: str, **facts: object) -> None:
         """A server that wants a pause is no reason to believe that nothing happens."""
@@ -41,6 +42,7 @@ class Screen:
     def begin(self, prepared: Prepared, live: str, count: int) -> None:
         """Say of which job how many items go where, and what is doubtful about it, before anything is paid."""
         show_warnings(prepared.warnings, self._invocation)
+        self.begun.append(_label(prepared))
         if self._invocation.is_json:
             return
         what = counted(count, "item")
@@ -167,6 +169,16 @@ def _run_line(batchrun: Batchrun, path: str) -> str:
     return shlex.join(words) + home_option(batchrun.home)
 
 
+def go_on_line(batchrun: Batchrun, labels: Sequence[str]) -> str | None:
+    """What brings home the items of these jobs that are in flight; None where none is. A trial never touches an earlier batch."""
+    found = [job for job in batchrun.status(labels) if job.counts["in_flight"]] if labels else []
+    return "; ".join(goes_on(job, home_option(batchrun.home)) for job in found) or None
+
+
+def _label(prepared: Prepared) -> str:
+    return f"{prepared.job}@{prepared.profile}"
+
+
 def exit_code(
     batchrun: Batchrun,
     jobs: Sequence[TriedJob],
@@ -187,6 +199,11 @@ def exit_code(
             tell(_whole_line(job, job.whole))
             if is_kept and job.whole.items > len(job.items):
                 tell(f"The others: {_run_line(batchrun, job.prepared.path)}")
+        if is_kept and not invocation.is_json:
+            under_way = any(item.life.state == "in_flight" for item in job.items)
+            line = go_on_line(batchrun, [_label(job.prepared)]) if under_way else None
+            if line is not None:
+                tell(f"What is in flight: {line}")
         codes += [4 if item.is_elsewhere else 3 for item in job.items if not item.is_answered]
     codes += show_problems(problems, invocation)
     return worst_exit_code(codes)
@@ -194,7 +211,7 @@ def exit_code(
 
 def mark_ends_told(batchrun: Batchrun, jobs: Sequence[TriedJob]) -> None:
     """Whoever has seen the last answers of a job need not be told by `tick` that it ended."""
-    labels = [f"{job.prepared.job}@{job.prepared.profile}" for job in jobs if job.items]
+    labels = [_label(job.prepared) for job in jobs if job.items]
     if labels:
         batchrun.mark_told([job.id for job in batchrun.status(labels) if not job.is_open])
 

@@ -327,6 +327,7 @@ def test_what_waits_or_is_under_way_is_left_alone(
     called = desk.call("try", file, "--keep", "--ids", "q1,q2")
     assert called.code == 4
     assert "in flight in an earlier batch; not asked here" in called.err
+    assert "What is in flight: batchrun wait faq@openai\n" in called.err
     assert asked == ["Q: b"]
     assert desk.call("run", file, other).code == 0
     assert sorted(dict(service.charges()).values()) == [1, 1, 1, 1]
@@ -448,6 +449,30 @@ def test_after_ctrl_c_an_answer_goes_on_no_more(capsys: pytest.CaptureFixture[st
         interrupted()
     screen.delta("1-1-a", "two")
     assert capsys.readouterr().out == "one \ntwo"
+
+
+def test_after_ctrl_c_the_line_to_go_on_with_waits_for_what_is_in_flight(
+    desk: Desk, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    delta = Screen.delta
+
+    def interrupted(screen: Screen, custom_id: str, text: str) -> None:
+        monkeypatch.setattr(Screen, "delta", delta)
+        signal.raise_signal(signal.SIGINT)
+        delta(screen, custom_id, text)
+
+    monkeypatch.setattr(Screen, "delta", interrupted)
+    file = desk.job("faq", *"abc")
+    called = desk.call("try", file, "--keep", "--home", "apart")
+    assert called.code == 130
+    (line,) = called.err.splitlines()[-1:]
+    assert line.startswith(
+        "batchrun: interrupted; nothing is lost. Go on with: batchrun wait faq@openai --home "
+    )
+    words = shlex.split(line.partition("Go on with: batchrun ")[2])
+    assert desk.call(*words).code == 3
+    assert asked.count("Q: a") == 1
 
 
 def test_functions_run_as_they_do_in_a_run(desk: Desk, asked: list[str]) -> None:
