@@ -147,8 +147,8 @@ CAUSES: Mapping[str, Cause] = _by_code(
         ),
         Cause(
             code="auth",
-            title="the key may not do this",
-            fix="Check the key, its project and its permissions, then ask again.",
+            title="the service does not let this key ask this",
+            fix="Check the key, its project and its permissions, then ask again; where other items were answered, a moderation or a firewall may mind this one: reword it.",
             is_retryable=True,
             command=_RETRY,
         ),
@@ -163,7 +163,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="bad_request",
             title="the service refused the request",
-            fix="The message says which parameter; correct it in {path} and submit again.",
+            fix="The message says what; correct it in {path} (if the server lacks the endpoint, choose another endpoint or server) and submit again.",
             is_retryable=False,
             command=_SUBMIT,
         ),
@@ -184,7 +184,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="rejected",
             title="the service refused the whole batch",
-            fix="The message says why; correct {path} and submit again.",
+            fix="The message says why: if it is about the requests, correct {path}; if the server takes no such batch or file, choose another server. Then submit again.",
             is_retryable=False,
             command=_SUBMIT,
         ),
@@ -237,7 +237,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="invalid_json",
             title="the answer is not JSON, though a schema was given",
-            fix="Ask again; where it recurs, use a model that supports structured output.",
+            fix="Ask again; where it recurs, ask for JSON in the prompt, or use a model and server that keep to a schema.",
             is_retryable=True,
             command=_RETRY,
         ),
@@ -251,7 +251,7 @@ CAUSES: Mapping[str, Cause] = _by_code(
         Cause(
             code="label_mismatch",
             title="the answer is none of the labels",
-            fix="Ask again; where it recurs, use a model that supports structured output.",
+            fix="Ask again; where it recurs, name the labels in the prompt, or use a model and server that keep to a schema.",
             is_retryable=True,
             command=_RETRY,
         ),

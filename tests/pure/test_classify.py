@@ -145,6 +145,22 @@ def test_a_fix_names_the_job_file() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "also"),
+    [
+        ("rejected", "choose another server"),
+        ("auth", "a moderation or a firewall may mind this one"),
+        ("bad_request", "choose another endpoint or server"),
+        ("label_mismatch", "name the labels in the prompt"),
+        ("invalid_json", "ask for JSON in the prompt"),
+    ],
+)
+def test_a_fix_names_every_reason_that_its_cause_may_have(code: str, also: str) -> None:
+    fix = CAUSES[code].fix_for(job="a", path="jobs/a.jsonl")
+    assert also in fix
+    assert "supports structured output" not in fix
+
+
 def test_a_cause_of_a_newer_version_is_shown_as_unknown() -> None:
     assert cause_of("length") is causes.CAUSES["length"]
     assert cause_of("from_the_future") is causes.CAUSES["unknown"]
