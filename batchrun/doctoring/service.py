@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from batchrun.backends.base import Backend, BatchPage
-from batchrun.backends.credentials import base_url_problem, is_loopback
+from batchrun.backends.credentials import NO_KEY, base_url_problem, is_loopback
 from batchrun.backends.presets import PRESETS, READ_AT
 from batchrun.clock import Clock
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
@@ -67,11 +67,14 @@ def examine_settings(patient: Patient) -> Iterator[Diagnosis]:
         kind = "this machine" if is_loopback(profile.base_url) else "over https"
         yield patient.diagnosis("base-url", Level.OK, f"{profile.base_url} ({kind})")
     try:
-        profile.key.reveal()
+        key = profile.key.reveal()
     except AuthError as exc:
         yield patient.diagnosis("key", Level.FAIL, str(exc), _key_fix(profile))
         return
-    yield patient.diagnosis("key", Level.OK, f"from {profile.key.describe()}")
+    source = profile.key.describe()
+    unset = f" ({source} is not set)" if profile.key.variable else ""
+    found = f"none, and this profile needs none{unset}" if key == NO_KEY else f"from {source}"
+    yield patient.diagnosis("key", Level.OK, found)
     if patient.ledger is not None and not wrong:
         yield _account(patient, patient.ledger)
 
@@ -103,7 +106,12 @@ def examine_models(patient: Patient, clock: Clock) -> Diagnosis:
         return _refusal(patient, exc)
     finally:
         responder.close()
-    return patient.diagnosis("models", Level.OK, f"reached; models that it lists: {len(models):,}")
+    listed = (
+        f"models that it lists: {len(models):,}"
+        if models
+        else "it lists no models (check base_url if it should)"
+    )
+    return patient.diagnosis("models", Level.OK, f"reached; {listed}")
 
 
 def try_writing(patient: Patient) -> Diagnosis:

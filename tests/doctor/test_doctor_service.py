@@ -300,6 +300,23 @@ def test_lines_are_plain_where_nobody_looks_and_a_table_where_somebody_does(
     assert server.seen == []
 
 
+def test_a_server_that_wants_no_key_and_lists_no_models_is_told_to_be_one(
+    desk: Desk, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = f'[profile.oll]\npreset = "ollama"\nbase_url = "{server.base_url}"\n'
+    (desk.folder / "batchrun.toml").write_text(table)
+    monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
+    server.then(answer(b"404 page not found", 404))
+    found = checks(desk, "--backend", "oll")
+    assert found["key"]["what"] == "none, and this profile needs none (OLLAMA_API_KEY is not set)"
+    assert found["models"]["what"] == "reached; it lists no models (check base_url if it should)"
+    monkeypatch.setenv("OLLAMA_API_KEY", KEY)
+    server.then(answer({"data": [{"id": "m"}]}))
+    found = checks(desk, "--backend", "oll")
+    assert found["key"]["what"] == "from OLLAMA_API_KEY"
+    assert found["models"]["what"] == "reached; models that it lists: 1"
+
+
 def test_a_server_without_batches_is_told_with_its_preset_and_how_to_ask_it(
     desk: Desk, server: Server
 ) -> None:
