@@ -206,8 +206,13 @@ class _Trial:
     def _why_not(self, job: JobRow, live: str) -> str | None:
         """Why nothing of a job may be sent now, if a person must act first."""
         if job.held_at is not None:
-            what = "its home is" if job.is_home_held else "it is"
-            return f"{what} held, so nothing of it was asked. Let it go with `batchrun resume`, or try it without --keep."
+            what, name = (
+                ("its home is", "") if job.is_home_held else ("it is", f" {job.name}@{job.profile}")
+            )
+            return (
+                f"{what} held, so nothing of it was asked now. What was new is queued, and is sent after `batchrun resume{name}`. "
+                "To see answers before, try it without --keep."
+            )
         if job.why_paused is not None:
             return job.why_paused
         # What is not known of its own profile may be these very items, sent and paid.

@@ -345,9 +345,13 @@ def test_a_held_job_is_not_asked_and_a_changed_one_is_guarded(desk: Desk, asked:
     desk.call("hold")
     held = desk.call("try", desk.job("faq", *"abcd"), "--keep", "--ids", "q4")
     assert held.code == 8
-    assert "held" in held.err
+    assert "What was new is queued, and is sent after `batchrun resume`." in held.err
     assert asked == []
     desk.call("resume")
+    desk.call("hold", "faq")
+    alone = desk.call("try", desk.job("faq", *"abcd"), "--keep", "--ids", "q4")
+    assert "is sent after `batchrun resume faq@openai`." in alone.err
+    desk.call("resume", "faq")
     with sqlite3.connect(desk.folder / ".batchrun" / "batchrun.db") as ledger:
         ledger.execute(
             "insert into holds values ('openai', '', ?, 0, 'run batchrun recover')", (FOREVER,)
