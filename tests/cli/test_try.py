@@ -79,12 +79,6 @@ def asked(server: tuple[BatchService, list[str]]) -> list[str]:
     return server[1]
 
 
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody sits at a terminal."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-
-
 def rows(desk: Desk, sql: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(desk.folder / ".batchrun" / "batchrun.db") as ledger:
         return ledger.execute(sql).fetchall()
@@ -106,10 +100,10 @@ def test_the_first_items_are_answered_and_nothing_of_it_stays(
     assert {path.name for path in desk.folder.iterdir()} == {"batchrun.toml", "faq.jsonl"}
 
 
-@pytest.mark.usefixtures("watched")
 def test_at_a_terminal_answers_come_as_they_are_written_and_cannot_command_it(
-    desk: Desk, asked: list[str]
+    desk: Desk, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     called = desk.call("try", desk.job("faq", "escape", "two words"), "-v")
     assert called.out == "q1\n\\x1b[31mred\\x1b[0m\nand more\n\nq2\nQ: two words\n\n"
     assert '  request: {"method": "POST", "url": "/v1/responses", "body": {' in called.err
