@@ -30,8 +30,8 @@ from batchrun.recovery.taking import let_go, take_in
 from batchrun.recovery.unplaced import custom_ids_in
 from batchrun.running.context import PassContext
 from batchrun.running.ended import settle_ended
+from batchrun.running.performing import write_job_outputs
 from batchrun.running.results import never_ran
-from batchrun.running.runner import write_job_outputs
 
 _DEFAULT_PROFILE: Final = "openai"
 

@@ -38,7 +38,8 @@ from batchrun.recovery.scope import chosen_batches, chosen_ledgers, whole_listin
 from batchrun.recovery.settling import Recovery
 from batchrun.recovery.standing import pause_unsent, standing
 from batchrun.running.context import Observer, PassContext
-from batchrun.running.runner import clear_debris, write_job_outputs
+from batchrun.running.performing import write_job_outputs
+from batchrun.running.runner import clear_debris
 from batchrun.submitting import Prepared, Submitter
 from batchrun.takingitems import SubmitOptions
 

@@ -4,7 +4,6 @@ A pass holds the home's lock and ends when nothing more is due; it never sleeps.
 """
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,64 +12,42 @@ from batchrun.clock import Clock
 from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
 from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
-from batchrun.ledger.canaries import settle_canary
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
-from batchrun.ledger.deadlines import go_live
-from batchrun.ledger.held import is_held
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
 from batchrun.ledger.snapshot import PaceOf, no_pace, take_snapshot
 from batchrun.ledger.spool import sweep_temps
-from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
+from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import sweep_preparing
 from batchrun.ledger.wishes import apply_wishes
-from batchrun.model import Limits
 from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
     Create,
     Cut,
-    Drop,
     Form,
     GoLive,
     Look,
     Poll,
-    Release,
-    RunCalls,
     Sweep,
     Tidy,
     Upload,
     Wait,
     Work,
-    WriteOutputs,
 )
-from batchrun.planning.classify import Outcome
 from batchrun.planning.confined import Confined, confined
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import plan
-from batchrun.running.attaching import uploading
-from batchrun.running.calling import run_calls
-from batchrun.running.clearance import may_create
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
-from batchrun.running.cutting import cut_queued, sweep_cuts
-from batchrun.running.ended import settle_ended
-from batchrun.running.form import form_from_file
-from batchrun.running.lost import look, postpone
-from batchrun.running.observe import cancel, poll
+from batchrun.running.cutting import sweep_cuts
 from batchrun.running.passresult import PassResult
-from batchrun.running.refusing import reject
-from batchrun.running.room import has_room
-from batchrun.running.send import create, upload
+from batchrun.running.performing import perform
 from batchrun.running.stopped import stops
-from batchrun.running.sweep import sweep
-from batchrun.running.tidying import tidy
 from batchrun.tools.worker import Worker
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +176,7 @@ class Runner:
         if profile in context.unreachable:
             return
         try:
-            _perform(context, action)
+            perform(context, action)
         except BackendError as exc:
             context.fail(profile or "", exc)
         except UsageError as exc:
@@ -219,84 +196,6 @@ class Runner:
         return None if row is None else str(row["profile"])
 
 
-def _perform(context: PassContext, action: Action) -> None:
-    ledger, now = context.ledger, context.clock.now()
-    match action:
-        case Sweep(profile):
-            sweep(context, profile)
-        case Work(profile):
-            context.backend(profile)
-            context.work(profile)
-        case Poll(profile, batches):
-            poll(context, profile, batches)
-        case GoLive(job, profile):
-            context.backend(profile)  # nothing leaves its batch for a place that cannot be asked
-            go_live(ledger, job=job, profile=profile, at=now)
-        case Form(job, file):
-            form_from_file(ledger, file, now, _limits_elsewhere(context, job))
-        case Cut(job):
-            profile = sends_to(ledger, job)
-            limits = context.backend(profile).limits
-            cut_queued(ledger, job, limits, now, uploading(context, profile))
-        case Release(job):
-            with ledger.transaction():
-                settle_canary(ledger, job, now)
-        case RunCalls(job):
-            run_calls(context, job)
-        case Tidy(profile):
-            tidy(context, profile)
-        case WriteOutputs(job):
-            write_job_outputs(context, job)
-        case Wait():
-            raise AssertionError("a wait is not performed")
-        case _:
-            _perform_on_batch(context, action)
-
-
-def _limits_elsewhere(context: PassContext, job: int) -> Limits | None:
-    """The limits of the profile that a job's batches go to, where that is not the one for which its request files were written."""
-    profile = sends_to(context.ledger, job)
-    own = context.ledger.value("select profile from jobs where id = ?", (job,))
-    return None if profile == own else context.backend(profile).limits
-
-
-def _perform_on_batch(
-    context: PassContext, action: Upload | Create | Cancel | Collect | Drop | Look
-) -> None:
-    """A step of one batch, on its row as it is now: an earlier action of the same plan may have moved it."""
-    row = context.ledger.row("select * from batch_rows where id = ?", (action.batch,))
-    assert row is not None
-    state = BatchState(row["state"])
-    match action, state:
-        case Drop(), BatchState.PLANNED | BatchState.UPLOADED:
-            reject(
-                context,
-                row,
-                "cancelled before it was sent",
-                outcome=Outcome.RELEASED,
-                cause="cancelled",
-            )
-        case ((Upload() | Create()), _) if is_held(context.ledger, row["job"]):
-            pass  # since this plan was made
-        case Upload(), BatchState.PLANNED:
-            if has_room(context, row):
-                upload(context, row)
-        case Create(), BatchState.UPLOADED:
-            if has_room(context, row) and may_create(context, row):
-                create(context, row)
-        case Cancel(), BatchState.CREATED:
-            cancel(context, row)
-        case Collect(), BatchState.ENDED:
-            settle_ended(context, row)
-        case Look(), BatchState.LOST if row["remote_id"] is None:
-            postpone(context, row)
-            sweep(context, row["profile"])
-        case Look(), BatchState.LOST:
-            look(context, row)
-        case _:
-            log.debug("batch %s is %s by now: %r is not needed", row["id"], state.name, action)
-
-
 def _note_sleep(ledger: Ledger, now: int) -> str | None:
     """Where nobody ticked for weeks, the reports of the jobs say so, whatever became of their batches."""
     warning = slept_warning(ledger, now)
@@ -311,26 +210,6 @@ def _progress(context: PassContext) -> tuple[int, int, int]:
     """What an action moves that came to something: the ledger, or our knowledge of what cannot be done in this pass."""
     changes = context.ledger.connection.total_changes
     return changes, len(context.unreachable), len(context.unwritable)
-
-
-def write_job_outputs(context: PassContext, job: int) -> None:
-    """Write a job's outputs; then, and only then, the ledger says that they are up to date.
-
-    A folder that refuses is that job's problem: it is told, tried again by the next pass, and keeps no other job from its outputs.
-    """
-    from batchrun.outputs.writing import write_outputs
-
-    now = context.clock.now()
-    try:
-        write_outputs(context.ledger, job, now=now)
-    except LedgerError as exc:
-        context.note(exc, job=job)
-        context.unwritable.add(job)
-        return
-    with context.ledger.transaction():
-        context.ledger.execute("update jobs set stale = 0 where id = ?", (job,))
-    context.ended.append(job)
-    context.observer("ended", job=job)
 
 
 def clear_debris(ledger: Ledger, now: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from batchrun.backends.base import Backend
 from batchrun.errors import BackendError, NotFound, Transient
 from batchrun.ledger.connection import Ledger
-from batchrun.running import runner, send, sweep
+from batchrun.running import performing, send, sweep
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing, read_listing
 
@@ -36,13 +36,13 @@ def effect_before_intent() -> None:
         finally:
             backend.create = real  # type: ignore[method-assign]
 
-    runner.create = effect_first  # type: ignore[attr-defined]
+    performing.create = effect_first  # type: ignore[attr-defined]
     _no_second_net()
 
 
 def _no_second_net() -> None:
     """The look before a create would adopt what the listing shows already, and hide what the first net lets through."""
-    runner.may_create = lambda *_: True  # type: ignore[attr-defined]
+    performing.may_create = lambda *_: True  # type: ignore[attr-defined]
 
 
 def no_transaction() -> None:

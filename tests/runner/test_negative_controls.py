@@ -18,7 +18,7 @@ from runnerkit import World
 from batchrun.backends.base import Backend, BatchPage
 from batchrun.errors import Ambiguous, BackendError, NotFound, Refused, Transient
 from batchrun.ledger.connection import Ledger
-from batchrun.running import form, runner, send, sweep
+from batchrun.running import form, performing, send, sweep
 from batchrun.running.context import PassContext
 from batchrun.running.listing import Listing, read_listing
 from batchrun.running.send import create
@@ -74,7 +74,7 @@ def blind(world: World) -> list[int | None]:
 
 def without_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second net is taken away, which adopts what a listing shows already, and hides what the first one lets through."""
-    monkeypatch.setattr(runner, "may_create", lambda *_: True)
+    monkeypatch.setattr(performing, "may_create", lambda *_: True)
 
 
 def test_without_the_intent_before_the_call_a_crash_buys_twice(
@@ -106,7 +106,7 @@ def test_without_the_intent_before_the_call_a_crash_buys_twice(
 
     without_look(monkeypatch)
     assert list(violations(scenarios)) == []
-    monkeypatch.setattr(runner, "create", effect_first)
+    monkeypatch.setattr(performing, "create", effect_first)
     assert any(violations(scenarios))
 
 
