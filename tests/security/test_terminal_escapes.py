@@ -56,6 +56,8 @@ WORDS = {
     "check of no file": ("check", f"none{ESC}.jsonl"),
     "run": ("run", "-v", "-v", f"faq{ESC}.jsonl"),
     "try": ("try", "-v", f"faq{ESC}.jsonl"),
+    "estimate": ("estimate", f"faq{ESC}.jsonl"),
+    "estimate --compare": ("estimate", f"faq{ESC}.jsonl", "--compare", f"m{ESC},gpt-5-mini"),
     "submit": ("submit", f"faq{ESC}.jsonl"),
     "submit --dry-run": ("submit", "--dry-run", f"faq{ESC}.jsonl"),
     "tick": ("tick", "-v", "-v"),
