@@ -79,8 +79,24 @@ def put_bytes(block: bytes) -> bool:
 def ask(question: str) -> bool:
     """Whether the person at the terminal says yes; anything else, the end of input too, is a no."""
     _write(sys.stderr, f"{safe(question)} [y/N]: ")
+    _wait_for_a_line()
     # Not `input`: it swallows a Ctrl-C that comes while it flushes.
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _wait_for_a_line() -> None:
+    """Until the terminal has a line to read. `readline` alone may miss a Ctrl-C that comes in the moment before it begins to wait."""
+    import contextlib
+    import select
+    import signal
+    import socket
+
+    with contextlib.ExitStack() as stack:
+        woken, waker = map(stack.enter_context, socket.socketpair())
+        waker.setblocking(False)
+        stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(waker.fileno()))
+        while not select.select([sys.stdin, woken], [], [])[0].count(sys.stdin):
+            woken.recv(1)  # a signal came; one that ends the command has raised by now
 
 
 def can_ask() -> bool:

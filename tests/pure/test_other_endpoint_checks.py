@@ -150,7 +150,7 @@ def test_an_item_without_the_images_to_edit_is_refused_and_the_others_are_sent()
     assert builder.build_plain(items) is None
     built = list(builder.build_all(items, lambda at, why: refused.append((at, why.message))))
     assert [at for at, _ in built] == [1]
-    assert refused == [(0, "'images' is missing: /v1/images/edits needs it.")]
+    assert refused == [(0, "'images' is missing: /v1/images/edits needs it")]
 
 
 def test_images_that_the_job_line_names_are_those_of_every_item() -> None:

@@ -54,7 +54,7 @@ def batch(state: BatchState, **changes: object) -> BatchFacts:
         (batch(BatchState.CREATED, next_at=NOW + 60), (Wait(NOW + 60),)),
         (batch(BatchState.ENDED), (Collect(7),)),
         (batch(BatchState.PLANNED, cancel_requested=True), (Drop(7),)),
-        (batch(BatchState.CREATED, cancel_requested=True), (Cancel(7), Poll("openai", (7,)))),
+        (batch(BatchState.CREATED, cancel_requested=True), (Poll("openai", (7,)), Cancel(7))),
         (batch(BatchState.COLLECTED, audit_until=NOW + 9), (Sweep("openai"),)),
     ],
 )

@@ -164,7 +164,7 @@ def test_a_batch_that_was_rejected_for_nothing_is_seen(world: World) -> None:
             "go before the rest, which waits for none",
         ),
         (
-            "insert into canaries select 1, hash, 0.1, 0.1, null, null, null from item_rows where id < 3",
+            "insert into canaries select 1, hash, 0.1, 0.1, null, null from item_rows where id < 3",
             "canaries at once",
         ),
         (
