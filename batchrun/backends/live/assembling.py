@@ -4,6 +4,7 @@ Each endpoint that streams has a class here: `take` an event's data for the text
 is whole when it says how it ended; what broke off before that is no answer at all.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -69,7 +70,7 @@ class ResponseParts:
         return self._answer
 
 
-class _Choices:
+class _Choices(ABC):
     """What the endpoints with `choices` have in common: chunks whose choices go on by their index."""
 
     def __init__(self, body: JsonObject) -> None:
@@ -112,11 +113,13 @@ class _Choices:
 
     _object = ""
 
+    @abstractmethod
     def _shown(self, choice: JsonObject) -> str:
-        raise NotImplementedError
+        """What of a chunk's choice is text to show."""
 
+    @abstractmethod
     def _choice(self, choice: JsonObject) -> JsonObject:
-        raise NotImplementedError
+        """A choice of the answer, of the parts put together."""
 
 
 class ChatParts(_Choices):
