@@ -106,7 +106,10 @@ class Batchrun(HomeCare, HomeWishes):
         stdin: BinaryIO | None = None,
         only: str | None = None,
     ) -> tuple[Prepared, ...]:
-        """Read and check everything, or `only` one job, as `submit` would, offline, into a home that is thrown away."""
+        """Read and check everything, or `only` one job, as `submit` would, offline, into a home that is thrown away.
+
+        The guards of `submit` ask what is new, which a home that knows nothing cannot say: they do not stop it.
+        """
         with tempfile.TemporaryDirectory(prefix="batchrun-check-") as folder:
             home = Home(Path(folder) / ".batchrun")
             with open_ledger(home, create=True) as ledger:
@@ -116,7 +119,7 @@ class Batchrun(HomeCare, HomeWishes):
                     config=self.config,
                     now=self.clock.now(),
                     open_backend=self._open,
-                    options=options or SubmitOptions(),
+                    options=replace(options or SubmitOptions(), is_guarded=False),
                     backend=self.backend,
                     stdin=stdin,
                     is_check=True,
@@ -151,7 +154,7 @@ class Batchrun(HomeCare, HomeWishes):
                     backend=self.backend,
                     offered=self._offered,
                 ),
-                check=lambda job: self.check([file], SubmitOptions(is_guarded=False), only=job)[0],
+                check=lambda job: self.check([file], only=job)[0],
                 lock_wait_s=self.lock_wait_s,
             )
 

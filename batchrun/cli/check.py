@@ -32,7 +32,7 @@ def command(
     """Validate job files and their data, offline.
 
     Every error is told with its file and line, in one go. Nothing is sent and nothing is kept. Exit code 0 means that `submit`
-    would take it (the guards on asking again apart: `submit --dry-run` looks at those).
+    would take it (the guards apart, `max_new` and asking again: `submit --dry-run` looks at those).
     """
     from batchrun.cli.opening import open_for_files, with_tools
     from batchrun.cli.submitting import (

@@ -260,6 +260,14 @@ def test_the_local_backend_needs_no_key(desk: Desk) -> None:
     assert (desk.folder / "outputs" / "faq@local").is_dir()
 
 
+def test_check_is_not_stopped_by_a_guard_on_what_is_new(desk: Desk, service: BatchService) -> None:
+    """It cannot know what is: a nightly job with many answered items, and few new ones, is in order."""
+    assert desk.call("run", desk.job("faq", "one", "two")).code == 0
+    nightly = desk.job("faq", "one", "two", "three", max_new=1)
+    assert desk.call("check", nightly).code == 0
+    assert desk.call("submit", nightly).code == 0
+
+
 def test_check_says_where_the_outputs_will_be(desk: Desk) -> None:
     (job,) = desk.call("check", "--json", desk.job()).json["jobs"]
     assert job["outputs"] == str(desk.folder / "outputs" / "faq")
