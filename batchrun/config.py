@@ -15,13 +15,14 @@ from typing import Final
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
 from batchrun.model import Json
+from batchrun.money.limits import Budgets, Payer, read_budgets
 from batchrun.money.pricetables import Entry, read_entries
-from batchrun.profiles import LIVE_SUFFIX, Profile
+from batchrun.profiles import LIVE_SUFFIX, BackendKind, Profile
 from batchrun.profiletables import path_in, read_profiles
 
 FILE_NAME = "batchrun.toml"
 
-_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to", "price"})
+_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to", "price", "budget"})
 _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 
 
@@ -43,7 +44,7 @@ class Config:
     """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set.
 
     `attach_from`: folders beside a job's own from which it may attach files; `write_to`: such in which it may write a database's table.
-    `prices`: what the user says that models cost, by model.
+    `prices`: what the user says that models cost, by model. `budgets`: what may be spent.
     """
 
     profiles: Mapping[str, Profile]
@@ -53,6 +54,7 @@ class Config:
     attach_from: tuple[Path, ...] = ()
     write_to: tuple[Path, ...] = ()
     prices: Mapping[str, Entry] = field(default_factory=dict)
+    budgets: Budgets = field(default_factory=Budgets)
 
     def profile(self, name: str) -> Profile:
         """The profile of this name, or the live twin `NAME:live` of one. Raises UsageError with the nearest name where there is none."""
@@ -95,6 +97,14 @@ class Config:
             return ()
         return tuple(dict.fromkeys((f"{name}{LIVE_SUFFIX}", self.live_twin(name))))
 
+    def payer(self, *, profile: str, job: str, tags: tuple[str, ...]) -> Payer | None:
+        """Whose money a batch of a job takes that goes to `profile`, a twin too; None where it costs nothing, or there is no such profile any more."""
+        found = self.find(profile)
+        if found is None or found.kind is BackendKind.LOCAL:
+            return None
+        of = profile.removesuffix(LIVE_SUFFIX)
+        return Payer(account=found.account, profile=of, job=job, tags=tags)
+
     @property
     def in_process(self) -> frozenset[str]:
         """The profiles, twins among them, whose batches' lines are executed in our own passes."""
@@ -122,6 +132,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     attach_from = _folders("attach_from", tree, path, problems)
     write_to = _folders("write_to", tree, path, problems)
     prices = read_entries(tree.get("price", {}), str(path), problems)
+    budgets = read_budgets(tree.get("budget", {}), str(path), problems)
     read = read_profiles(tables, path, environ, problems)
     if problems:
         raise UsageError("\n".join(problems))
@@ -133,6 +144,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         attach_from=attach_from,
         write_to=write_to,
         prices=prices,
+        budgets=budgets,
     )
 
 
@@ -168,7 +180,7 @@ def _read(path: Path) -> dict[str, Json]:
     for key in tree:
         if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [price.MODEL], [retention], and attach_from and write_to above them."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [price.MODEL], [budget], [retention], and attach_from and write_to above them."
             )
     return tree
 

@@ -76,6 +76,20 @@ class ConfigTable:
         self._wrong(key, f"a whole number from {least}", value)
         return default
 
+    def integers(
+        self, key: str, default: tuple[int, ...], *, least: int, most: int
+    ) -> tuple[int, ...]:
+        """A list of whole numbers between two."""
+        value = self._value(key, list(default))
+        if isinstance(value, list) and all(type(n) is int and least <= n <= most for n in value):
+            return tuple(value)
+        self._wrong(key, f"a list of whole numbers from {least} to {most}", value)
+        return default
+
+    def names(self) -> tuple[str, ...]:
+        """Every key that is written here."""
+        return tuple(self._table)
+
     def amount(self, key: str) -> Decimal | None:
         """A number from 0, exactly as it is written; None where there is none."""
         value = self._value(key, None)

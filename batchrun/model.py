@@ -115,6 +115,18 @@ class CanarySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What may be spent in a day, in a month and ever, in picodollars; None: as much as needed. The soft ones bind nothing: they are told."""
+
+    day: int | None = None
+    month: int | None = None
+    total: int | None = None
+    soft_day: int | None = None
+    soft_month: int | None = None
+    soft_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """A job line, read whole: files inlined, paths absolute, labels turned into `schema`. Stored with the job in the ledger,
     so that no later command opens the job file again.
@@ -154,6 +166,8 @@ class JobSettings:
     rounds: int | None = None
     tools: tuple[JsonObject, ...] = ()
     canary: CanarySettings | None = None
+    tags: tuple[str, ...] = ()
+    budget: Allowance | None = None
     profile: str = "openai"
     output: OutputSettings = field(default_factory=OutputSettings)
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """Profiles: a backend with an address, a key, limits and what may be assumed of it. `profiletables.py` reads them from `batchrun.toml`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from batchrun.model import Limits, Rates
 from batchrun.windows import DEFAULT_WINDOW
 
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
+DEFAULT_ACCOUNT: Final = "default"
 LIVE_SUFFIX: Final = ":live"  # no profile of a file can have a colon in its name
 
 
@@ -28,6 +30,8 @@ class Profile:
 
     `preset`: the name of what is known of such a server. `windows` are the completion windows that its server takes (see `windows.py`), and
     `endpoints` those that it serves; none: not known. `window` is for jobs that name none; `file_purpose` that of input files.
+    `account`: whose money it spends, a name that profiles may share. `queue_tokens`: input tokens that its server lets wait and run at once,
+    by model; "*": of any other.
     `rates`: how a server may be asked line by line; `live`: the profile that answers single items of this one's jobs, where its own
     server is not to do that ("": it is).
     """
@@ -38,6 +42,8 @@ class Profile:
     key: KeySource = field(default_factory=KeySource)
     organization: str = ""
     project: str = ""
+    account: str = DEFAULT_ACCOUNT
+    queue_tokens: Mapping[str, int] = field(default_factory=dict)
     model_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
     rates: Rates = field(default_factory=Rates)

@@ -14,7 +14,7 @@ from batchrun.backends.credentials import KeySource, base_url_problem, is_loopba
 from batchrun.backends.presets import KEY_KEYS, PRESETS, Preset
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.model import Json, Limits, Rates
-from batchrun.profiles import OPENAI_BASE_URL, BackendKind, Profile
+from batchrun.profiles import DEFAULT_ACCOUNT, OPENAI_BASE_URL, BackendKind, Profile
 from batchrun.windows import DEFAULT_WINDOW, is_window, is_window_rule, takes
 
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -25,6 +25,7 @@ _ADDRESS_KEYS = (
     "organisation",
     "project",
     "needs_key",
+    "account",
     *KEY_KEYS,
 )
 _TRAIT_KEYS = (
@@ -38,6 +39,7 @@ _TRAIT_KEYS = (
 _RATE_KEYS = ("concurrency", "requests_per_minute", "tokens_per_minute", "timeout_s")
 _BATCH_KEYS = (
     *("delete_remote", "live", "windows", "window", "endpoints", "file_purpose"),
+    "queue_tokens",
     *_TRAIT_KEYS,
 )
 _SERVER_KEYS = (*_ADDRESS_KEYS, *_BATCH_KEYS, *_RATE_KEYS)
@@ -130,6 +132,7 @@ def _profile(
         project=from_environ.get("OPENAI_PROJECT_ID", "").strip() or project,
         limits=_limits(reader),
         rates=_rates(reader),
+        account=_account(reader),
         preset=preset_name,
     )
     if kind is BackendKind.DIRECT:
@@ -139,6 +142,7 @@ def _profile(
         profile,
         traits=_traits(reader),
         delete_remote=reader.boolean("delete_remote", False),
+        queue_tokens=_queue_tokens(reader, table.get("queue_tokens")),
         live=reader.text("live"),
         windows=_windows(reader),
         endpoints=reader.texts("endpoints"),
@@ -259,6 +263,24 @@ def _rates(reader: ConfigTable) -> Rates:
         tokens_per_minute=reader.integer("tokens_per_minute", normal.tokens_per_minute),
         timeout_s=reader.integer("timeout_s", int(normal.timeout_s), least=1),
     )
+
+
+def _account(reader: ConfigTable) -> str:
+    name = reader.text("account") or DEFAULT_ACCOUNT
+    if not _PROFILE_NAME.fullmatch(name):
+        reader.problem(f"has account = {name!r}; it takes letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _queue_tokens(reader: ConfigTable, given: Json) -> dict[str, int]:
+    """A number for every model, or a table of numbers by model."""
+    if not isinstance(given, dict):
+        tokens = reader.integer("queue_tokens", 0)
+        return {"*": tokens} if tokens else {}
+    table = reader.table("queue_tokens")
+    found = {model: table.integer(model, 1, least=1) for model in table.names()}
+    table.end()
+    return found
 
 
 def _key(reader: ConfigTable, folder: Path, environ: Mapping[str, str]) -> KeySource | None:

@@ -18,7 +18,10 @@ ROOT: Final = Path(__file__).parents[1]
 # layer; two names in one layer know nothing of each other. So job files know no ledger, the Batch service knows neither (it is a service,
 # and batchrun its client), planning knows of the ledger only its tables of states, and nothing knows the command line.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    ("batchrun.errors", "batchrun.model", "batchrun.clock", "batchrun.memory", "batchrun.windows"),
+    (
+        *("batchrun.errors", "batchrun.model", "batchrun.clock", "batchrun.memory"),
+        *("batchrun.windows", "batchrun.money.amounts"),
+    ),
     (
         "batchrun.ledger.states",
         "batchrun.planning.classify",

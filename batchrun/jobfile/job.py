@@ -18,7 +18,7 @@ from batchrun.jobfile.problems import Fault
 from batchrun.jobfile.strict import kind_of
 from batchrun.model import Json, JsonObject
 
-LATER_KEYS: Final = frozenset({"budget", "tags", "cache"})
+LATER_KEYS: Final = frozenset({"cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -58,6 +58,8 @@ EXPECTED: Final = {
     "repair": 'an object such as {"attempts": 2, "model": "gpt-5.2", "max_output_tokens": 8000}',
     "canary": 'an object such as {"items": 50, "max_failed": 0.1, "max_truncated": 0.1}',
     "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
+    "tags": "a list of names of letters, digits, '.', '_' or '-'",
+    "budget": 'dollars, or an object such as {"day": 2, "month": 20, "soft_month": 10}',
     "backend": "'openai', 'local', 'direct' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
     "metadata": "an object of strings",

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from batchrun.model import JsonObject
+from batchrun.money.amounts import LIMIT_DOLLARS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,6 +32,7 @@ ATTEMPTS_LIMIT: Final = 100
 REPAIRS_LIMIT: Final = 10
 ATTACHMENTS_LIMIT: Final = 100  # templates of one job line
 ROUNDS_LIMIT: Final = 50
+TAGS_LIMIT: Final = 20
 CANARY_LIMIT: Final = 10_000  # items: each is looked at whenever it is asked how the canary stands
 
 
@@ -38,6 +40,8 @@ CANARY_LIMIT: Final = 10_000  # items: each is looked at whenever it is asked ho
 def job_line_model() -> "type[BaseModel]":
     """The model, strict, by the keys' names as they are written (`schema`, not `schema_`)."""
     from pydantic import BaseModel, ConfigDict, Field
+
+    dollars = Annotated[float, Field(ge=0, le=LIMIT_DOLLARS)]
 
     class TextFile(BaseModel):
         """A text that stands in a file of its own (UTF-8), named relative to the job file."""
@@ -139,6 +143,17 @@ def job_line_model() -> "type[BaseModel]":
         live: Annotated[
             bool, Field(description="Have them answered at once, at the price of single requests.")
         ] = False
+
+    class Budget(BaseModel):
+        """What the job may spend, in dollars. Soft limits are told, and bind nothing."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+        day: Annotated[dollars | None, Field(description="In a calendar day.")] = None
+        month: Annotated[dollars | None, Field(description="In a calendar month.")] = None
+        total: Annotated[dollars | None, Field(description="Ever.")] = None
+        soft_day: Annotated[dollars | None, Field(description="As `day`, only told.")] = None
+        soft_month: Annotated[dollars | None, Field(description="As `month`, only told.")] = None
+        soft_total: Annotated[dollars | None, Field(description="As `total`, only told.")] = None
 
     class JobLine(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
@@ -290,6 +305,19 @@ def job_line_model() -> "type[BaseModel]":
         canary: Annotated[
             Canary | None,
             Field(description="The first items go alone; the rest waits for what becomes of them."),
+        ] = None
+        tags: Annotated[
+            list[Annotated[str, Field(pattern=NAME_PATTERN)]],
+            Field(
+                max_length=TAGS_LIMIT,
+                description="Whose or what for it is: spending is told apart by them, and limits may name them.",
+            ),
+        ] = []
+        budget: Annotated[
+            dollars | Budget | None,
+            Field(
+                description="What the job may spend: dollars ever, or by the day and the month. What does not fit waits."
+            ),
         ] = None
         backend: Annotated[
             str,

@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,12 +24,14 @@ from batchrun.jobfile.sources import unsupported_source
 from batchrun.jobfile.template import Where, compile_template
 from batchrun.model import (
     TOKEN_KEY,
+    Allowance,
     CanarySettings,
     JobSettings,
     JsonObject,
     RepairSettings,
     SqliteQuery,
 )
+from batchrun.money.amounts import picodollars
 
 METADATA_PAIRS = 10  # of the service's 16; the others are batchrun's own
 METADATA_KEY_CHARACTERS = 64
@@ -98,6 +101,8 @@ class SettingsReader:
             repair=self._repair(good),
             rounds=good.get("rounds"),
             canary=_canary(good.get("canary")),
+            tags=tuple(dict.fromkeys(good.get("tags", ()))),
+            budget=_budget(good.get("budget")),
             profile=good.get("backend", "openai"),
             output=output,
             metadata=metadata,
@@ -244,6 +249,14 @@ def _canary(given: JsonObject | None) -> CanarySettings | None:
         return None
     shares = {key: value for key, value in given.items() if key != "live"}
     return CanarySettings(**shares, is_live=given.get("live", False))
+
+
+def _budget(given: JsonObject | float | None) -> Allowance | None:
+    """Dollars as people write them, exactly: a number alone is for the whole life of the job."""
+    if given is None:
+        return None
+    amounts = given if isinstance(given, dict) else {"total": given}
+    return Allowance(**{key: picodollars(Decimal(repr(n))) for key, n in amounts.items()})
 
 
 def _read_text(path: Path, name: str) -> str:

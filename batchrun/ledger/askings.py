@@ -44,6 +44,8 @@ def asking_of(settings: JobSettings) -> bytes:
         metadata={},
         note=None,
         canary=None,
+        tags=(),
+        budget=None,
     )
     return xxhash.xxh3_128_digest(msgspec.json.encode(asked))
 

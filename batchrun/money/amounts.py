@@ -7,6 +7,8 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 DOLLAR: Final = 10**12
+LIMIT_DOLLARS: Final = 4_000_000  # of one limit, or of what is kept for one batch: SQLite's integers end at 9.2 million
+LARGEST: Final = LIMIT_DOLLARS * DOLLAR
 _DIGITS_SHOWN: Final = 3  # of amounts below a dollar
 _PLACES_LEAST: Final = 2
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from batchrun.ledger.askings import asking_of
-from batchrun.model import CanarySettings, JobSettings, OutputSettings, RepairSettings
+from batchrun.model import Allowance, CanarySettings, JobSettings, OutputSettings, RepairSettings
 
 JOB: Final = JobSettings(name="j", path="/j.jsonl", line=1, window="24h")
 ASKED: Final[dict[str, Any]] = {
@@ -43,6 +43,8 @@ BESIDE: Final[dict[str, Any]] = {
     "profile": "other",
     "output": OutputSettings(files="{{ id }}.txt"),
     "metadata": {"team": "a"},
+    "tags": ("t",),
+    "budget": Allowance(day=1),
     "note": "more of it",
 }
 

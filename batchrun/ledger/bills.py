@@ -1,0 +1,179 @@
+"""Bills: what each batch may cost and did, and how that stands against limits.
+
+A bill is made in the transaction that records its batch, with the worst case of all its requests reserved, and is settled in the transaction
+that settles the batch. While it is open, all that is reserved counts in every day and month; settled, what it cost is booked at the batch's end.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from batchrun.ledger.connection import Ledger
+from batchrun.money.amounts import LARGEST
+from batchrun.money.limits import Limit, Payer, Scope
+
+# Sums of picodollars may be larger than SQLite's integers: added up in two halves, exactly.
+_HALF_BITS: Final = 20
+_LOW: Final = (1 << _HALF_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a batch may cost. `price` is JSON (money/frozen.py); amounts are picodollars, kept no larger than LARGEST."""
+
+    payer: Payer
+    price: str
+    reserved: int
+    largest: int
+    tokens: int
+
+
+class Standing(NamedTuple):
+    """How a limit stands, in picodollars: what was `spent` in its period, what is `presumed` to be, what open batches have `reserved`, and what is set
+    `aside` for what a deadline takes out of its batches.
+    """
+
+    spent: int
+    presumed: int
+    reserved: int
+    aside: int
+
+    @property
+    def taken(self) -> int:
+        """All that is not free."""
+        return self.spent + self.presumed + self.reserved + self.aside
+
+
+def insert_bill(ledger: Ledger, *, batch: int, bill: Bill, at: int) -> None:
+    """Reserve for a batch, inside the transaction that records it."""
+    payer = bill.payer
+    ledger.execute(
+        "insert into bills (batch, account, profile, job, tags, price, opened_at, reserved, largest, tokens) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            batch, payer.account, payer.profile, payer.job, json.dumps(payer.tags), bill.price, at,
+            min(bill.reserved, LARGEST), min(bill.largest, LARGEST), bill.tokens,
+        ),
+    )  # fmt: skip
+
+
+def settle_bill(
+    ledger: Ledger, *, batch: int, cost: int, unknown: int, booked_at: int
+) -> int | None:
+    """What a batch came to: `cost`, and for each of its `unknown` requests, of which nobody knows whether they were executed, the most that one
+    can cost, as long as that was reserved. Inside the transaction that settles the batch; again where that is settled again.
+
+    Returns by how much it cost more than was reserved, or None. A batch without a bill needs none.
+    """
+    bill = ledger.row("select * from bills where batch = ?", (batch,))
+    if bill is None:
+        return None
+    over = cost - bill["reserved"]
+    presumed = max(0, min(unknown * bill["largest"], -over))
+    ledger.execute(
+        "update bills set cost = ?, presumed = ?, booked_at = ?, is_overrun = ? where batch = ?",
+        (min(cost, LARGEST), presumed, booked_at, over > 0, batch),
+    )
+    return over if over > 0 else None
+
+
+def presume(ledger: Ledger, *, batch: int, at: int) -> None:
+    """A batch is given up as lost: all of it may have been executed."""
+    ledger.execute(
+        "update bills set cost = 0, presumed = reserved, booked_at = ? where batch = ?", (at, batch)
+    )
+
+
+def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
+    """How a limit stands now."""
+    whose, parameters = _within(limit)
+    since = limit.period.since(now)
+    row = ledger.row(
+        f"select {_sums('cost')}, {_sums('presumed')} from bills where booked_at >= ? and {whose}",
+        (since, *parameters),
+    )
+    still_open = ledger.row(
+        f"select {_sums('reserved')} from bills where booked_at is null and {whose}", parameters
+    )
+    assert row is not None
+    assert still_open is not None
+    return Standing(
+        spent=_whole(row, "cost"),
+        presumed=_whole(row, "presumed"),
+        reserved=_whole(still_open, "reserved"),
+        aside=_aside(ledger, limit),
+    )
+
+
+def room(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[int, Limit] | None:
+    """What the tightest of the hard limits leaves free, in picodollars, and which that is; below 0 where more is taken than it allows. None: nothing binds."""
+    left = [
+        (limit.amount - standing(ledger, limit, now).taken, limit)
+        for limit in limits
+        if limit.is_hard
+    ]
+    return min(left, key=itemgetter(0), default=None)
+
+
+def set_aside(ledger: Ledger, *, job: int, payer: Payer, amount: int, at: int) -> None:
+    """Keep an amount for a job whose batches are about to be cancelled, inside the transaction that asks for that."""
+    ledger.execute(
+        "insert or replace into set_aside (job_id, account, profile, job, tags, amount, at) values (?, ?, ?, ?, ?, ?, ?)",
+        (
+            job,
+            payer.account,
+            payer.profile,
+            payer.job,
+            json.dumps(payer.tags),
+            min(amount, LARGEST),
+            at,
+        ),
+    )
+
+
+def aside_of(ledger: Ledger, job: int) -> int:
+    """What is still kept for a job."""
+    return int(ledger.value("select amount from set_aside where job_id = ?", (job,)) or 0)
+
+
+def take_aside(ledger: Ledger, job: int, amount: int) -> int:
+    """Use up to so much of what is kept for a job, for a batch of it that is being made; returns how much that was."""
+    taken = min(amount, aside_of(ledger, job))
+    ledger.execute("update set_aside set amount = amount - ? where job_id = ?", (taken, job))
+    return taken
+
+
+def give_back_aside(ledger: Ledger, job: int) -> None:
+    """Nothing more of a job leaves its batches: what is left is free again."""
+    ledger.execute("delete from set_aside where job_id = ?", (job,))
+
+
+def _aside(ledger: Ledger, limit: Limit) -> int:
+    whose, parameters = _within(limit)
+    row = ledger.row(f"select {_sums('amount')} from set_aside where {whose}", parameters)
+    assert row is not None
+    return _whole(row, "amount")
+
+
+def _within(limit: Limit) -> tuple[str, tuple[Any, ...]]:
+    """Which rows of `bills` and `set_aside` fall under a limit, as SQL."""
+    match limit.scope:
+        case Scope.HOME:
+            return "1", ()
+        case Scope.TAG:
+            return "exists (select 1 from json_each(tags) where value = ?)", (limit.name,)
+        case Scope.ACCOUNT | Scope.PROFILE | Scope.JOB as scope:
+            return f"{scope} = ?", (limit.name,)
+
+
+def _sums(column: str) -> str:
+    return (
+        f"coalesce(sum({column} >> {_HALF_BITS}), 0) as {column}_high, "
+        f"coalesce(sum({column} & {_LOW}), 0) as {column}_low"
+    )
+
+
+def _whole(row: sqlite3.Row, column: str) -> int:
+    return (int(row[f"{column}_high"]) << _HALF_BITS) + int(row[f"{column}_low"])
