@@ -134,6 +134,14 @@ class HomeView:
         with open_for_reading(self.home) as ledger:
             return explain(ledger, self._one(ledger, job).id, item)
 
+    def support(self, job: str) -> JsonObject:
+        """What a service's support asks for about one job, redacted (docs/support.md). Asks for the key, and for nothing over the network."""
+        from batchrun.supporting.collecting import support_document
+
+        with open_for_reading(self.home) as ledger:
+            row = self._one(ledger, job)
+            return support_document(ledger, self.config, row.id, now=self.clock.now())
+
     def is_overdue(self, max_age_s: int) -> bool:
         """Whether work has been due for longer than `max_age_s` seconds and no pass has ended in them: nothing ticks here any more."""
         then = self.clock.now() - max_age_s

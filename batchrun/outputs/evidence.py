@@ -1,5 +1,6 @@
 """What the spool proves of one item: the bytes that were sent and received. What was pruned is None, never an error."""
 
+import itertools
 import mmap
 from pathlib import Path
 
@@ -14,18 +15,37 @@ from batchrun.model import Json
 
 def sent_custom_id(path: Path, item: int) -> str | None:
     """The custom_id under which an input file asks for the item. The file is searched, since it alone says what was sent."""
-    needle = b'{"custom_id":"%d-' % item
+    line = _line_with(path, b'{"custom_id":"%d-' % item)
+    return None if line is None else line.split(b'"', 4)[3].decode("ascii", "replace")
+
+
+def sent_request(path: Path, prefix: bytes) -> Json:
+    """The request that an input file asks under the custom_id which its line begins with; None where it does not, or was pruned."""
+    return json_value(_line_with(path, prefix))
+
+
+def _line_with(path: Path, beginning: bytes) -> bytes | None:
+    """The first line of a file that begins so."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            at = held.find(needle)
+            at = held.find(beginning)
             while at > 0 and held[at - 1] != ord("\n"):
-                at = held.find(needle, at + 1)  # the same text inside a body of somebody's
+                at = held.find(beginning, at + 1)  # the same text inside a body of somebody's
             if at < 0:
                 return None
-            start = at + len(b'{"custom_id":"')
-            return held[start : held.find(b'"', start)].decode("ascii", "replace")
+            end = held.find(b"\n", at)
+            return held[at : end if end >= 0 else len(held)]
     except (OSError, ValueError):
         return None  # pruned, or empty
+
+
+def nth_request(path: Path, number: int) -> Json:
+    """The request on a line of an input file, from 1; None where there is none, or it was pruned."""
+    try:
+        with path.open("rb") as file:
+            return json_value(next(itertools.islice(file, max(number - 1, 0), None), None))
+    except OSError:
+        return None
 
 
 def request_at(

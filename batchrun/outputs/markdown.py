@@ -29,16 +29,16 @@ def report_markdown(report: JsonObject) -> str:
 
 def _head(report: JsonObject) -> list[str]:
     counts = report["counts"]
-    profile = f" ({_text(report['profile'])})"
-    lines = [f"# {_text(report['job'])}{profile}", "", _verdict(report), ""]
+    profile = f" ({escaped(report['profile'])})"
+    lines = [f"# {escaped(report['job'])}{profile}", "", _verdict(report), ""]
     if report["paused"]:
-        lines += [f"**Paused:** {_text(report['paused'])}", ""]
+        lines += [f"**Paused:** {escaped(report['paused'])}", ""]
     shown = [
         (name, counts[name])
         for name in counts
         if counts[name] or name in {"items", "succeeded", "failed"}
     ]
-    lines += _table(
+    lines += table(
         ("items", "count"),
         [("all" if n == "items" else n.replace("_", " "), f"{c:,}") for n, c in shown],
     )
@@ -53,7 +53,7 @@ def _head(report: JsonObject) -> list[str]:
     if report["duration_s"] is not None:
         lines.append(f"- duration: {_span(report['duration_s'])}")
     lines += _deadline(report.get("deadline"))
-    return [*lines, f"- job file: {_code(report['job_file'])}", ""]
+    return [*lines, f"- job file: {code_span(report['job_file'])}", ""]
 
 
 def _counted(count: int, noun: str) -> str:
@@ -91,14 +91,14 @@ def _failures(groups: Sequence[JsonObject]) -> list[str]:
         return []
     lines = ["## Failures", ""]
     for group in groups:
-        examples = ", ".join(_code(_clipped(example)) for example in group["examples"])
+        examples = ", ".join(code_span(_clipped(example)) for example in group["examples"])
         more = ", …" if group["count"] > len(group["examples"]) else ""
         lines += [
-            f"### {group['count']:,} x {group['cause']}: {_text(group['title'])}",
+            f"### {group['count']:,} x {group['cause']}: {escaped(group['title'])}",
             "",
             f"- first: {examples}{more}",
-            f"- message: {_text(_clipped(group['message']))}",
-            f"- what to do: {_text(group['fix'])}",
+            f"- message: {escaped(_clipped(group['message']))}",
+            f"- what to do: {escaped(group['fix'])}",
             "",
             "```sh",
             printable(group["command"]),
@@ -117,7 +117,7 @@ def _tokens(report: JsonObject) -> list[str]:
     return [
         "## Tokens",
         "",
-        *_table(("tokens", "count", "of which"), rows),
+        *table(("tokens", "count", "of which"), rows),
         f"Over {report['attempts']:,} attempts.",
         "",
     ]
@@ -129,7 +129,7 @@ def _tools(tools: JsonObject | None) -> list[str]:
     line = f"tools: {_counted(tools['calls'], 'call')}, {_counted(tools['errors'], 'error')}"
     line += f", {tools['waiting']:,} waiting" if tools["waiting"] else ""
     errors = [
-        f"- {_code(_clipped(error['id']))} {_code(error['name'])}: {_text(_clipped(error['message']))}"
+        f"- {code_span(_clipped(error['id']))} {code_span(error['name'])}: {escaped(_clipped(error['message']))}"
         for error in tools["first_errors"]
     ]
     return ["## Tools", "", f"{line}.", "", *errors, *[""] * bool(errors)]
@@ -142,9 +142,9 @@ def _batches(batches: Sequence[JsonObject]) -> list[str]:
     rows = [
         (
             str(batch["batch"]),
-            _code(batch["remote_id"]).replace("|", "\\|") if batch["remote_id"] else "-",
-            _text(batch["remote_status"] or batch["state"]),
-            _text(batch["model"]),
+            code_span(batch["remote_id"]).replace("|", "\\|") if batch["remote_id"] else "-",
+            escaped(batch["remote_status"] or batch["state"]),
+            escaped(batch["model"]),
             f"{batch['requests']:,}",
             batch["created_at"] or "-",
             batch["ended_at"] or "-",
@@ -152,9 +152,9 @@ def _batches(batches: Sequence[JsonObject]) -> list[str]:
         for batch in shown
     ]
     header = ("batch", "remote id", "status", "model", "requests", "created", "ended")
-    lines = ["## Batches", "", *_table(header, rows)]
+    lines = ["## Batches", "", *table(header, rows)]
     lines += [
-        f"- batch {batch['batch']}: {_text(_clipped(batch['reason']))}"
+        f"- batch {batch['batch']}: {escaped(_clipped(batch['reason']))}"
         for batch in shown
         if batch["reason"]
     ]
@@ -173,23 +173,26 @@ def _incidents(report: JsonObject) -> list[str]:
     for incident in incidents:
         where = "" if incident["batch"] is None else f" (batch {incident['batch']})"
         lines.append(
-            f"- {incident['at']} {_text(incident['kind'])}{where}: {_text(_clipped(incident['message']))}"
+            f"- {incident['at']} {escaped(incident['kind'])}{where}: {escaped(_clipped(incident['message']))}"
         )
     if report["incident_count"] > len(incidents):
         lines.append(f"- the latest {len(incidents)} of {report['incident_count']:,}")
     return [*lines, ""]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table, with an empty one after it."""
     lines = [header, ["---"] * len(header), *rows]
     return [*("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
-def _text(text: Json) -> str:
+def escaped(text: Json) -> str:
+    """Foreign text that neither a terminal nor Markdown obeys."""
     return _MEANT.sub(r"\\\g<0>", printable(str(text)))
 
 
-def _code(text: str) -> str:
+def code_span(text: str) -> str:
+    """Foreign text as code; not for the cell of a table, which a bar would end."""
     # A code span is fenced by more backticks than it holds; a bar would end its cell, but code stands in lists only.
     shown = printable(text)
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)

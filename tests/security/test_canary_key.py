@@ -70,6 +70,7 @@ def test_a_whole_life_of_a_job_leaves_no_trace_of_the_key(
         ("run", "-v", "-v", path),
         ("submit", "-v", "-v", desk.job("later", "four")),
         *(("tick", "-v", "-v"), ("status",), ("results", "faq"), ("failures",), ("doctor",)),
+        ("support", "faq"),
         *(("explain", "faq", "q1"), ("verify",), ("cancel", "later"), ("wait",), ("prune",)),
         ("recover", path, "--no-wait"),
         ("forget", "faq", "q1", "--yes"),

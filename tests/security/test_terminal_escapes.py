@@ -69,6 +69,8 @@ WORDS = {
     "explain an answer": ("explain", "faq", f"{SHY}0"),
     "explain a failure": ("explain", "faq", f"{SHY}1"),
     "explain nothing": ("explain", "faq", f"{ESC}3"),
+    "support": ("support", "faq", "--to", "-"),
+    "support for nothing": ("support", f"faq{ESC}", "--to", f"x{ESC}"),
     "retry": ("retry", "faq", f"{SHY}1"),
     "retry nothing": ("retry", "faq", f"x{ESC}"),
     "hold": ("hold", "faq"),
