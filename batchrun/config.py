@@ -16,13 +16,15 @@ from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
 from batchrun.model import Json
 from batchrun.money.limits import Budgets, Payer, read_budgets
-from batchrun.money.pricetables import Entry, read_entries
+from batchrun.money.pricetables import Entry, read_entries, read_fees
 from batchrun.profiles import LIVE_SUFFIX, BackendKind, Profile
 from batchrun.profiletables import path_in, read_profiles
 
 FILE_NAME = "batchrun.toml"
 
-_KEYS: Final = frozenset({"profile", "retention", "attach_from", "write_to", "price", "budget"})
+_KEYS: Final = frozenset(
+    {"profile", "retention", "attach_from", "write_to", "price", "fee", "budget"}
+)
 _KEPT_LEAST_S: Final = 86_400  # house-keeping runs once a day
 
 
@@ -44,7 +46,8 @@ class Config:
     """All settings. `path` is the file that was read, if there was one; `backend` is BATCHRUN_BACKEND, if it is set.
 
     `attach_from`: folders beside a job's own from which it may attach files; `write_to`: such in which it may write a database's table.
-    `prices`: what the user says that models cost, by model. `budgets`: what may be spent.
+    `prices`: what the user says that models cost, by model; `fees`: picodollars of a call of a tool that the service runs, by the tool's type.
+    `budgets`: what may be spent.
     """
 
     profiles: Mapping[str, Profile]
@@ -55,6 +58,7 @@ class Config:
     write_to: tuple[Path, ...] = ()
     prices: Mapping[str, Entry] = field(default_factory=dict)
     budgets: Budgets = field(default_factory=Budgets)
+    fees: Mapping[str, int] = field(default_factory=dict)
 
     def profile(self, name: str) -> Profile:
         """The profile of this name, or the live twin `NAME:live` of one. Raises UsageError with the nearest name where there is none."""
@@ -133,6 +137,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     write_to = _folders("write_to", tree, path, problems)
     prices = read_entries(tree.get("price", {}), str(path), problems)
     budgets = read_budgets(tree.get("budget", {}), str(path), problems)
+    fees = read_fees(tree.get("fee", {}), str(path), problems)
     read = read_profiles(tables, path, environ, problems)
     if problems:
         raise UsageError("\n".join(problems))
@@ -145,6 +150,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         write_to=write_to,
         prices=prices,
         budgets=budgets,
+        fees=fees,
     )
 
 
@@ -180,7 +186,7 @@ def _read(path: Path) -> dict[str, Json]:
     for key in tree:
         if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [price.MODEL], [budget], [retention], and attach_from and write_to above them."
+                f"{path}: unknown key {key!r}. Settings are tables named [profile.NAME], [price.MODEL], [fee], [budget], [retention], and attach_from and write_to above them."
             )
     return tree
 

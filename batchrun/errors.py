@@ -14,7 +14,8 @@
      ├─ LedgerError           7   our database or the disk
      │   └─ HomeLocked        75  another process holds the home
      ├─ GuardError            8   a guard on asking again, or a budget
-     │   └─ UnknownPrice          what it costs is in no table; never taken for nothing
+     │   ├─ UnknownPrice          what it costs is in no table; never taken for nothing
+     │   └─ Unbounded             nothing bounds what it costs, and a limit is to hold
      ├─ Unexpected            1   a bug in batchrun, met while one job was prepared
      └─ IllegalTransition     1   a bug in batchrun
 
@@ -186,6 +187,15 @@ class UnknownPrice(GuardError):
         super().__init__(message)
         self.model = model
         self.mode = mode
+
+
+class Unbounded(GuardError):
+    """Nothing bounds what requests to `model` cost, and `reason` says why; the message says what to write where."""
+
+    def __init__(self, message: str, *, model: str, reason: str) -> None:
+        super().__init__(message)
+        self.model = model
+        self.reason = reason
 
 
 class IllegalTransition(BatchrunError):

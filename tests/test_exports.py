@@ -94,6 +94,7 @@ def test_each_error_owns_its_exit_code() -> None:
         "LedgerError": 7,
         "GuardError": 8,
         "UnknownPrice": 8,
+        "Unbounded": 8,
         "HomeLocked": 75,
     }
 

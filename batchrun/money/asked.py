@@ -44,6 +44,11 @@ class Body(msgspec.Struct, gc=False):
     quality: Any = None
     size: Any = None
     modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    web_search_options: Any = None
+    max_tool_calls: Any = None
+    service_tier: Any = None
 
 
 @dataclass(slots=True)
@@ -52,7 +57,8 @@ class Asked:
 
     `images` are those that are shown, `low_images` those with little detail. `unseen` says what the model will read that is not in the request.
     `cap` bounds each of `answers` answers; None: nothing does, 0: there is no answer that is billed by tokens.
-    `slack`: tokens that there may be beside what the rules say.
+    `slack`: tokens that there may be beside what the rules say. `hosted` are the types of tools that the service runs, at most `calls` times together.
+    `tier` is what the request says of how it is asked; `picture` the (quality, size) of what it has made; `unbound` why nothing bounds its cost, or "".
     """
 
     texts: list[str] = field(default_factory=list)
@@ -64,6 +70,11 @@ class Asked:
     unseen: set[str] = field(default_factory=set)
     cap: int | None = None
     answers: int = 1
+    hosted: set[str] = field(default_factory=set)
+    calls: int | None = None
+    tier: Json = None
+    picture: tuple[str, str] | None = None
+    unbound: str = ""
 
     def message(self, role: Json, content: Json, name: Json = None) -> None:
         """A message with its parts. Every role is one token."""
@@ -100,6 +111,8 @@ class Asked:
             for key in _TEXTS:
                 if isinstance(text := part.get(key), str):
                     self.texts.append(text)
+            if kind not in _TEXT_PARTS:
+                self.unseen.add("parts of other kinds")
 
 
 _IMAGES: Final = frozenset({"input_image", "image_url"})
@@ -110,11 +123,22 @@ _UNSEEN: Final[Mapping[Any, str]] = {
     "item_reference": "earlier responses",
 }
 _TEXTS: Final = ("text", "refusal")
+_TEXT_PARTS: Final = frozenset(
+    {None, "text", "input_text", "output_text", "refusal", "summary_text"}
+)
 
 
 def asked(url: str, body: Body) -> Asked:
     """A request taken apart. Of an endpoint that is not known here all texts of input, prompt and messages are counted."""
-    return _READERS.get(url, _responses)(body)
+    found = _READERS.get(url, _responses)(body)
+    found.tier = body.service_tier
+    if body.audio is not None or (isinstance(body.modalities, list) and "audio" in body.modalities):
+        found.unbound = "what it answers in sound is bound by nothing"
+    elif body.prediction is not None:
+        found.unbound = (
+            "a 'prediction' is billed as output wherever it is wrong, and no cap holds for that"
+        )
+    return found
 
 
 def _responses(body: Body) -> Asked:
@@ -130,6 +154,7 @@ def _responses(body: Body) -> Asked:
         found.unseen.add("earlier responses")
     if body.prompt is not None:
         found.unseen.add("stored prompts")
+    found.calls = _count(body.max_tool_calls)
     _tools(found, body.tools)
     _format(found, body.text, ("format", "schema"))
     return found
@@ -147,8 +172,13 @@ def _item(found: Asked, item: Json) -> None:
         found.overhead += MESSAGE_TOKENS
         found.texts += [v for k, v in item.items() if k in _CALL_TEXTS and isinstance(v, str)]
         found.content(item.get("output") if isinstance(item.get("output"), list) else None)
+        if item.get("type") not in _CALLS:
+            found.unseen.add("items of other kinds")
 
 
+_CALLS: Final = frozenset(
+    {"function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+)
 _CALL_TEXTS: Final = frozenset({"name", "arguments", "output", "summary", "input"})
 
 
@@ -164,10 +194,18 @@ def _chat(body: Body) -> Asked:
             if isinstance(called, dict):
                 found.overhead += MESSAGE_TOKENS
                 found.texts += [v for v in called.values() if isinstance(v, str)]
+        if message.get("audio") is not None:
+            found.unseen.add("audio")
+    if body.web_search_options is not None or _SEARCHES in str(body.model):
+        found.unseen.add("hosted tools")
+        found.hosted.add("web_search")
     found.answers = _number(body.n) or 1
     _tools(found, body.tools or body.functions)
     _format(found, body.response_format, ("json_schema", "schema"))
     return found
+
+
+_SEARCHES: Final = "-search-"  # models of chat that look things up in every answer
 
 
 def _completions(body: Body) -> Asked:
@@ -210,6 +248,7 @@ def _moderations(body: Body) -> Asked:
 
 def _images(body: Body) -> Asked:
     found = Asked(cap=None, answers=_number(body.n) or 1)
+    found.picture = (str(body.quality), str(body.size))
     found.content(body.prompt)
     return found
 
@@ -227,6 +266,7 @@ def _tools(found: Asked, raw: msgspec.Raw) -> None:
     for tool in _objects(raw):
         if tool.get("type") not in _OURS:
             found.unseen.add("hosted tools")
+            found.hosted.add(str(tool.get("type")))
         found.overhead += TOOL_TOKENS
         found.loose.append(msgspec.json.encode(tool).decode())
     if found.loose:
@@ -237,6 +277,9 @@ def _format(found: Asked, raw: msgspec.Raw, way: tuple[str, str]) -> None:
     """The schema of a structured answer, which the model is shown."""
     value: Json = _decoded(raw)
     for key in way:
+        described = value.get("description") if isinstance(value, dict) else None
+        if isinstance(described, str):
+            found.loose.append(described)
         value = value.get(key) if isinstance(value, dict) else None
     if isinstance(value, dict):
         found.loose.append(msgspec.json.encode(value).decode())
@@ -252,6 +295,10 @@ def _decoded(raw: msgspec.Raw) -> Json:
     return msgspec.json.decode(raw) if bytes(raw) else None
 
 
+def _count(value: Json) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
 def _number(value: Json) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
@@ -265,3 +312,5 @@ _READERS: Final[Mapping[str, Callable[[Body], Asked]]] = {
     "/v1/images/generations": _images,
     "/v1/images/edits": _edits,
 }
+# The endpoints whose requests are understood here.
+READ_URLS: Final = frozenset(_READERS)

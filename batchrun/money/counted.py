@@ -1,10 +1,10 @@
 """What was counted: sums over requests, and what one model was asked. A million requests take no more memory than a thousand."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from batchrun.money.asked import LOOSE, Asked
 from batchrun.money.images import made_tokens, seen_tokens
@@ -52,45 +52,68 @@ class Sums:
 _NUMBERS: Final = tuple(name for name in Sums.__slots__ if name != "unseen")
 
 
+# Requests that are all as the first says, but for as many more input tokens as each number says: a request each.
+Watch: TypeAlias = Callable[[Asked, Sums, Sequence[int]], None]
+
+
+class _Fixed(NamedTuple):
+    """What requests of one sort have in common; of its texts, `vague` tokens are counted by a tokenizer that is not their model's."""
+
+    sums: Sums
+    vague: int
+
+
 @dataclass(slots=True)
 class Counted:
-    """What was asked of one model, counted as that model counts. `large` are requests above LARGE_TOKENS, each by itself, and part of `sums`."""
+    """What was asked of one model, counted as that model counts. `large` are requests above LARGE_TOKENS, each by itself, and part of `sums`.
+
+    What is counted of a request does not hang on the others around it. `watch` is shown all of them.
+    """
 
     model: str
     url: str
     tokenizer: Tokenizer
     sums: Sums = field(default_factory=Sums)
     large: list[Sums] = field(default_factory=list)
-    _alike: dict[Key, Sums] = field(default_factory=dict)
+    watch: Watch | None = None
+    _alike: dict[Key, _Fixed] = field(default_factory=dict)
 
     def add_alike(self, key: Key, template: Asked, counts: Sequence[int]) -> None:
         """Requests that differ in one text, which has so many tokens in each."""
-        fixed = self._alike.get(key)
-        if fixed is None:
+        known = self._alike.get(key)
+        if known is None:
             if len(self._alike) >= ALIKE_MOST:
                 self._alike.clear()
-            fixed = self._alike[key] = self._sums_of(
-                template,
-                sum(count_texts(template.texts, self.tokenizer.encoding)),
-                sum(count_texts(template.loose, self.tokenizer.encoding)),
+            texts, loose = (
+                sum(count_texts(some, self.tokenizer.encoding))
+                for some in (template.texts, template.loose)
             )
-        tokens = sum(counts)
+            known = self._alike[key] = _Fixed(self._sums_of(template, texts, loose), texts + loose)
+        fixed, vague = known
+        most = counts
+        if self.tokenizer.margin:
+            begun = _share(vague, self.tokenizer.margin)
+            most = [n + _share(vague + n, self.tokenizer.margin) - begun for n in counts]
         self.sums.add(fixed, len(counts))
-        self.sums.input += tokens
-        self.sums.input_most += tokens + _share(tokens, self.tokenizer.margin)
-        if max(counts) + fixed.input_most > LARGE_TOKENS // 2:
-            for count in counts:
+        self.sums.input += sum(counts)
+        self.sums.input_most += sum(most)
+        if max(most) + fixed.input_most > LARGE_TOKENS:
+            for count, at_most in zip(counts, most, strict=True):
                 one = Sums()
                 one.add(fixed)
                 one.input += count
-                one.input_most += count + _share(count, self.tokenizer.margin)
+                one.input_most += at_most
                 self._keep_large(one)
+        if self.watch is not None:
+            self.watch(template, fixed, most)
 
     def add_odd(self, found: Asked, texts: int, loose: int) -> None:
         """A request by itself; its texts, and those that count loosely, have so many tokens together."""
         one = self._sums_of(found, texts, loose)
         self.sums.add(one)
         self._keep_large(one)
+        if self.watch is not None:
+            self.watch(found, one, (0,))
 
     def _keep_large(self, one: Sums) -> None:
         if one.input_most > LARGE_TOKENS:
@@ -115,21 +138,16 @@ class Counted:
         if found.cap == 0:
             return one
         one.answers = found.answers
+        made = None if found.picture is None else made_tokens(self.model, *found.picture)
+        if made is not None:
+            one.made, one.made_most = (found.answers * tokens for tokens in made)
+            return one
         one.guess = found.answers * min(found.cap or GUESS_TOKENS, GUESS_TOKENS)
         if found.cap is None:
             one.uncapped = found.answers
         else:
             one.capped = found.answers * found.cap
         return one
-
-    def make_pictures(self, quality: Any, size: Any, answers: int) -> None:
-        """The last request makes pictures, whose tokens its quality and size tell where that is known of the model."""
-        made = made_tokens(self.model, str(quality), str(size))
-        if made is not None:
-            self.sums.uncapped -= answers
-            self.sums.guess -= answers * GUESS_TOKENS
-            self.sums.made += answers * made[0]
-            self.sums.made_most += answers * made[1]
 
 
 def _share(tokens: int, share: Fraction) -> int:

@@ -5,12 +5,13 @@ counting cheap beside preparing them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from batchrun.money.asked import Asked, Body, asked
-from batchrun.money.counted import ALIKE_MOST, Counted, Key
+from batchrun.money.counted import ALIKE_MOST, Counted, Key, Watch
 from batchrun.money.tokens import count_texts, tokenizer_of
 
 CHUNK: Final = 1_000  # requests that are counted together
@@ -37,10 +38,11 @@ class _Alike(NamedTuple):
 
 
 class RequestCounter:
-    """Counts the requests to one endpoint, each as its own model does, and all of them as each of `others` would."""
+    """Counts the requests to one endpoint, each as its own model does, and all of them as each of `others` would. `watch` is shown each, by its own model."""
 
-    def __init__(self, url: str, others: Iterable[str] = ()) -> None:
+    def __init__(self, url: str, others: Iterable[str] = (), *, watch: Watch | None = None) -> None:
         self._url = url
+        self._watch = watch
         self.own: dict[str, Counted] = {}
         self.others = {model: self._counted(model) for model in others}
         self._templates: dict[_Sort, Asked] = {}
@@ -50,13 +52,13 @@ class RequestCounter:
     def _is_chat(self) -> bool:
         return self._url == "/v1/chat/completions"
 
-    def _counted(self, model: str) -> Counted:
-        return Counted(model=model, url=self._url, tokenizer=tokenizer_of(model))
+    def _counted(self, model: str, watch: Watch | None = None) -> Counted:
+        return Counted(model=model, url=self._url, tokenizer=tokenizer_of(model), watch=watch)
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Some request lines, best about CHUNK of them: JSON objects with a `body`, as in a request file."""
         alike: dict[_Sort, list[str]] = {}
-        odd: dict[str, list[Body]] = {}
+        odd: dict[str, list[Asked]] = {}
         last, texts = self._last, []
         if last is not None:
             texts = alike.setdefault(last.sort, [])
@@ -77,7 +79,7 @@ class RequestCounter:
             key, text = self._key_of(body)
             sort = (model, key or ())
             if key is None or (sort not in alike and len(alike) >= ALIKE_MOST):
-                odd.setdefault(model, []).append(body)
+                odd.setdefault(model, []).append(asked(self._url, body))
                 continue
             if sort not in self._templates:
                 self._templates[sort] = self._template(body, text)
@@ -87,7 +89,9 @@ class RequestCounter:
         self._last = last
         for model in dict.fromkeys((*(model for model, _ in alike), *odd)):
             mine = {key: texts for (of, key), texts in alike.items() if of == model and texts}
-            own = self.own.get(model) or self.own.setdefault(model, self._counted(model))
+            own = self.own.get(model)
+            if own is None:
+                own = self.own[model] = self._counted(model, self._watch)
             self._take(mine, odd.get(model, []), (own, *self.others.values()))
         if len(self._templates) > ALIKE_MOST:
             self._templates.clear()
@@ -107,13 +111,12 @@ class RequestCounter:
     def _take(
         self,
         alike: Mapping[Key, Sequence[str]],
-        bodies: Sequence[Body],
+        odd: Sequence[Asked],
         targets: tuple[Counted, ...],
     ) -> None:
         """The requests to one model, which is the first of the targets."""
-        odd = [(body, asked(self._url, body)) for body in bodies]
         texts = [text for group in alike.values() for text in group]
-        for _, one in odd:
+        for one in odd:
             texts += one.texts
             texts += one.loose
         counted = {
@@ -130,22 +133,24 @@ class RequestCounter:
         counts: Sequence[int],
         known: Mapping[Key, Asked],
         alike: Mapping[Key, Sequence[str]],
-        odd: Sequence[tuple[Body, Asked]],
+        odd: Sequence[Asked],
     ) -> None:
         """Give one model its part of the counts, which are in the order of `alike`, then `odd`."""
         at = 0
         for key, group in alike.items():
             target.add_alike(key, known[key], counts[at : at + len(group)])
             at += len(group)
-        for body, one in odd:
+        for one in odd:
             middle, end = at + len(one.texts), at + len(one.texts) + len(one.loose)
             target.add_odd(one, sum(counts[at:middle]), sum(counts[middle:end]))
-            if self._url in IMAGE_URLS:
-                target.make_pictures(body.quality, body.size, one.answers)
             at = end
 
     def _key_of(self, body: Body) -> tuple[Key | None, str]:
         """What a request has in common with others of its sort, and the one text that they differ in; None where it is of no sort."""
+        known = (body.max_output_tokens, body.max_completion_tokens, body.max_tokens)
+        plain = (*known, body.n, body.max_tool_calls, body.service_tier)
+        if not _SCALARS.issuperset(map(type, plain)) or _RARE(body) != _NONE:
+            return None, ""
         if self._is_chat:
             said = body.messages
             if type(said) is not list or not said:
@@ -158,17 +163,13 @@ class RequestCounter:
             text = said[-1]["content"]
             # The text is most of what there is: everything before it is the key.
             before = tuple((m["role"], m["content"]) for m in said[:-1])
-            cap = (body.max_completion_tokens, body.max_tokens, body.n)
             shown = (bytes(body.tools), bytes(body.functions), bytes(body.response_format))
-            return (before, said[-1]["role"], cap, shown), text
+            return (before, said[-1]["role"], plain, shown), text
         if self._url != "/v1/responses" or type(body.input) is not str:
-            return None, ""
-        if (body.previous_response_id, body.conversation, body.prompt) != (None, None, None):
             return None, ""
         if body.instructions is not None and type(body.instructions) is not str:
             return None, ""
-        shown_too = (bytes(body.tools), bytes(body.text))
-        return (body.instructions, body.max_output_tokens, shown_too), body.input
+        return (body.instructions, plain, bytes(body.tools), bytes(body.text)), body.input
 
     def _template(self, body: Body, text: str) -> Asked:
         """The request without the text that its sort differs in."""
@@ -178,3 +179,10 @@ class RequestCounter:
 
 
 _PLAIN: Final = {"role", "content"}
+_SCALARS: Final = frozenset({type(None), int, str})
+# Whoever has one of these is of no sort.
+_RARE: Final = attrgetter(
+    *("previous_response_id", "conversation", "prompt"),
+    *("modalities", "audio", "prediction", "web_search_options"),
+)
+_NONE: Final = (None,) * 7

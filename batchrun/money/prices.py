@@ -19,6 +19,7 @@ from batchrun.errors import UnknownPrice
 from batchrun.model import Usage
 from batchrun.money.amounts import picodollars_a_token
 from batchrun.money.pricetables import Entry, RateCard, RateRow, builtin_entries, entry_of
+from batchrun.money.regions import is_regional, percent_more
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -92,13 +93,25 @@ class Price:
                 found = tier.rates
         return found
 
-    @property
-    def ceiling(self) -> Rates:
-        """The dearest that each token of any request can be; of input, also as what is written to the cache."""
-        every = [self.rates, *(tier.rates for tier in self.tiers)]
-        most = Rates(*map(max, zip(*every, strict=True)))
-        dearest = max(most.input, most.cache_write)
-        return most._replace(input=dearest)
+    def dearest(self, input_tokens: int) -> Rates:
+        """The dearest that each token can be of a request with as many input tokens, or fewer."""
+        reached = [self.rates, *(tier.rates for tier in self.tiers if tier.above < input_tokens)]
+        return Rates(*map(max, zip(*reached, strict=True)))
+
+    def raised(self, percent: int) -> "Price":
+        """What the same costs at a server that takes so much more."""
+        if not percent:
+            return self
+
+        def more(rates: Rates) -> Rates:
+            return Rates(*(-(-rate * (100 + percent) // 100) for rate in rates))
+
+        return replace(
+            self,
+            rates=more(self.rates),
+            tiers=tuple(tier._replace(rates=more(tier.rates)) for tier in self.tiers),
+            table=f"{self.table} + {percent} % for the region",
+        )
 
     def cost(
         self,
@@ -147,7 +160,8 @@ class PriceBook:
     def price(self, model: str, mode: Mode, *, base_url: str, at: int) -> Price:
         """The price at a server, at a moment (unix seconds). Raises UnknownPrice, which says how to give one.
 
-        A server on this machine is taken for a way to OpenAI: its prices hold unless the user gives others.
+        A server on this machine is taken for a way to OpenAI: its prices hold unless the user gives others, whose prices are as he gives
+        them for hosts of a region too.
         """
         own = entry_of(self.own, model)
         if own is not None and mode in own.cards:
@@ -155,10 +169,11 @@ class PriceBook:
         provider = _provider_url(base_url)
         listed = _listed(model, provider)
         if listed is not None and (found := listed.price(mode, at)) is not None:
-            return replace(found, model=model)
+            return replace(found, model=model).raised(percent_more(model, base_url))
         ours = entry_of(builtin_entries(), model) if provider == OPENAI_URL else None
         if ours is not None and mode in ours.cards:
-            return _price(model, mode, ours.cards[mode], OUR_TABLE, ours.dated)
+            found = _price(model, mode, ours.cards[mode], OUR_TABLE, ours.dated)
+            return found.raised(percent_more(model, base_url))
         raise self._unknown(model, mode, base_url, is_listed=listed is not None)
 
     def ceiling(self, model: str, *, base_url: str) -> Ceiling:
@@ -185,8 +200,7 @@ class PriceBook:
 
 def _provider_url(base_url: str) -> str:
     """The address that the list of providers knows: OpenAI's own for its regions, and for a server on this machine."""
-    host = urlsplit(base_url).hostname or ""
-    if not base_url or is_loopback(base_url) or host.endswith(".api.openai.com"):
+    if not base_url or is_loopback(base_url) or is_regional(base_url):
         return OPENAI_URL
     return base_url
 

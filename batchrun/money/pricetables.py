@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from batchrun.configtable import ConfigTable
 from batchrun.model import Json
+from batchrun.money.amounts import picodollars
 
 _FILE: Final = "prices.toml"
 _MODES: Final = ("batch", "flex", "priority")  # tables within a model's own; its own rates are live
@@ -66,6 +67,16 @@ def read_entries(tables: Json, where: str, problems: list[str]) -> dict[str, Ent
         model: _entry(ConfigTable(f'{where}: [price."{model}"]', table, problems), table)
         for model, table in tables.items()
     }
+
+
+def read_fees(table: Json, where: str, problems: list[str]) -> dict[str, int]:
+    """The table [fee], dollars of a call of each hosted tool, in picodollars; what is wrong with it is added to `problems`."""
+    if not isinstance(table, dict):
+        problems.append(f"{where}: 'fee' is a table. Write [fee].")
+        return {}
+    reader = ConfigTable(f"{where}: [fee]", table, problems)
+    fees = {tool: reader.amount(tool) for tool in table}
+    return {tool: picodollars(fee) for tool, fee in fees.items() if fee is not None}
 
 
 def _entry(reader: ConfigTable, table: Mapping[str, Json]) -> Entry:

@@ -413,3 +413,12 @@ def test_folders_of_jobs_are_relative_to_the_file(load: Load, tmp_path: Path, na
     for wrong in ('"scans"', "[7]", '[""]'):
         told = mistakes(load, f"{name} = {wrong}\n")
         assert f"'{name}' is a list of folders" in told
+
+
+def test_fees_of_tools_are_read_as_amounts(load: Load) -> None:
+    assert load("").fees == {}
+    found = load("[fee]\nweb_search = 0.01\nmine = 0\n").fees
+    assert found == {"web_search": 10 * 10**9, "mine": 0}
+    told = mistakes(load, '[fee]\nweb_search = "1 cent"\n')
+    assert "[fee] has web_search = '1 cent'; it takes a number from 0" in told
+    assert "'fee' is a table" in mistakes(load, "fee = 3\n")

@@ -118,7 +118,35 @@ def test_a_long_request_is_dearer_as_a_whole() -> None:
     assert found.rates_for(272_000).input == MILLION
     assert found.rates_for(272_001).input == 2 * MILLION
     assert found.rates_for(272_001).output == 7_500_000
-    assert found.ceiling.input == 2_500_000, "what is written to the cache is dearer still"
+    assert found.dearest(272_000) == found.rates
+    assert found.dearest(272_001).cache_write == 2_500_000, "what is written is dearer still"
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "cents"),
+    [
+        ("gpt-5.6", "https://eu.api.openai.com/v1", 440),
+        ("gpt-5.6", OPENAI_URL, 400),
+        ("gpt-5.2", "https://us.api.openai.com/v1", 175),
+        ("gpt-5-mini", "https://eu.api.openai.com/v1", 25),
+        ("gpt-4.1", "https://in.api.openai.com/v1", 200),
+    ],
+)
+def test_newer_models_cost_a_tenth_more_at_a_host_of_a_region(
+    model: str, base_url: str, cents: int
+) -> None:
+    found = BOOK.price(model, Mode.LIVE, base_url=base_url, at=AT)
+
+    assert found.rates.input == cents * MILLION // 100
+    assert ("region" in found.source) == (cents == 440)
+
+
+def test_what_the_user_says_that_it_costs_at_a_host_of_a_region_is_what_it_costs() -> None:
+    row = RateRow(input=Decimal(1), output=Decimal(2))
+    own = PriceBook(own={"gpt-6-sol": Entry(cards={"live": RateCard(row)})})
+    found = own.price("gpt-6-sol", Mode.LIVE, base_url="https://eu.api.openai.com/v1", at=AT)
+
+    assert a_million(found) == (Decimal(1), Decimal(2))
 
 
 @pytest.mark.parametrize("mode", [Mode.BATCH, Mode.LIVE])

@@ -14,6 +14,7 @@ from batchrun.errors import (
     LedgerError,
     NotFinished,
     Problem,
+    Unbounded,
     Unexpected,
     UnknownPrice,
     UsageError,
@@ -64,6 +65,13 @@ def test_a_bug_met_in_one_job_names_it_and_asks_for_a_report(found: Exception, t
 def test_an_unknown_price_is_that_of_a_model_asked_in_one_way() -> None:
     error = UnknownPrice("no batch price is known", model="m", mode="batch")
     assert (str(error), error.model, error.mode) == ("no batch price is known", "m", "batch")
+    assert isinstance(error, GuardError)
+
+
+def test_what_nothing_bounds_is_a_model_and_a_reason() -> None:
+    error = Unbounded("no limit can hold: it is a video", model="m", reason="it is a video")
+    assert (str(error), error.model) == ("no limit can hold: it is a video", "m")
+    assert error.reason == "it is a video"
     assert isinstance(error, GuardError)
 
 

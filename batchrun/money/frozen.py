@@ -1,0 +1,93 @@
+"""Prices kept with what they were reckoned for: as JSON, and as an expression by which a database prices the answers that it holds.
+
+What was reserved at a price is settled at that price, whatever the tables say by then.
+"""
+
+import msgspec
+
+from batchrun.money.prices import Mode, Price, Rates, Tier
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """Rates by name: the order of a tuple is nothing to keep for years."""
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    image_input: int
+    image_output: int
+    audio_input: int
+    audio_output: int
+
+
+class _Tier(msgspec.Struct, frozen=True):
+    above: int
+    rates: _Row
+
+
+class _Frozen(msgspec.Struct, frozen=True):
+    model: str
+    mode: Mode
+    table: str
+    dated: str
+    rates: _Row
+    tiers: tuple[_Tier, ...] = ()
+
+
+def frozen(price: Price) -> str:
+    """A price as one line of JSON, with its table and that table's day."""
+    kept = _Frozen(
+        model=price.model,
+        mode=price.mode,
+        table=price.table,
+        dated=price.dated,
+        rates=_Row(*price.rates),
+        tiers=tuple(_Tier(tier.above, _Row(*tier.rates)) for tier in price.tiers),
+    )
+    return msgspec.json.encode(kept).decode()
+
+
+def thawed(text: str) -> Price:
+    """The price that `frozen` was given. Raises msgspec.MsgspecError where it is none."""
+    kept = msgspec.json.decode(text, type=_Frozen)
+    return Price(
+        model=kept.model,
+        mode=kept.mode,
+        table=kept.table,
+        dated=kept.dated,
+        rates=_rates(kept.rates),
+        tiers=tuple(Tier(tier.above, _rates(tier.rates)) for tier in kept.tiers),
+    )
+
+
+def cost_sql(price: Price, *, is_of_pictures: bool = False) -> str:
+    """Picodollars of one answer, as `Price.cost` says: an SQL expression over `input_tokens`, `cached_tokens` and `output_tokens`, none of them null.
+
+    It has numbers only. Summed, it stays within 64 bits up to nine million dollars. `is_of_pictures`: of an endpoint that makes pictures, whose
+    tokens the columns do not tell from those of text: each counts as the dearer.
+    """
+
+    def row(rates: Rates) -> str:
+        if is_of_pictures:
+            rates = rates._replace(
+                input=max(rates.input, rates.image_input),
+                output=max(rates.output, rates.image_output),
+            )
+        return _sum_sql(rates)
+
+    tiers = sorted(price.tiers, reverse=True)
+    whens = (f"when input_tokens > {tier.above} then {row(tier.rates)}" for tier in tiers)
+    plain = row(price.rates)
+    return f"(case {' '.join(whens)} else {plain} end)" if tiers else plain
+
+
+def _sum_sql(rates: Rates) -> str:
+    return (
+        f"((input_tokens - cached_tokens) * {rates.input} + cached_tokens * {rates.cached_input}"
+        f" + output_tokens * {rates.output})"
+    )
+
+
+def _rates(row: _Row) -> Rates:
+    return Rates(**msgspec.structs.asdict(row))

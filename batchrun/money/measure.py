@@ -1,0 +1,158 @@
+"""A request file measured before it is sent: its worst case, its tokens, and how much of it fits into what is left of a limit.
+
+Requests stream by, so memory stays flat; what is measured of one does not hang on the others, so that a prefix costs exactly what it is
+measured to cost here when it is a file of its own.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from batchrun.errors import Unbounded
+from batchrun.money.asked import Asked
+from batchrun.money.counted import Sums
+from batchrun.money.counting import CHUNK, RequestCounter
+from batchrun.money.prices import Ceiling, Price
+from batchrun.money.worst import Bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Requests to one model, all of them. Amounts are picodollars, and 0 where no price was given.
+
+    `tokens` is the most input that the requests contain, `counted` what the rules say of it. `reserved` is the worst case of all, `largest`
+    that of the dearest. `fitting` counts those from the first on that fit into the room that there is.
+    """
+
+    requests: int
+    tokens: int
+    counted: int
+    reserved: int
+    largest: int
+    fitting: int
+
+
+def measure(
+    lines: Iterable[bytes],
+    url: str,
+    price: Price | None,
+    ceiling: Ceiling,
+    fees: Mapping[str, int],
+    *,
+    room: int | None = None,
+    tokens_room: int | None = None,
+) -> Measured:
+    """Request lines of one model, such as an open request file. `room` is in picodollars, `tokens_room` in input tokens; None: all fits.
+
+    `fees` are picodollars of a call of a hosted tool, by its type. Without a price only tokens are measured. Raises Unbounded where nothing
+    bounds what a request costs.
+    """
+    bound = None if price is None else Bound(url=url, price=price, ceiling=ceiling, fees=fees)
+    scale = _Scale(url, bound)
+    space = _Space(room, tokens_room)
+    begun, fitting = scale.weight, None
+    for chunk in _chunks(lines):
+        scale.take(chunk)
+        if fitting is None and not space.holds(scale.weight):
+            fitting = begun.requests + _prefix(chunk, url, bound, space.without(begun))
+        begun = scale.weight
+    total = scale.weight
+    return Measured(
+        requests=total.requests,
+        tokens=total.tokens,
+        counted=total.counted,
+        reserved=total.reserved,
+        largest=total.largest,
+        fitting=total.requests if fitting is None else fitting,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weight:
+    """Requests that were weighed so far."""
+
+    requests: int = 0
+    tokens: int = 0
+    counted: int = 0
+    reserved: int = 0
+    largest: int = 0
+
+
+class _Space(NamedTuple):
+    """What there is room for; None: without end."""
+
+    amount: int | None
+    tokens: int | None
+
+    def holds(self, weight: _Weight) -> bool:
+        if self.amount is not None and weight.reserved > self.amount:
+            return False
+        return self.tokens is None or weight.tokens <= self.tokens
+
+    def without(self, weight: _Weight) -> "_Space":
+        return _Space(
+            None if self.amount is None else self.amount - weight.reserved,
+            None if self.tokens is None else self.tokens - weight.tokens,
+        )
+
+
+class _Scale:
+    """Weighs requests as they are counted."""
+
+    def __init__(self, url: str, bound: Bound | None) -> None:
+        self._bound = bound
+        self._counter = RequestCounter(url, watch=None if bound is None else self._watch)
+        self._reserved = 0
+        self._largest = 0
+
+    def take(self, lines: Sequence[bytes]) -> None:
+        self._counter.take(lines)
+        if len(self._counter.own) > 1:
+            names = ", ".join(repr(model) for model in self._counter.own)
+            raise Unbounded(
+                f"requests of one batch ask several models: {names}. Give each model a job of its own.",
+                model=min(self._counter.own),
+                reason="they ask several models",
+            )
+
+    @property
+    def weight(self) -> _Weight:
+        sums = [one.sums for one in self._counter.own.values()]
+        return _Weight(
+            requests=sum(one.requests for one in sums),
+            tokens=sum(one.input_most for one in sums),
+            counted=sum(one.input for one in sums),
+            reserved=self._reserved,
+            largest=self._largest,
+        )
+
+    def _watch(self, found: Asked, one: Sums, more: Sequence[int]) -> None:
+        bound, most = self._bound, max(more)
+        assert bound is not None
+        dearest = bound.worst(found, one, most)
+        self._largest = max(self._largest, dearest)
+        if bound.is_even(found, one, most):
+            least = bound.worst(found, one)
+            a_token = (dearest - least) // most if most else 0
+            self._reserved += len(more) * least + sum(more) * a_token
+        else:
+            self._reserved += sum(bound.worst(found, one, count) for count in more)
+
+
+def _prefix(chunk: Sequence[bytes], url: str, bound: Bound | None, space: _Space) -> int:
+    """How many requests of a chunk that does not fit whole still do."""
+
+    def is_too_much(count: int) -> bool:
+        scale = _Scale(url, bound)
+        scale.take(chunk[:count])
+        return not space.holds(scale.weight)
+
+    return bisect_left(range(1, len(chunk) + 1), True, key=is_too_much)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    stream = iter(lines)
+    while chunk := list(islice(stream, CHUNK)):
+        yield chunk
