@@ -34,8 +34,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.jobfile",
         "batchrun.service",
     ),
-    ("batchrun.attachments", "batchrun.profiles", "batchrun.money"),
-    ("batchrun.profiletables",),
+    ("batchrun.attachments", "batchrun.profiles"),
+    ("batchrun.profiletables", "batchrun.money"),
     ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
     (
         "batchrun.backends",

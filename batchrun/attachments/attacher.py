@@ -13,6 +13,7 @@ import msgspec
 
 from batchrun.attachments.confined import Opened, Places, shown
 from batchrun.attachments.kinds import Attachment, Content, Kind, form_of, kind_of, text_of
+from batchrun.attachments.pixels import pixels_of
 from batchrun.jobfile import Fault, Template, Where, compile_template
 from batchrun.model import JobSettings, Json
 
@@ -88,7 +89,7 @@ class Attacher:
                     "Convert it to one of these.",
                 )
             return Attachment(kind=Kind.TEXT, name=name, text=text)
-        content = Content(hashlib.sha256(data).digest(), len(data), form)
+        content = Content(hashlib.sha256(data).digest(), len(data), form, pixels_of(data))
         self._keep(content, data)
         self._known[opened.stamp] = content
         if len(self._known) > _REMEMBERED:

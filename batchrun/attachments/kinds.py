@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from batchrun.attachments.pixels import Pixels
+
 
 class Kind(StrEnum):
     """What endpoints tell apart."""
@@ -16,11 +18,12 @@ class Kind(StrEnum):
 
 
 class Content(NamedTuple):
-    """Bytes that a request refers to by their SHA-256. `form` is a key of MEDIA, and the ending of a file that holds them."""
+    """Bytes that a request refers to by their SHA-256. `form` is a key of MEDIA, and the ending of a file that holds them; `pixels` are those of an image."""
 
     digest: bytes
     size: int
     form: str
+    pixels: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from batchrun.config import Config
 from batchrun.errors import UnknownPrice
 from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
 from batchrun.ledger.answered import Answered, answered
+from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.submissions import Submission
 from batchrun.ledger.wanted import wanted_requests
@@ -106,7 +108,9 @@ class Estimator:
 
     def inspect(self, submission: Submission) -> tuple[Counted, ...]:
         """Count a submission while it can be read: by model."""
-        counter = RequestCounter(submission.settings.endpoint, self.others)
+        counter = RequestCounter(
+            submission.settings.endpoint, self.others, look=partial(pixels_named, self.ledger)
+        )
         files = submission.intake.files.rendered()
         seen = 0
         for lines in wanted_requests(self.ledger, submission, chunk=CHUNK):

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from batchrun.attachments.kinds import Content
+from batchrun.attachments.kinds import Content, digest_in
+from batchrun.attachments.pixels import Pixels
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.home import Home
@@ -69,8 +70,8 @@ def record_attached(ledger: Ledger, *, file: int, item: int, contents: Iterable[
     """Note what the item's request in this request file names; inside the caller's transaction."""
     for content in contents:
         ledger.execute(
-            "insert or ignore into attachments (digest, bytes, form) values (?, ?, ?)",
-            (content.digest, content.size, content.form),
+            "insert or ignore into attachments (digest, bytes, form, width, height) values (?, ?, ?, ?, ?)",
+            (content.digest, content.size, content.form, *(content.pixels or (None, None))),
         )
         ledger.execute(
             "insert or ignore into attached (file, item, digest) values (?, ?, ?)",
@@ -100,6 +101,17 @@ def contents_of(ledger: Ledger, file: int, item: int) -> dict[bytes, str]:
         (file, item),
     )
     return {row["digest"]: row["form"] for row in rows}
+
+
+def pixels_named(ledger: Ledger, name: str) -> Pixels | None:
+    """The size of an image that a request names: by its hash as long as it is stored, by the id of an uploaded file where it was sent."""
+    digest = digest_in(name)
+    if digest is None:
+        digest = ledger.value("select digest from attachment_uploads where file_id = ?", (name,))
+    row = ledger.row(
+        "select width, height from attachments where digest = ? and width is not null", (digest,)
+    )
+    return None if row is None else (row["width"], row["height"])
 
 
 def drop_attached(ledger: Ledger, where: str, parameters: tuple[object, ...] = ()) -> None:

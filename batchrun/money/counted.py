@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from batchrun.money.asked import LOOSE, Asked
+from batchrun.attachments.pixels import Pixels
+from batchrun.money.asked import Asked
 from batchrun.money.images import made_tokens, seen_tokens
+from batchrun.money.readers import LOOSE
 from batchrun.money.tokens import Tokenizer, count_texts
 
 # Prices of long contexts begin far above this many input tokens: larger requests are kept apart, and these have 100 kB each, at least.
@@ -53,6 +55,8 @@ _NUMBERS: Final = tuple(name for name in Sums.__slots__ if name != "unseen")
 
 
 # Requests that are all as the first says, but for as many more input tokens as each number says: a request each.
+# How large an image is that a request only names, by that name; None where it is not known.
+Look: TypeAlias = Callable[[str], Pixels | None]
 Watch: TypeAlias = Callable[[Asked, Sums, Sequence[int]], None]
 
 
@@ -67,7 +71,7 @@ class _Fixed(NamedTuple):
 class Counted:
     """What was asked of one model, counted as that model counts. `large` are requests above LARGE_TOKENS, each by itself, and part of `sums`.
 
-    What is counted of a request does not hang on the others around it. `watch` is shown all of them.
+    What is counted of a request does not hang on the others around it. `watch` is shown all of them, `look` knows images.
     """
 
     model: str
@@ -76,6 +80,7 @@ class Counted:
     sums: Sums = field(default_factory=Sums)
     large: list[Sums] = field(default_factory=list)
     watch: Watch | None = None
+    look: Look = field(default=lambda _: None)
     _alike: dict[Key, _Fixed] = field(default_factory=dict)
 
     def add_alike(self, key: Key, template: Asked, counts: Sequence[int]) -> None:
@@ -128,11 +133,14 @@ class Counted:
             input_most=most + _share(loose, Fraction(1, LOOSE)),
             unseen=Counter(found.unseen),
         )
-        for count, is_low in ((found.images, False), (found.low_images, True)):
-            if count:
-                common, largest = seen_tokens(self.model, is_low=is_low)
-                one.image_input += count * common
-                one.image_most += count * largest
+        for image in found.images:
+            pixels = image.pixels or (self.look(image.name) if image.name else None)
+            seen = seen_tokens(self.model, image.detail, pixels)
+            if seen is None:
+                one.unseen["images"] = 1
+            else:
+                one.image_input += seen.common
+                one.image_most += seen.most
         one.input += one.image_input
         one.input_most += one.image_most
         if found.cap == 0:

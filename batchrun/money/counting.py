@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from batchrun.money.asked import Asked, Body, asked
-from batchrun.money.counted import ALIKE_MOST, Counted, Key, Watch
+from batchrun.money.asked import Asked, Body
+from batchrun.money.counted import ALIKE_MOST, Counted, Key, Look, Watch
+from batchrun.money.readers import asked
 from batchrun.money.tokens import count_texts, tokenizer_of
 
 CHUNK: Final = 1_000  # requests that are counted together
@@ -38,11 +39,22 @@ class _Alike(NamedTuple):
 
 
 class RequestCounter:
-    """Counts the requests to one endpoint, each as its own model does, and all of them as each of `others` would. `watch` is shown each, by its own model."""
+    """Counts the requests to one endpoint, each as its own model does, and all of them as each of `others` would.
 
-    def __init__(self, url: str, others: Iterable[str] = (), *, watch: Watch | None = None) -> None:
+    `watch` is shown each, by its own model. `look` knows how large the images are that requests only name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        others: Iterable[str] = (),
+        *,
+        watch: Watch | None = None,
+        look: Look = lambda _: None,
+    ) -> None:
         self._url = url
         self._watch = watch
+        self._look = look
         self.own: dict[str, Counted] = {}
         self.others = {model: self._counted(model) for model in others}
         self._templates: dict[_Sort, Asked] = {}
@@ -53,7 +65,10 @@ class RequestCounter:
         return self._url == "/v1/chat/completions"
 
     def _counted(self, model: str, watch: Watch | None = None) -> Counted:
-        return Counted(model=model, url=self._url, tokenizer=tokenizer_of(model), watch=watch)
+        tokenizer = tokenizer_of(model)
+        return Counted(
+            model=model, url=self._url, tokenizer=tokenizer, watch=watch, look=self._look
+        )
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Some request lines, best about CHUNK of them: JSON objects with a `body`, as in a request file."""

@@ -5,14 +5,14 @@ measured to cost here when it is a file of its own.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from batchrun.errors import Unbounded
 from batchrun.money.asked import Asked
-from batchrun.money.counted import Sums
+from batchrun.money.counted import Look, Sums
 from batchrun.money.counting import CHUNK, RequestCounter
 from batchrun.money.prices import Ceiling, Price
 from batchrun.money.worst import Bound
@@ -43,20 +43,25 @@ def measure(
     *,
     room: int | None = None,
     tokens_room: int | None = None,
+    look: Look = lambda _: None,
 ) -> Measured:
     """Request lines of one model, such as an open request file. `room` is in picodollars, `tokens_room` in input tokens; None: all fits.
 
     `fees` are picodollars of a call of a hosted tool, by its type. Without a price only tokens are measured. Raises Unbounded where nothing
-    bounds what a request costs.
+    bounds what a request costs. `look` knows how large the images are that requests only name.
     """
     bound = None if price is None else Bound(url=url, price=price, ceiling=ceiling, fees=fees)
-    scale = _Scale(url, bound)
+
+    def new_scale() -> _Scale:
+        return _Scale(url, bound, look)
+
+    scale = new_scale()
     space = _Space(room, tokens_room)
     begun, fitting = scale.weight, None
     for chunk in _chunks(lines):
         scale.take(chunk)
         if fitting is None and not space.holds(scale.weight):
-            fitting = begun.requests + _prefix(chunk, url, bound, space.without(begun))
+            fitting = begun.requests + _prefix(chunk, new_scale, space.without(begun))
         begun = scale.weight
     total = scale.weight
     return Measured(
@@ -101,9 +106,10 @@ class _Space(NamedTuple):
 class _Scale:
     """Weighs requests as they are counted."""
 
-    def __init__(self, url: str, bound: Bound | None) -> None:
+    def __init__(self, url: str, bound: Bound | None, look: Look) -> None:
         self._bound = bound
-        self._counter = RequestCounter(url, watch=None if bound is None else self._watch)
+        watch = None if bound is None else self._watch
+        self._counter = RequestCounter(url, watch=watch, look=look)
         self._reserved = 0
         self._largest = 0
 
@@ -133,7 +139,7 @@ class _Scale:
         assert bound is not None
         dearest = bound.worst(found, one, most)
         self._largest = max(self._largest, dearest)
-        if bound.is_even(found, one, most):
+        if bound.is_even(one, most):
             least = bound.worst(found, one)
             a_token = (dearest - least) // most if most else 0
             self._reserved += len(more) * least + sum(more) * a_token
@@ -141,11 +147,11 @@ class _Scale:
             self._reserved += sum(bound.worst(found, one, count) for count in more)
 
 
-def _prefix(chunk: Sequence[bytes], url: str, bound: Bound | None, space: _Space) -> int:
+def _prefix(chunk: Sequence[bytes], new_scale: Callable[[], _Scale], space: _Space) -> int:
     """How many requests of a chunk that does not fit whole still do."""
 
     def is_too_much(count: int) -> bool:
-        scale = _Scale(url, bound)
+        scale = new_scale()
         scale.take(chunk[:count])
         return not space.holds(scale.weight)
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchrun.errors import Unbounded
-from batchrun.money.asked import READ_URLS, Asked
+from batchrun.money.asked import Asked
 from batchrun.money.counted import LARGE_TOKENS, Sums
 from batchrun.money.prices import Ceiling, Mode, Price, Rates
+from batchrun.money.readers import READ_URLS
 
 # What an answer may be longer than its cap: a share of it, and some tokens.
 OVER_PERCENT: Final = 2
@@ -40,21 +41,22 @@ class Bound:
         """Picodollars of a request that was counted so, with `more` input tokens of text. Raises Unbounded, which says what to write where."""
         self._check(found)
         tokens, fees = one.input_most + more, 0
-        if found.unseen:
+        if one.unseen:
             calls, fees = self._hosted(found)
-            tokens = (calls + 1) * max(self._context(found), tokens)
+            tokens = (calls + 1) * max(self._context(one), tokens)
         rates = self.price.dearest(max(tokens, LARGE_TOKENS))
         text = max(rates.input, rates.cache_write, rates.cached_input)
         image = max(rates.image_input, text)
-        if found.unseen:
+        if one.unseen:
             spent = tokens * max(image, rates.audio_input)
         else:
             spent = (tokens - one.image_most) * text + one.image_most * image
         return fees + spent + self._output(one, rates)
 
-    def is_even(self, found: Asked, one: Sums, more: int) -> bool:
+    @staticmethod
+    def is_even(one: Sums, more: int) -> bool:
         """Whether each of up to so many tokens more costs as much as the others."""
-        return not found.unseen and one.input_most + more <= LARGE_TOKENS
+        return not one.unseen and one.input_most + more <= LARGE_TOKENS
 
     def _check(self, found: Asked) -> None:
         if self.url not in READ_URLS:
@@ -70,11 +72,11 @@ class Bound:
                 "Give one tier for the whole job, under 'body' of its line",
             )
 
-    def _context(self, found: Asked) -> int:
+    def _context(self, one: Sums) -> int:
         """The most that the model can be shown of what the request does not contain."""
         if self.ceiling.context_tokens is None:
             raise self._unbounded(
-                f"they bring {', '.join(sorted(found.unseen))}, and how much the model takes in is not known",
+                f"they bring {', '.join(sorted(one.unseen))}, and how much the model takes in is not known",
                 f"Give 'context_tokens' under {self._table} in batchrun.toml",
             )
         return self.ceiling.context_tokens

@@ -101,6 +101,16 @@ def test_what_is_asked_line_by_line_has_no_window(desk: Desk) -> None:
     assert costs["priority"]["low"]["picodollars"] > costs["live"]["low"]["picodollars"]
 
 
+def test_an_attached_image_counts_by_its_own_size(desk: Desk) -> None:
+    (desk.folder / "a.gif").write_bytes(b"GIF89a\x00\x04\x00\x04" + bytes(9))
+    line = {"job": "faq", "endpoint": "/v1/responses", "model": "gpt-4.1", "prompt": "x"}
+    path = desk.write("faq.jsonl", {**line, "attach": "a.gif", "max_output_tokens": 9}, {"id": "a"})
+    job = estimate(desk, path)
+
+    assert job["models"][0]["input_tokens"]["at_most"] < 85 + 4 * 170 + 30
+    assert "765 to 765 tokens" in " ".join(job["notes"] + job["models"][0]["notes"])
+
+
 def test_what_the_figures_leave_out_is_told(desk: Desk) -> None:
     path = desk.job(
         canary={"items": 1, "live": True},

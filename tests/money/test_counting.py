@@ -1,23 +1,23 @@
 """Requests counted: each text once, what stands around it by its rule, caps, images, and what is not in the request at all."""
 
 import json
+from base64 import b64encode
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from batchrun.money.asked import (
+from batchrun.money.asked import MESSAGE_TOKENS, NAME_TOKENS
+from batchrun.money.counted import GUESS_TOKENS, LARGE_TOKENS, Counted
+from batchrun.money.counting import RequestCounter
+from batchrun.money.images import made_tokens, seen_tokens
+from batchrun.money.readers import (
     COMPLETION_CAP,
-    MESSAGE_TOKENS,
-    NAME_TOKENS,
     REPLY_TOKENS,
     SLACK_TOKENS,
     TOOL_TOKENS,
     TOOLS_TOKENS,
 )
-from batchrun.money.counted import GUESS_TOKENS, LARGE_TOKENS, Counted
-from batchrun.money.counting import RequestCounter
-from batchrun.money.images import made_tokens, seen_tokens
 from batchrun.money.tokens import Encoding, count_texts
 
 RESPONSES, CHAT = "/v1/responses", "/v1/chat/completions"
@@ -157,28 +157,49 @@ def test_calls_and_what_they_returned_are_part_of_the_conversation() -> None:
     assert sums.input == texts + AROUND + 2 * MESSAGE_TOKENS + REPLY_TOKENS
 
 
-@pytest.mark.parametrize(
-    ("model", "common", "most"),
-    [
-        ("gpt-4o", 765, 1_445),
-        ("gpt-4.1", 765, 1_445),
-        ("gpt-5.2", 630, 1_190),
-        ("o3", 675, 1_275),
-        ("gpt-4o-mini", 25_501, 48_169),
-        ("gpt-4.1-mini", 1_659, 2_489),
-        ("gpt-5-nano", 2_520, 3_779),
-        ("o4-mini", 1_762, 2_642),
-    ],
-)
-def test_images_count_by_the_rule_of_their_model(model: str, common: int, most: int) -> None:
+def test_images_are_input_of_their_own_rate() -> None:
     image = {"type": "input_image", "image_url": "https://example.org/a.png"}
-    low = {**image, "detail": "low"}
-    sums = counted(RESPONSES, {"input": [{"role": "user", "content": [image]}]}, model=model).sums
-    less = counted(RESPONSES, {"input": [{"role": "user", "content": [low]}]}, model=model).sums
+    sums = counted(RESPONSES, {"input": [{"role": "user", "content": [image]}]}).sums
 
-    assert (sums.image_input, sums.image_most) == (common, most)
-    assert sums.input == common + AROUND + REPLY_TOKENS
-    assert less.image_input == seen_tokens(model, is_low=True)[0] <= common
+    seen = seen_tokens("gpt-5-mini")
+    assert seen is not None
+    assert (sums.image_input, sums.image_most) == seen
+    assert sums.input == seen.common + AROUND + REPLY_TOKENS
+
+
+@pytest.mark.parametrize("url", [RESPONSES, CHAT])
+def test_an_image_counts_by_its_own_size_and_detail(url: str) -> None:
+    data = "data:image/gif;base64," + b64encode(b"GIF89a\x00\x08\x00\x04" + bytes(99)).decode()
+    shown = [
+        {"type": "image_url", "image_url": {"url": data, "detail": detail}}
+        if url == CHAT
+        else {"type": "input_image", "image_url": data, "detail": detail}
+        for detail in ("high", "low")
+    ]
+    said = [{"role": "user", "content": shown}]
+    sums = counted(url, {"messages": said, "input": said}, model="gpt-4o").sums
+
+    assert sums.image_input == sums.image_most == (85 + 6 * 170) + 85, (
+        "768 by 1,536 in tiles of 512"
+    )
+
+
+def test_an_image_that_is_only_named_may_be_known() -> None:
+    image = {"type": "input_image", "file_id": "file-1"}
+    body = {"model": "gpt-4o", "input": [{"role": "user", "content": [image, image | {"file_id": "x"}]}]}  # fmt: skip
+    counter = RequestCounter(RESPONSES, look={"file-1": (500, 900)}.get)
+    counter.take([line(RESPONSES, 1, body)])
+
+    sums = counter.own["gpt-4o"].sums
+    assert sums.image_input == (85 + 2 * 170) + (85 + 4 * 170)
+
+
+def test_images_of_a_model_without_a_rule_are_in_no_figure() -> None:
+    image = {"type": "input_image", "image_url": "https://example.org/a.png"}
+    body = {"input": [{"role": "user", "content": [image]}]}
+    sums = counted(RESPONSES, body, model="qwen3-vl").sums
+
+    assert (sums.image_input, sums.unseen) == (0, {"images": 1})
 
 
 @pytest.mark.parametrize(
@@ -247,7 +268,19 @@ def test_others_count_the_same_requests_with_tokenizers_of_their_own() -> None:
 def test_a_request_of_odd_kinds_is_counted_as_far_as_it_can_be() -> None:
     """What is wrong with it, `check` says, or the service."""
     for url, body in (
-        (RESPONSES, {"input": [7, None, {"type": "x"}, {"role": "user", "content": [7]}]}),
+        (
+            RESPONSES,
+            {
+                "input": [
+                    7,
+                    None,
+                    {"type": "x"},
+                    {"role": "user", "content": [7, {"type": []}, {"type": "input_image"}]},
+                ]
+            },
+        ),
+        (RESPONSES, {"input": [{"type": {}}], "tools": [{"type": []}], "max_output_tokens": [1]}),
+        (CHAT, {"messages": [{"role": "user", "content": "a"}], "n": {}, "service_tier": []}),
         (CHAT, {"messages": ["x", {"role": 1, "content": None}], "tools": "none", "n": "two"}),
         ("/v1/embeddings", {"input": None}),
         ("/v1/moderations", {"input": [{"type": "text", "text": "a"}]}),

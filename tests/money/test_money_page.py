@@ -7,7 +7,7 @@ import pytest
 from moneypage import PAGE, ROOT, written
 
 from batchrun.estimating.costs import EXPECTED_SHARE, LOW_SHARE
-from batchrun.money import asked
+from batchrun.money import asked, readers
 from batchrun.money.counted import GUESS_TOKENS
 
 TEXT = PAGE.read_text("utf-8")
@@ -32,10 +32,10 @@ def test_the_rules_on_the_page_are_those_that_are_counted_by() -> None:
     for row in (
         f"| {asked.MESSAGE_TOKENS} + 1 |",
         f"name | {asked.NAME_TOKENS} |",
-        f"answer | {asked.REPLY_TOKENS} |",
-        f"| {asked.TOOL_TOKENS}, {asked.TOOLS_TOKENS} |",
-        f"{asked.SLACK_TOKENS} tokens a request of messages",
+        f"answer | {readers.REPLY_TOKENS} |",
+        f"| {readers.TOOL_TOKENS}, {readers.TOOLS_TOKENS} |",
+        f"{readers.SLACK_TOKENS} tokens a request of messages",
         f"of {GUESS_TOKENS:,} tokens at most",
     ):
         assert row in TEXT
-    assert (asked.LOOSE, LOW_SHARE, EXPECTED_SHARE) == (5, 10, 2), "a fifth, a tenth, half"
+    assert (readers.LOOSE, LOW_SHARE, EXPECTED_SHARE) == (5, 10, 2), "a fifth, a tenth, half"

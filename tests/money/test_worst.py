@@ -197,6 +197,13 @@ def test_images_to_look_at_cost_as_images() -> None:
     assert measured(body).reserved == 20 * images + 12 * (most - images) + answer(10)
 
 
+def test_images_of_which_no_rule_is_known_take_all_that_the_model_takes_in() -> None:
+    image = {"type": "input_image", "image_url": "https://example.org/a.png"}
+    body = {"input": [{"role": "user", "content": [image]}], "max_output_tokens": 10}
+
+    assert measured(body, at=price("qwen3-vl")).reserved == 40 * 400_000 + answer(10)
+
+
 def test_embeddings_and_moderations_cost_their_input() -> None:
     assert measured({"input": [[1, 2, 3]]}, url="/v1/embeddings").reserved == 36
     assert measured({"input": [[1, 2, 3]]}, url="/v1/embeddings", ceiling=UNKNOWN).largest == 36

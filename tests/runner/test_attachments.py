@@ -12,6 +12,7 @@ from runnerkit import DAY_S, OPENAI, NewWorld, World
 
 from batchrun.backends.base import AttachMode
 from batchrun.errors import LedgerError, Refused, Transient
+from batchrun.ledger.attachments import pixels_named
 from batchrun.model import JsonObject, Limits
 from batchrun.service.responders.script import Rule
 from batchrun.testing_backend import Fault
@@ -76,6 +77,20 @@ def test_one_content_of_many_items_is_uploaded_once(new_world: NewWorld) -> None
     world.run()
     assert world.tally() == {"succeeded": 3}
     assert world.backend.calls.count("upload") == 2  # this one, and the input file
+
+
+def test_the_size_of_an_image_is_known_by_its_hash_and_by_the_id_of_its_upload(
+    new_world: NewWorld,
+) -> None:
+    image = PNG + b"\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0" + bytes(9)
+    world = new_world(traits=UPLOADING)
+    (world.folder / "a.png").write_bytes(image)
+    (file_id,) = uploads(submitted(world))
+    reference = f"batchrun-attachment-{hashlib.sha256(image).hexdigest()}"
+
+    with world.ledger() as ledger:
+        assert pixels_named(ledger, reference) == pixels_named(ledger, file_id) == (640, 480)
+        assert pixels_named(ledger, "file-of-another") is None
 
 
 def test_by_default_what_would_fill_input_files_is_uploaded(new_world: NewWorld) -> None:

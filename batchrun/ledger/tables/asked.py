@@ -89,7 +89,9 @@ create index request_files_fresh on request_files (job) where state = {int(FileS
 create table attachments (            -- contents that requests name, each in spool/attachments/<digest>.<form>
   digest blob primary key,            -- SHA-256
   bytes integer not null,
-  form text not null                  -- png, pdf, wav, …: what it is by its first bytes
+  form text not null,                 -- png, pdf, wav, …: what it is by its first bytes
+  width integer,                      -- of an image, in pixels
+  height integer
 ) strict, without rowid;
 
 create table attached (               -- which request names which content; filled in when a batch is cut
