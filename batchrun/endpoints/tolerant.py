@@ -13,7 +13,7 @@ import msgspec
 from batchrun.endpoints.answer import ServiceError
 from batchrun.model import Json, JsonObject, Usage
 
-TOKENS_LIMIT = 2**63 - 1  # SQLite's INTEGER; a larger count is a broken one
+TOKENS_LIMIT = 2**40 - 1  # a larger count is a broken one; millions of these add up within 64 bits
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -81,12 +81,12 @@ def as_word(value: Json) -> str:
 
 
 def as_tokens(value: Json) -> int:
-    """A count of tokens; 0 for null, text, NaN, negatives and what SQLite cannot hold."""
+    """A count of tokens; 0 for null, text, NaN, negatives and more than TOKENS_LIMIT."""
     return whole(value) or 0
 
 
 def whole(value: Json) -> int | None:
-    """A number that counts something, without its fraction; None for all that counts nothing, or more than 63 bits hold."""
+    """A number that counts something, without its fraction; None for all that counts nothing, or more than TOKENS_LIMIT."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # The comparison is False for NaN, so that int() cannot fail.

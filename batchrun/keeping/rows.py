@@ -1,4 +1,4 @@
-"""Taking items out of the ledger's tables. What stays are counts and money: events, batches, and what the forgotten attempts used."""
+"""Taking items out of the ledger's tables. What stays are counts and money: events, batches, and what these took."""
 
 import json
 from typing import Final
@@ -25,7 +25,6 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     groups = ledger.execute(
         f"select state, vanished, count(*) from item_rows where id in ({items}) group by 1, 2"
     ).fetchall()
-    _keep_usage(ledger, items)
     delete_answers(ledger, items)
     for table in (
         *("queue", "revisions", "turns", "tool_calls", "bad_items", "item_order"),
@@ -48,18 +47,6 @@ def delete_answers(ledger: Ledger, items: str) -> None:
     """Delete every answer of these items, the last one and the earlier ones."""
     for table in ("result_rows", "history"):
         ledger.execute(f"delete from {table} where item in ({items})")
-
-
-def _keep_usage(ledger: Ledger, items: str) -> None:
-    """What their attempts used, summed by batch and model."""
-    attempts = " union all ".join(
-        f"select batch, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens from {table} where item in ({items})"
-        for table in ("result_rows", "history")
-    )
-    ledger.execute(
-        "insert into forgotten_usage select batch, model, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), "
-        f"coalesce(sum(output_tokens), 0), coalesce(sum(reasoning_tokens), 0) from ({attempts}) group by batch, model"
-    )
 
 
 def scrub_batches(ledger: Ledger, batches: str, parameters: tuple[object, ...]) -> None:

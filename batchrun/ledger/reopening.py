@@ -7,6 +7,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.history import restore_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
+from batchrun.ledger.usage import uncount
 
 # Items that wait to be asked the same again, after a refusal that nothing but a listing can confirm.
 _WAITING: Final = f"""
@@ -34,9 +35,9 @@ def reopen_refused(ledger: Ledger, batch: sqlite3.Row, at: int) -> int:
     _begin(ledger)
     ledger.execute(f"insert into reopened {_WAITING} where b.id = ?", (batch["id"],))
     ledger.execute("delete from queue where item in (select item from reopened)")
-    ledger.execute(
-        "delete from history where id in (select max(id) from history where item in (select item from reopened) group by item)"
-    )
+    refused = "id in (select max(id) from history where item in (select item from reopened) group by item)"
+    uncount(ledger, "history", refused)
+    ledger.execute(f"delete from history where {refused}")
     return failed + _reopen(ledger, batch, at)
 
 
@@ -71,6 +72,7 @@ def _choose_failed(ledger: Ledger, batch: sqlite3.Row, cause: str) -> None:
 
 def _reopen(ledger: Ledger, batch: sqlite3.Row, at: int) -> int:
     chosen = "select item from reopened"
+    uncount(ledger, "result_rows", f"item in ({chosen})")
     ledger.execute(f"delete from result_rows where item in ({chosen})")
     restore_history(ledger, chosen)
     return move_items(

@@ -19,6 +19,7 @@ from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.origins import custom_ids_of
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns, turn_counts
+from batchrun.ledger.usage import UsageCount
 
 RESULT_OUTCOMES: Final = {
     ItemEvent.SUCCEEDED: 0,
@@ -47,6 +48,9 @@ _INSERT_ANSWERS: Final = (
     "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) values "
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
+_TOKENS_OF_ANSWERS: Final = tuple(itemgetter(n) for n in (3, 4, 5, 6))  # in Answer
+_TOKENS: Final = itemgetter(10, 11, 12, 13)  # in rows for _INSERT
+_OUTPUT, _MODEL = 8, 14
 
 # The items in flight in a batch: its first and last item, and its number.
 _MINE: Final = f"id between ? and ? and batch = ? and state = {int(ItemState.IN_FLIGHT)}"
@@ -87,6 +91,7 @@ class Settling:
         self._ledger, self._batch, self._at = ledger, batch, at
         self._mine = (batch["first_item"], batch["last_item"], batch["id"])
         self._has_vanished = False
+        self._usage = UsageCount()
         self.is_named_elsewhere = False  # its custom_ids are not those of this ledger
         self._models: dict[str, int] = {
             row["name"]: row["id"] for row in ledger.rows("select id, name from models")
@@ -168,6 +173,9 @@ class Settling:
         """Insert result rows, in the order of their items; see `_INSERT` for the columns."""
         rows.sort(key=_by_item)
         self._ledger.executemany(_INSERT, rows)
+        for row in rows:
+            is_answered = row[_OUTPUT] is not None or row[_MODEL] is not None
+            self._usage.add(*_TOKENS(row), is_answered=is_answered)
 
     def store_answers(self, answers: list[Answer], *, send: int, kind: int) -> None:
         """The same for answers to first attempts, which nearly all are: a hundred rows a statement, constants in its text."""
@@ -184,6 +192,7 @@ class Settling:
             self._ledger.execute(
                 _INSERT_ANSWERS + ",".join([row] * len(rest)), list(chain.from_iterable(rest))
             )
+        self._usage.add_many(*(list(map(tokens, answers)) for tokens in _TOKENS_OF_ANSWERS))
 
     def except_for(self, rows: Iterable[tuple[int, ItemEvent, int]]) -> None:
         """Items whose event is not SUCCEEDED, as (item, event, not before)."""
@@ -229,6 +238,7 @@ class Settling:
             batch=batch,
             among=None if self._has_vanished else ((ItemState.IN_FLIGHT, 0),),
         )
+        self._usage.store(ledger, batch)
         return moved
 
     def _revise_superseded(self) -> None:

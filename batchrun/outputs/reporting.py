@@ -21,8 +21,8 @@ __all__ = ["job_report", "report_markdown"]
 
 TOOL_ERROR_COUNT: Final = 10  # errors of functions shown, the first
 INCIDENT_COUNT: Final = 100  # incidents listed, the latest; all of them are counted
-_USAGE: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-_SUMS: Final = ", ".join(f"coalesce(sum(r.{name}), 0)" for name in _USAGE)
+_USAGE: Final = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_SUMS: Final = ", ".join(f"coalesce(sum(u.{name}), 0) as {name}" for name in _USAGE)
 
 
 def job_report(ledger: Ledger, job_id: int) -> JsonObject:
@@ -34,12 +34,13 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         job = job_view(ledger, job_id)
         found = counts(ledger, job_id)
         batches = _batches(ledger, job_id)
-        tokens, attempts, last_at = _spent(ledger, job)
-        ended = [
-            at for at in (last_at, *(batch["ended_at"] for batch in batches)) if at is not None
-        ]
+        spent = _spent(ledger, job_id)
+        ended_at = ledger.value(
+            "select max(coalesce(collected_at, 0), coalesce(ended_at, 0)) as at from batch_rows where job = ? order by at desc",
+            (job_id,),
+        )
         # Nothing was sent where a job was submitted again unchanged: it was done when it was submitted.
-        finished_at = max((*ended, job.submitted_at or 0)) if ended else None
+        finished_at = max(ended_at, job.submitted_at or 0) if ended_at else None
         is_complete = not any(found[state] for state in OPEN_ITEM_STATES)
         canary = None if is_complete else canary_of(ledger, job_id)
         return {
@@ -69,9 +70,9 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
                 }
                 for group in failure_groups(ledger, job_id)
             ],
-            "attempts": attempts,
-            "tokens": tokens,
-            "by_profile": _by_profile(ledger, job, {"attempts": attempts, **tokens}),
+            "attempts": spent["attempts"],
+            "tokens": {name: n for name, n in spent.items() if name != "attempts"},
+            "by_profile": _by_profile(ledger, job, spent),
             **deadline_report(ledger, job, finished_at if is_complete else None),
             **_tools(ledger, job),
             "batches": [
@@ -86,23 +87,14 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         }
 
 
-def _spent(ledger: Ledger, job: JobView) -> tuple[dict[str, int], int, int | None]:
-    """Tokens of every attempt ever settled, how many there were, and when the last one was: what the service may have billed."""
-    sums = [0] * (len(_USAGE) + 1)
-    last_at: int | None = None
-    for table in ("result_rows", "history"):
-        row = ledger.row(
-            f"select {_SUMS}, count(*), max(r.at) from item_rows i not indexed cross join {table} r on r.item = i.id "
-            "where i.job = ? and i.id >= ? and i.id < ?",
-            (job.id, job.first_item, job.end_item),
-        )
-        assert row is not None
-        sums = [a + int(b) for a, b in zip(sums, tuple(row)[:-1], strict=True)]
-        if table == "result_rows":
-            last_at = row[len(row) - 1]
-    sums = [a + b for a, b in zip(sums, _forgotten(ledger, job), strict=True)]
-    *tokens, attempts = sums
-    return dict(zip(_USAGE, tokens, strict=True)), attempts, last_at
+def _spent(ledger: Ledger, job_id: int, profile: str | None = None) -> dict[str, int]:
+    """Tokens of every attempt ever settled, and how many there were: what the service may have billed. Of one profile, or of all."""
+    row = ledger.row(
+        f"select {_SUMS} from batch_rows b join batch_usage u on u.batch = b.id where b.job = ?1 and (?2 is null or b.profile = ?2)",
+        (job_id, profile),
+    )
+    assert row is not None
+    return dict(row)
 
 
 def _by_profile(ledger: Ledger, job: JobView, all_of_it: dict[str, int]) -> JsonObject:
@@ -113,36 +105,7 @@ def _by_profile(ledger: Ledger, job: JobView, all_of_it: dict[str, int]) -> Json
     names = [row["profile"] for row in used] or [job.profile]
     if len(names) == 1:
         return {names[0]: all_of_it}
-    return {name: _spent_at(ledger, job, name) for name in names}
-
-
-def _spent_at(ledger: Ledger, job: JobView, profile: str) -> JsonObject:
-    of_items = "item_rows i not indexed cross join {} r on r.item = i.id cross join batch_rows b on b.id = r.batch where i.id >= ? and i.id < ?"
-    of_batches = "batch_rows b cross join forgotten_usage r on r.batch = b.id where true"
-    items = (job.first_item, job.end_item)
-    sums = [0] * (len(_USAGE) + 1)
-    for source, attempts, span in (
-        (of_items.format("result_rows"), "count(*)", items),
-        (of_items.format("history"), "count(*)", items),
-        (of_batches, "coalesce(sum(r.attempts), 0)", ()),
-    ):
-        row = ledger.row(
-            f"select {_SUMS}, {attempts} from {source} and b.job = ? and b.profile = ?",
-            (*span, job.id, profile),
-        )
-        assert row is not None
-        sums = [a + int(b) for a, b in zip(sums, tuple(row), strict=True)]
-    return {"attempts": sums[-1], **dict(zip(_USAGE, sums[:-1], strict=True))}
-
-
-def _forgotten(ledger: Ledger, job: JobView) -> list[int]:
-    """The same sums of attempts whose items were forgotten."""
-    row = ledger.row(
-        f"select {_SUMS}, coalesce(sum(r.attempts), 0) from forgotten_usage r join batch_rows b on b.id = r.batch where b.job = ?",
-        (job.id,),
-    )
-    assert row is not None
-    return [int(value) for value in row]
+    return {name: _spent(ledger, job.id, name) for name in names}
 
 
 def _keyless(ledger: Ledger, job: JobView) -> JsonObject:

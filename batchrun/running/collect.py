@@ -31,6 +31,7 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import RUNS_PER_ATTEMPT, is_suspicious, retry_delay_s, settle
 from batchrun.running.following import follow, uncalled
 from batchrun.running.gone import asked_again_if_gone
+from batchrun.running.reconciling import reconcile
 from batchrun.running.strays import Strays
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -119,6 +120,8 @@ def collect(
         lines.settle_missing(missing, doubt)
         moved = settling.finish()
         lines.strays.record(at)
+        if event == BatchEvent.COLLECTED:
+            reconcile(ledger, batch, at)
         move_batch(
             ledger,
             batch["id"],

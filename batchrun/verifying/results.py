@@ -1,14 +1,15 @@
 """Result files: whole, unchanged, and every settled attempt leads back to the line that settled it, byte for byte as the service sent it."""
 
-import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
 from batchrun.customids import custom_id
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
-from batchrun.model import Json
+from batchrun.ledger.usage import ATTEMPTS_SQL, FIGURES, USAGE_DIFFERS, taken_by
+from batchrun.money.billed import differences, service_usage, usage_of
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of
 
 _SETTLED: Final = (
@@ -16,6 +17,7 @@ _SETTLED: Final = (
     "join item_rows i on i.id = r.item left join result_files f on f.batch = r.batch and f.kind = r.kind "
     "left join asked_as a on a.batch = r.batch and a.item = r.item where r.kind is not null order by r.item"
 )
+_NOTHING: Final = (0,) * len(FIGURES)
 
 
 def result_files_whole(ledger: Ledger) -> Iterator[str]:
@@ -80,27 +82,38 @@ def _line_at(descriptor: int, offset: int, length: int) -> bytes | None:
 def usage_adds_up(ledger: Ledger) -> Iterator[str]:
     """Tokens of the items against the sum that the service gave for their batch.
 
-    Only of batches that completed with a line for every request, and no line too many: elsewhere the difference is known already.
+    Only of batches that completed with an answer to every request, and no line too many: elsewhere the difference is told already.
     """
     for row in ledger.rows(
-        "select b.id, b.remote, sum(r.input_tokens) as input, sum(r.output_tokens) as output from batch_rows b "
-        "join (select batch, kind, input_tokens, output_tokens from result_rows union all "
-        "select batch, kind, input_tokens, output_tokens from history) r on r.batch = b.id "
-        "where b.state = ? and b.remote_status = 'completed' and not exists (select 1 from incidents where batch = b.id) "
-        "group by b.id having count(r.kind) = b.request_count and count(*) = b.request_count",
-        (BatchState.COLLECTED,),
+        "select b.id, b.remote from batch_rows b where b.state = ? and b.remote_status = 'completed' "
+        "and not exists (select 1 from incidents where batch = b.id and kind <> ?) "
+        "and (select sum(requests) from batch_usage where batch = b.id) = b.request_count",
+        (BatchState.COLLECTED, USAGE_DIFFERS),
     ):
-        reported = _usage(row["remote"])
-        found = {"input_tokens": row["input"], "output_tokens": row["output"]}
-        for name, tokens in found.items():
-            said = reported.get(name)
-            if isinstance(said, int) and said and said != tokens:
-                yield f"batch {row['id']}: the service counts {said:,} {name}, and its answers add up to {tokens:,}"
+        items = usage_of(taken_by(ledger, row["id"]))
+        for name, found, said in differences(items, service_usage(row["remote"])):
+            yield f"batch {row['id']}: the service counts {said:,} {name}, and its answers add up to {found:,}"
 
 
-def _usage(remote: str | None) -> dict[str, Json]:
-    try:
-        usage = json.loads(remote or "{}").get("usage")
-    except (ValueError, AttributeError):
-        return {}
-    return usage if isinstance(usage, dict) else {}
+def usage_as_settled(ledger: Ledger) -> Iterator[str]:
+    """What is kept of each batch's usage against the sums of its attempts; where some were forgotten, these took the rest of it."""
+    kept = {
+        (row["batch"], row["size"]): (row["job"], _figures(row))
+        for row in ledger.rows(
+            "select u.*, b.job from batch_usage u join batch_rows b on b.id = u.batch"
+        )
+    }
+    forgotten = {row["job"] for row in ledger.rows("select distinct job from forgettings")}
+    found = {(row["batch"], row["size"]): _figures(row) for row in ledger.rows(ATTEMPTS_SQL)}
+    for batch, size in sorted(kept.keys() | found.keys()):
+        job, figures = kept.get((batch, size), (None, _NOTHING))
+        summed = found.get((batch, size), _NOTHING)
+        if job in forgotten and all(a <= b for a, b in zip(summed, figures, strict=True)):
+            continue
+        for name, n, sum_n in zip(FIGURES, figures, summed, strict=True):
+            if n != sum_n:
+                yield f"batch {batch}: {n:,} {name.replace('_', ' ')} are kept, and its attempts add up to {sum_n:,}"
+
+
+def _figures(row: sqlite3.Row) -> tuple[int, ...]:
+    return tuple(row[name] for name in FIGURES)

@@ -29,6 +29,7 @@ from batchrun.verifying.results import (
     result_files_whole,
     results_unchanged,
     usage_adds_up,
+    usage_as_settled,
 )
 from batchrun.verifying.rows import database_sound, references_hold, states_known
 
@@ -196,10 +197,15 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="usage-adds-up",
-        rule="Where a batch completed with a line for every request, their tokens are the sum that the service gave.",
+        rule="Where a batch completed with an answer to every request, their tokens are the sum that the service gave.",
         fix="Compare with the bill. The lines are in spool/results/; the service's own sum is in its batch.",
         check=usage_adds_up,
-        is_quick=False,
+    ),
+    Invariant(
+        name="usage-as-settled",
+        rule="The usage that is kept of each batch is the sum of its attempts, but for what was forgotten.",
+        fix=_REPORT,
+        check=usage_as_settled,
     ),
     Invariant(
         name="outputs-as-listed",

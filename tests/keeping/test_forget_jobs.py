@@ -133,7 +133,8 @@ def test_counts_batches_and_tokens_stay(world: World) -> None:
     batches = len(world.batches())
     forget(world)
     (kept,) = world.rows(
-        "select sum(attempts) as n, sum(input_tokens) as tokens from forgotten_usage"
+        "select sum(attempts) as n, sum(u.input_tokens) as tokens from batch_usage u "
+        "join batch_rows b on b.id = u.batch join jobs j on j.id = b.job where j.name like 'forgotten~%'"
     )
     assert kept["n"] == last["n"] + history["n"] == 4
     assert kept["tokens"] == last["tokens"] + history["tokens"]

@@ -11,6 +11,7 @@ from batchrun.customids import custom_id, line_prefix
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.states import BatchState, ItemState
+from batchrun.ledger.usage import ATTEMPTS_SQL, FIGURES
 from batchrun.model import JobSettings, OutputSettings
 
 AT = 1_790_000_000  # 2026-09-21T14:13:20Z
@@ -145,6 +146,14 @@ class World:
             "model": self.model("gpt-5-mini"),
         }
         self.insert(table, **(row | values))
+        self.recount()
+
+    def recount(self) -> None:
+        """What batches took, as a runner would have counted it when it settled them."""
+        self.execute("delete from batch_usage")
+        self.execute(
+            f"insert into batch_usage (batch, size, {', '.join(FIGURES)}) {ATTEMPTS_SQL} having batch in (select id from batch_rows)"
+        )
 
     def model(self, name: str) -> int:
         known = self.ledger.value("select id from models where name = ?", (name,))

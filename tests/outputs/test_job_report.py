@@ -74,6 +74,7 @@ def test_usage_is_kept_apart_by_the_profile_that_is_billed(world: World) -> None
     retried = world.answered(job, "b", input_tokens=7)
     world.ledger.execute("update result_rows set batch = ? where item = ?", (live, retried))
     world.result(retried, table="history", batch=live, outcome=2, cause="server_error")
+    world.recount()
     both = job_report(world.ledger, job)["by_profile"]
     assert both["openai"] == all_of_it
     assert (both["openai:live"]["attempts"], both["openai:live"]["input_tokens"]) == (2, 107)
@@ -81,6 +82,7 @@ def test_usage_is_kept_apart_by_the_profile_that_is_billed(world: World) -> None
 
 def test_tokens_of_vanished_items_were_paid_and_stay_counted(world: World) -> None:
     job = world.job()
+    world.batch(job)
     world.answered(job, "gone", vanished=1)
 
     report = job_report(world.ledger, job)
@@ -125,6 +127,7 @@ def test_a_canary_that_failed_is_why_a_job_is_paused_while_something_is_open(
 
 def test_a_job_submitted_again_unchanged_took_no_time(world: World) -> None:
     job = world.job()
+    world.batch(job, ended_at=AT + 60)
     world.answered(job, "a", at=AT + 60)
     world.submit(job, at=AT + 86_400)
 

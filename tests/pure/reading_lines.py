@@ -125,7 +125,7 @@ def assert_sound(reading: Reading) -> None:
         assert list(extras) == [name for name in EXTRAS if extras.get(name)]
     for count in astuple(reading)[7:11]:
         assert type(count) is int
-        assert 0 <= count < 2**63
+        assert 0 <= count < 2**40
 
 
 def extras(reading: Reading) -> JsonObject:

@@ -129,7 +129,7 @@ def test_of_two_answers_the_earliest_that_succeeded_counts(new_world: NewWorld) 
     assert [batch.remote_id for batch in adopted.batches] == [first, second]
     assert became(adopted) == ["collected", "collected"]
     assert world.answers() == {"a": "first", "b": "about b", "c": "about c"}
-    assert world.incidents() == ["second_result"]
+    assert world.incidents() == ["second_result", "usage_differs"]
     world.run()
     assert len(world.remotes()) == 2
 

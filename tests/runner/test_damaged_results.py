@@ -110,7 +110,9 @@ def test_one_broken_line_in_a_short_file_is_an_incident_of_its_item(world: World
     world.submit()
     world.run()
     assert sorted(world.tally().items()) == [("failed", 1), ("succeeded", 2)]
-    assert world.incidents() == ["unreadable_line"]
+    assert world.incidents() == ["unreadable_line", "usage_differs"]
+    (differs,) = world.rows("select message from incidents where kind = 'usage_differs'")
+    assert "(1 of its 3 requests brought no answer here)" in differs["message"]
 
 
 @pytest.mark.fault(27)

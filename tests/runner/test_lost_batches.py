@@ -89,8 +89,9 @@ def test_an_item_that_was_asked_again_keeps_its_newer_answer(world: World) -> No
     world.run()
     assert world.tally() == {"succeeded": 3}
     assert world.rows("select batch from results where id = 'i1'") == [{"batch": 2}]
-    assert world.incidents() == ["paid_twice"]
-    (row,) = world.rows("select message from incidents")
+    assert world.incidents() == ["paid_twice", "usage_differs"]
+    row, differs = world.rows("select message from incidents order by id")
+    assert "1 of its lines are no answer of an item" in differs["message"]
     assert "2-1-" in row["message"]
     assert "--rerun-lost" in row["message"]
     assert sorted(world.executions().values()) == [1, 1, 2]

@@ -160,11 +160,12 @@ def test_tokens_that_do_not_add_up_are_seen(world: World) -> None:
         "select r.batch, min(r.item) as item from result_rows r join batch_rows b on b.id = r.batch "
         "where b.remote_status = 'completed' group by 1 having count(r.kind) = max(b.request_count)"
     )[0]
-    change(
-        world,
-        "update result_rows set output_tokens = output_tokens + 1 where item = ?",
-        complete["item"],
-    )
+    for table, key in (("result_rows", "item"), ("batch_usage", "batch")):
+        change(
+            world,
+            f"update {table} set output_tokens = output_tokens + 1 where {key} = ?",
+            complete[key],
+        )
     found = broken(world)
     assert "usage-adds-up" in found
     assert f"batch {complete['batch']}: the service counts" in found["usage-adds-up"][0]

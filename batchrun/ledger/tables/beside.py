@@ -38,17 +38,6 @@ create table remote_leftovers (       -- files at the service that hold what was
   batch integer not null references batch_rows
 ) strict, without rowid;
 
-create table forgotten_usage (        -- what the attempts took whose rows were forgotten: counts and money stay
-  batch integer not null references batch_rows,
-  model integer,
-  attempts integer not null,
-  input_tokens integer not null,
-  cached_tokens integer not null,
-  output_tokens integer not null,
-  reasoning_tokens integer not null
-) strict;
-create index forgotten_usage_by_batch on forgotten_usage (batch);
-
 create table ledgers (                -- other ledgers whose batches on the service are this one's: see origins.py
   id text primary key,                -- as in the metadata of their batches
   is_former integer not null,         -- 1: this ledger bore the id itself, before it was taken over

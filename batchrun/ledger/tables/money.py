@@ -21,15 +21,16 @@ create table bills (                  -- what a batch may cost and did, made wit
 ) strict;
 create index bills_by_end on bills (booked_at);
 
-create table batch_usage (            -- what the settled attempts of a batch took, by the model that answered
+create table batch_usage (            -- what the settled attempts of a batch took; it stays when they are forgotten
   batch integer not null references batch_rows,
-  model integer not null,             -- of models; 0: the answers do not say
-  requests integer not null,          -- attempts of which the service says what they took
+  size integer not null,              -- thousands of input tokens of each, where prices have tiers (money/billed.py); 0: all others
+  attempts integer not null,
+  requests integer not null,          -- attempts that the service answered
   input_tokens integer not null,
   cached_tokens integer not null,
   output_tokens integer not null,
   reasoning_tokens integer not null,
-  primary key (batch, model)
+  primary key (batch, size)
 ) strict, without rowid;
 
 create table set_aside (              -- for what a deadline takes out of its batches: reserved before they are cancelled

@@ -1,0 +1,96 @@
+"""What batches took: summed up as they are settled, so that no report ever reads the answers for it, and kept when answers are forgotten."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from batchrun.ledger.connection import Ledger
+from batchrun.money.billed import SMALL, Taken, size_of
+
+# (attempts, requests, input, cached, output and reasoning tokens)
+_Sums = tuple[int, ...]
+FIGURES: Final = (
+    *("attempts", "requests"),
+    *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
+)
+USAGE_DIFFERS: Final = "usage_differs"  # the kind of an incident
+_ADD: Final = (
+    f"insert into batch_usage (batch, size, {', '.join(FIGURES)}) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (batch, size) do update set "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in FIGURES)
+)
+# The same sums of attempts as they are stored, by batch and size. Whoever claims more cached tokens than there were of input has a broken count.
+_SUMS: Final = (
+    f"select batch, case when input_tokens > {SMALL} then (input_tokens + 999) / 1000 else 0 end as size, count(*) as attempts, "
+    "sum(output is not null or model is not null or input_tokens + output_tokens > 0) as requests, sum(input_tokens) as input_tokens, "
+    "sum(min(cached_tokens, input_tokens)) as cached_tokens, sum(output_tokens) as output_tokens, sum(reasoning_tokens) as reasoning_tokens from "
+)
+_OF_ATTEMPTS: Final = (
+    "batch, output, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens"
+)
+ATTEMPTS_SQL: Final = f"{_SUMS} (select {_OF_ATTEMPTS} from result_rows union all select {_OF_ATTEMPTS} from history) group by 1, 2"
+
+
+class UsageCount:
+    """The sums of one settling."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, _Sums] = {}
+
+    def add_many(
+        self,
+        inputs: Sequence[int],
+        cached: Sequence[int],
+        outputs: Sequence[int],
+        reasoning: Sequence[int],
+    ) -> None:
+        """Answers to plain requests, tokens of each: the hot way, without a step of ours for each where all are small."""
+        if max(inputs, default=0) > SMALL:
+            for one in zip(inputs, cached, outputs, reasoning, strict=True):
+                self.add(*one, is_answered=True)
+            return
+        most = sum(cached) and sum(map(min, cached, inputs))
+        n = len(inputs)
+        self._add(0, (n, n, sum(inputs), most, sum(outputs), sum(reasoning)))
+
+    def add(self, given: int, cached: int, made: int, reasoning: int, *, is_answered: bool) -> None:
+        """One attempt; `is_answered`: the service gave an answer or a model's name."""
+        requests = int(is_answered or given + made > 0)
+        self._add(size_of(given), (1, requests, given, min(cached, given), made, reasoning))
+
+    def _add(self, size: int, figures: _Sums) -> None:
+        known = self._sums.get(size)
+        if known is None:
+            self._sums[size] = figures
+        else:
+            self._sums[size] = tuple(a + b for a, b in zip(known, figures, strict=True))
+
+    def store(self, ledger: Ledger, batch: int) -> None:
+        """Add them to those of the batch, inside the transaction that settles it."""
+        ledger.executemany(_ADD, [(batch, size, *sums) for size, sums in self._sums.items()])
+
+
+def taken_by(ledger: Ledger, batch: int) -> list[Taken]:
+    """What the answers of a batch took."""
+    return list(
+        map(
+            _taken, ledger.rows("select * from batch_usage where batch = ? order by size", (batch,))
+        )
+    )
+
+
+def attempts_without_answer(ledger: Ledger, batch: int) -> int:
+    """How many of its settled attempts the service did not answer."""
+    found = ledger.value(
+        "select sum(attempts - requests) from batch_usage where batch = ?", (batch,)
+    )
+    return int(found or 0)
+
+
+def uncount(ledger: Ledger, table: str, where: str) -> None:
+    """Rows of `result_rows` or `history` are about to go because their attempts are settled anew: they count no longer."""
+    rows = ledger.execute(f"{_SUMS} {table} where {where} group by 1, 2").fetchall()
+    ledger.executemany(_ADD, [(batch, size, *(-n for n in sums)) for batch, size, *sums in rows])
+
+
+def _taken(row: sqlite3.Row) -> Taken:
+    return Taken(*(row[name] for name in Taken._fields))

@@ -1,0 +1,155 @@
+"""What a batch is billed for: its answers against the service's own sum, each figure by itself, at the rates for its size."""
+
+import json
+
+import pytest
+
+from batchrun.model import Usage
+from batchrun.money.billed import (
+    ServiceUsage,
+    Taken,
+    billed,
+    billed_cost,
+    cost_of,
+    differences,
+    service_usage,
+    size_of,
+    usage_of,
+)
+from batchrun.money.prices import Mode, Price, Rates, Tier
+
+PLAIN = Rates(10, 100, 1, 10, 30, 300, 40, 400)
+LONG = Rates(20, 150, 2, 20, 60, 450, 80, 600)
+
+
+def price(*tiers: Tier) -> Price:
+    return Price(
+        model="m", mode=Mode.BATCH, rates=PLAIN, tiers=tiers, table="a table", dated="2026-01-01"
+    )
+
+
+def usage(given: int, cached: int, made: int, reasoning: int = 0) -> Usage:
+    return Usage(
+        input_tokens=given, cached_tokens=cached, output_tokens=made, reasoning_tokens=reasoning
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "service", "expected"),
+    [
+        (usage(100, 40, 7, 3), None, usage(100, 40, 7, 3)),
+        (usage(100, 40, 7, 3), (100, 7, 40, 3), usage(100, 40, 7, 3)),
+        (usage(100, 40, 7, 3), (120, 5, 40, 4), usage(120, 40, 7, 4)),
+        (usage(100, 40, 7), (100, 7, 0, 0), usage(100, 0, 7)),  # none of it was cached
+        (usage(100, 40, 7), (90, 7, None, None), usage(100, 40, 7)),
+        (usage(0, 0, 0), (500, 50, 100, 20), usage(500, 100, 50, 20)),  # all answers are lost
+    ],
+)
+def test_each_figure_is_the_larger_one(
+    items: Usage, service: tuple[int, int, int | None, int | None] | None, expected: Usage
+) -> None:
+    assert billed(items, of_service(service)) == expected
+
+
+def of_service(figures: tuple[int, int, int | None, int | None] | None) -> ServiceUsage | None:
+    if figures is None:
+        return None
+    given, made, cached, reasoning = figures
+    return ServiceUsage(
+        input_tokens=given, output_tokens=made, cached_tokens=cached, reasoning_tokens=reasoning
+    )
+
+
+@pytest.mark.parametrize(
+    ("taken", "tiers", "expected"),
+    [
+        ((0, 2, 100, 40, 7, 3), (), 60 * 10 + 40 * 1 + 7 * 100),
+        ((0, 2, 100, 40, 7, 3), (Tier(200_000, LONG),), 60 * 10 + 40 * 1 + 7 * 100),
+        ((200, 1, 200_000, 0, 1, 0), (Tier(200_000, LONG),), 200_000 * 10 + 100),
+        ((201, 1, 200_001, 0, 1, 0), (Tier(200_000, LONG),), 200_001 * 20 + 150),
+        # A tier that begins within a thousand, or among the small ones: the dearer rates.
+        ((201, 1, 200_001, 0, 1, 0), (Tier(200_500, LONG),), 200_001 * 20 + 150),
+        ((0, 2, 100, 40, 7, 3), (Tier(8_000, LONG),), 60 * 20 + 40 * 2 + 7 * 150),
+    ],
+)
+def test_each_size_has_the_rates_of_its_tier(
+    taken: tuple[int, int, int, int, int, int], tiers: tuple[Tier, ...], expected: int
+) -> None:
+    assert cost_of(price(*tiers), [Taken(*taken)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size"), [(0, 0), (16_000, 0), (16_001, 17), (17_000, 17), (200_001, 201)]
+)
+def test_large_requests_are_told_apart_by_thousands(tokens: int, size: int) -> None:
+    assert size_of(tokens) == size
+
+
+def test_pictures_count_as_the_dearer_tokens() -> None:
+    assert cost_of(price(), [Taken(0, 1, 5, 0, 3, 0)], is_of_pictures=True) == 5 * 30 + 3 * 300
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (None, 1340),
+        ((100, 7, 40, 3), 1340),
+        ((130, 7, 40, 3), 1340 + 30 * 10),
+        ((100, 9, 40, 3), 1340 + 2 * 100),
+        ((100, 7, 0, 3), 100 * 10 + 7 * 100),  # what was not cached after all
+        ((110, 7, 50, 3), 1340 + 10 * 1),
+        ((1, 1, 0, 0), 1340),
+    ],
+)
+def test_a_batch_costs_what_the_larger_figures_cost(
+    service: tuple[int, int, int | None, int | None] | None, expected: int
+) -> None:
+    taken = [Taken(0, 2, 100, 40, 7, 3)]
+    assert billed_cost(price(), taken, of_service(service)) == expected
+    assert expected == price().cost(billed(usage_of(taken), of_service(service)))
+
+
+def test_what_only_the_service_counts_has_the_dearest_rates() -> None:
+    found = billed_cost(price(Tier(200_000, LONG)), [], of_service((100, 7, 40, 0)))
+    assert found == 60 * 20 + 40 * 2 + 7 * 150
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected"),
+    [
+        (None, None),
+        ("{}", None),
+        ("[]", None),
+        ("not JSON", None),
+        ('{"usage": null}', None),
+        ('{"usage": {"input_tokens": 0, "output_tokens": 0}}', None),
+        ('{"usage": {"input_tokens": "5", "output_tokens": 1}}', None),
+        ('{"usage": {"input_tokens": -5, "output_tokens": 1}}', None),
+        ('{"usage": {"input_tokens": 5, "output_tokens": 1}}', (5, 1, None, None)),
+    ],
+)
+def test_a_usage_that_is_none_is_no_usage(
+    remote: str | None, expected: tuple[int, int, int | None, int | None] | None
+) -> None:
+    assert service_usage(remote) == of_service(expected)
+
+
+def test_the_usage_of_a_batch_object_is_read_with_its_details() -> None:
+    said = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 40},
+        "output_tokens": 7,
+        "output_tokens_details": {"reasoning_tokens": 3},
+        "total_tokens": 107,
+    }
+    assert service_usage(json.dumps({"usage": said})) == of_service((100, 7, 40, 3))
+
+
+def test_differences_are_told_of_what_the_service_says() -> None:
+    items = usage(100, 40, 7, 3)
+    assert list(differences(items, None)) == []
+    assert list(differences(items, of_service((100, 7, None, 3)))) == []
+    assert list(differences(items, of_service((90, 7, 41, None)))) == [
+        ("input_tokens", 100, 90),
+        ("cached_tokens", 40, 41),
+    ]
