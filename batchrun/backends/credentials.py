@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from batchrun.errors import AuthError
 
 NO_KEY = "none"  # something must be sent: clients and servers take an empty one for a mistake
 COMMAND_TIMEOUT_S = 120  # password managers ask for a finger or a passphrase
+
+# Of a resource there. Source: Microsoft's reference of the v1 API.
+_AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,3 +160,9 @@ def is_openai(base_url: str) -> bool:
     """Whether the address is OpenAI's own, in any region."""
     host = urlsplit(base_url).hostname or ""
     return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+
+def has_tiers(base_url: str) -> bool:
+    """Whether the server is one whose `service_tier` decides about the price: OpenAI's own, or Azure's. Of any other nobody knows whether it takes that parameter."""
+    host = urlsplit(base_url).hostname or ""
+    return is_openai(base_url) or host.endswith(_AZURE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchrun.backends.accounts import account_of
 from batchrun.backends.base import Backend
+from batchrun.backends.credentials import has_tiers
 from batchrun.clock import Clock
 from batchrun.profiles import BackendKind, Profile
 
@@ -66,13 +67,16 @@ def live_responder(
     def open_client() -> LiveClient:
         return LiveClient(profile, clock=clock)
 
+    tiered = has_tiers(profile.base_url)
     if on_delta is not None:
         from batchrun.backends.live.streaming import StreamingResponder
 
-        return StreamingResponder(open_client, profile.rates, clock, on_delta=on_delta)
+        return StreamingResponder(
+            open_client, profile.rates, clock, on_delta=on_delta, has_tiers=tiered
+        )
     from batchrun.backends.live.responder import LiveResponder
 
-    return LiveResponder(open_client, profile.rates, clock)
+    return LiveResponder(open_client, profile.rates, clock, has_tiers=tiered)
 
 
 def check_installed(profile: Profile) -> None:

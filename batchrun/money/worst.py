@@ -23,6 +23,7 @@ _PICTURES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 _TIERS: Final[Mapping[Mode, frozenset[str | None]]] = {
     Mode.LIVE: frozenset({None, "default", "flex"}),
     Mode.FLEX: frozenset({"flex"}),
+    Mode.PRIORITY: frozenset({None, "default", "flex", "priority"}),
 }
 # The service counts no calls of these, so its limit of calls does not hold for them.
 _UNCOUNTED: Final = frozenset({"mcp"})

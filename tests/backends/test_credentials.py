@@ -8,6 +8,7 @@ import pytest
 from batchrun.backends.credentials import (
     KeySource,
     base_url_problem,
+    has_tiers,
     host_of,
     is_loopback,
     is_openai,
@@ -138,6 +139,22 @@ def test_a_safe_address_has_no_problem(url: str) -> None:
 @pytest.mark.fault(57)
 def test_an_unsafe_address_has_one(url: str) -> None:
     assert base_url_problem(url)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_so"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://mine.openai.azure.com/openai/v1", True),
+        ("https://mine.services.ai.azure.com/openai/v1", True),
+        ("https://mine.openai.azure.com.evil.example/v1", False),
+        ("https://api.groq.com/openai/v1", False),
+        ("http://127.0.0.1:8000/v1", False),
+    ],
+)
+def test_servers_whose_tiers_are_known_are_told_by_their_host(base_url: str, is_so: bool) -> None:
+    assert has_tiers(base_url) is is_so
 
 
 def test_hosts_are_told_apart() -> None:

@@ -164,7 +164,9 @@ def test_an_answer_that_nothing_bounds_is_refused_and_a_cap_mends_it() -> None:
         (Mode.LIVE, "flex", True),
         (Mode.FLEX, "flex", True),
         (Mode.FLEX, "default", False),
-        (Mode.PRIORITY, "auto", True),
+        (Mode.PRIORITY, "priority", True),
+        (Mode.PRIORITY, "auto", False),
+        (Mode.LIVE, "ultrafast", False),
         (Mode.BATCH, "priority", True),
     ],
 )

@@ -49,12 +49,20 @@ _QUOTA: Final = frozenset(
 _TOO_LARGE: Final = "request too large"
 _NO_VIDEOS: Final = "/v1/videos answers before there is a video, so that it cannot be asked line by line. Use a profile with batches."
 _BYTES_PER_TOKEN: Final = 4
+# Endpoints with tiers, each of another price. What a request does not say, the settings of its project do.
+TIERED: Final = frozenset({"/v1/responses", "/v1/chat/completions"})
+_TIER: Final = "service_tier"
+_UNKNOWN: Final = (
+    *("unknown_parameter", "unknown parameter", "unrecognized request argument"),
+    "extra inputs are not permitted",
+)
 
 
 class LiveResponder(Responder):
     """`Responder` over the server that `open_client` gives, which is not called before the first question. Threads share it.
 
-    `ticks` are seconds for pauses and limits; without them those of `clock`.
+    `ticks` are seconds for pauses and limits; without them those of `clock`. Where the server `has_tiers`, a request that says nothing of its tier
+    is asked in the default one, so that no setting of a project makes it dearer than it was reckoned.
     """
 
     def __init__(
@@ -64,11 +72,13 @@ class LiveResponder(Responder):
         clock: Clock,
         *,
         ticks: Callable[[], float] | None = None,
+        has_tiers: bool = False,
     ) -> None:
         self._open_client = open_client
         self._rates = rates
         self._ticks = ticks or ticks_of(clock)
         self._pace = Pace(rates)
+        self.has_tiers = has_tiers
         self._lock = threading.Lock()
         self._opened: LiveClient | None = None
         self._blocked = BLOCKED_MOST  # before the first answer, what is refused is about all
@@ -94,16 +104,24 @@ class LiveResponder(Responder):
         if url == VIDEOS:
             raise ServiceError(status=400, message=_NO_VIDEOS, code="endpoint_not_found")
         client = self._client()
-        content = msgspec.json.encode(body)
+        with_tier = self.has_tiers and url in TIERED and body.get(_TIER) is None
+        sent = {**body, _TIER: "default"} if with_tier else body
+        content = msgspec.json.encode(sent)
         timeout_s = self._rates.timeout_s
-        if body.get("service_tier") == "flex":
+        if body.get(_TIER) == "flex":
             timeout_s = max(timeout_s, FLEX_TIMEOUT_S)
         with self._lock:
             ticket = self._pace.begin(self._ticks(), len(content) / _BYTES_PER_TOKEN)
         try:
             answer = self._post(
-                client, url, body, content, custom_id=custom_id, timeout_s=timeout_s
+                client, url, sent, content, custom_id=custom_id, timeout_s=timeout_s
             )
+            if with_tier and _knows_no_tiers(answer):
+                self.has_tiers = False
+                content = msgspec.json.encode(body)
+                answer = self._post(
+                    client, url, body, content, custom_id=custom_id, timeout_s=timeout_s
+                )
         except Postponed as unsent:
             raise self._unsent(ticket, unsent) from None
         except Unanswered:
@@ -243,6 +261,14 @@ class LiveResponder(Responder):
             is_hopeless = self._pace.refusals >= REFUSALS_MOST
         kind = Transient if is_hopeless else Postponed
         return kind(refusal.message, status=refusal.status, code=refusal.code, retry_after_s=wait_s)
+
+
+def _knows_no_tiers(answer: "Answer") -> bool:
+    """Whether a server refuses nothing but our word for the default tier, because it has no such parameter; then it has no tiers either."""
+    if answer.status not in {400, 422} or answer.said is None:
+        return False
+    about = f"{answer.said.code or ''} {answer.said.param or ''} {answer.said.message}".lower()
+    return _TIER in about and any(word in about for word in _UNKNOWN)
 
 
 def _is_no_endpoint(said: "Said | None") -> bool:

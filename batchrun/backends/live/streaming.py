@@ -34,8 +34,9 @@ class StreamingResponder(LiveResponder):
         clock: Clock,
         *,
         on_delta: OnDelta,
+        has_tiers: bool = False,
     ) -> None:
-        super().__init__(open_client, rates, clock)
+        super().__init__(open_client, rates, clock, has_tiers=has_tiers)
         self._on_delta = on_delta
         self._is_refused = False
 
