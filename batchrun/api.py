@@ -164,9 +164,12 @@ class Batchrun(HomeCare, HomeWishes):
         options: SubmitOptions | None = None,
         *,
         compare: Sequence[str] = (),
+        instead: tuple[str, str] | None = None,
         stdin: BinaryIO | None = None,
     ) -> "tuple[Estimate, ...]":
         """What a submit of these files would ask, what that costs and how long it may take; `compare`: as other models, too. Sends and keeps nothing.
+
+        `instead`: the name and the words of a text that could stand where all requests of a job have the same one.
 
         Offline; where there is a home, items that are answered there cost nothing more, and their answers tell how long the others will be.
         Raises HomeLocked, LedgerError.
@@ -183,7 +186,8 @@ class Batchrun(HomeCare, HomeWishes):
                 folder = tempfile.TemporaryDirectory(prefix="batchrun-estimate-")
                 home = Home(Path(stack.enter_context(folder)) / ".batchrun")
                 ledger = stack.enter_context(open_ledger(home, create=True))
-            estimator = Estimator(ledger, self.config, self.clock.now(), tuple(compare))
+            now = self.clock.now()
+            estimator = Estimator(ledger, self.config, now, tuple(compare), instead)
             submitter = Submitter(
                 ledger=ledger,
                 home=self.home,

@@ -1,6 +1,7 @@
 """`batchrun check`: everything that `submit` would refuse or warn of, without a key, the network or a trace."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from batchrun.cli.invocation import Invocation
 from batchrun.cli.options import job_files, shared, tools
 from batchrun.cli.printing import counted, put, put_json
 from batchrun.cli.signals import LongRunning
+
+if TYPE_CHECKING:
+    from batchrun.api import Prepared
 
 
 @click.command(cls=LongRunning, short_help="Validate job files and their data, offline.")
@@ -49,7 +53,7 @@ def command(
     checked = with_tools(batchrun, tools).check(paths, options, stdin=stdin_for(items))
     code = show_errors(checked, invocation)
     if invocation.is_json:
-        put_json({"jobs": [job_json(job) for job in checked]})
+        put_json({"jobs": [{**job_json(job), "advice": _advice(job)} for job in checked]})
         return code
     for job in checked:
         if job.tally is not None:
@@ -57,4 +61,15 @@ def command(
             first = job.tally.canary
             canary = f"; {first:,} go first, as a canary" if first else ""
             put(f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}{canary}")
+        for line in _advice(job):
+            put(f"  advice: {line}")
     return code
+
+
+def _advice(job: "Prepared") -> list[str]:
+    """What would cost less, as far as the job line alone tells it: to count tokens takes more time than all the rest of a check."""
+    from batchrun.estimating.advice import advice_at_sight
+
+    if job.tally is None or job.settings is None:
+        return []
+    return list(advice_at_sight(job.settings, job.tally.items - job.tally.bad))

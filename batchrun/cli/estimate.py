@@ -20,6 +20,12 @@ from batchrun.cli.signals import LongRunning
     help="Say what the same would cost with these models, as a table.",
 )
 @click.option(
+    "--instead",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Say what this text would save in place of the instructions that every request repeats.",
+)
+@click.option(
     "--items",
     metavar="PATH|-",
     help="Take the items from this file or glob, or from stdin (-), whatever the job line says.",
@@ -32,6 +38,7 @@ def command(
     *,
     files: tuple[str, ...],
     compare: str | None,
+    instead: str | None,
     items: str | None,
     tools: str | None,
     home: str | None,
@@ -41,7 +48,7 @@ def command(
     """Say what a submit of these files would cost, and how long it may take.
 
     Counts the tokens of every request that would be new, offline, and prices them by batch, flex and live. Items that are answered and did
-    not change cost nothing. Nothing is sent and nothing is kept. Where a price is not known it says how to give one, and ends with 8.
+    not change cost nothing. Says what would cost less, with figures. Nothing is sent and nothing is kept. Where a price is not known it says how to give one, and ends with 8.
     """
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import show_error
@@ -55,7 +62,11 @@ def command(
     batchrun, _ = open_for_files(invocation, paths, home, backend=backend, lock_wait_s=lock_wait_s)
     others = tuple(dict.fromkeys(m.strip() for m in (compare or "").split(",") if m.strip()))
     found = with_tools(batchrun, tools).estimate(
-        paths, submit_options(Wishes(items=items)), compare=others, stdin=stdin_for(items)
+        paths,
+        submit_options(Wishes(items=items)),
+        compare=others,
+        instead=None if instead is None else (instead, _text_of(instead)),
+        stdin=stdin_for(items),
     )
     codes = [show_errors([one.prepared for one in found], invocation)]
     whole = [one for one in found if one.prepared.tally is not None]
@@ -73,3 +84,15 @@ def command(
             error = GuardError(f"{one.prepared.job}: {one.unpriced}")
             codes.append(show_error(error, invocation))
     return worst_exit_code(codes)
+
+
+def _text_of(file: str) -> str:
+    """The text of --instead, as it would stand in the job line."""
+    from batchrun.errors import UsageError
+
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{file}: is no text in UTF-8.") from exc
+    except OSError as exc:
+        raise UsageError(f"{file}: cannot be read: {exc.strerror}.") from exc

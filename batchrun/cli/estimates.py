@@ -44,6 +44,9 @@ def estimate_text(estimate: Estimate) -> str:
         lines += ["", *_comparison(estimate)]
     notes = [*estimate.notes, *(note for one in estimate.models for note in one.notes)]
     lines += [f"  note: {note}" for note in dict.fromkeys(notes)]
+    several = len(estimate.models) > 1
+    for one in estimate.advice:
+        lines.append(f"  advice: {f'{one.model}: ' if several else ''}{one.text}")
     return "\n".join(lines)
 
 
@@ -127,6 +130,16 @@ def estimate_json(estimate: Estimate) -> dict[str, object]:
         "slowest_batch_s": None if history is None else history.slowest_s,
         "live_s": estimate.live_s,
         "notes": list(estimate.notes),
+        "advice": [
+            {
+                "topic": one.topic,
+                "model": one.model,
+                "text": one.text,
+                "tokens": one.tokens,
+                "saves": _amount(one.saves),
+            }
+            for one in estimate.advice
+        ],
     }
 
 
@@ -159,5 +172,9 @@ def _cost_json(cost: Cost) -> dict[str, object]:
 def _amount(amount: int | None) -> dict[str, object] | None:
     if amount is None:
         return None
-    whole, rest = divmod(amount, DOLLAR)
-    return {"picodollars": amount, "usd": f"{whole}.{rest:012d}".rstrip("0").rstrip(".")}
+    whole, rest = divmod(abs(amount), DOLLAR)
+    sign = "-" if amount < 0 else ""
+    return {
+        "picodollars": amount,
+        "usd": sign + f"{whole}.{rest:012d}".rstrip("0").rstrip("."),
+    }

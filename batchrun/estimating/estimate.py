@@ -8,7 +8,9 @@ from typing import Final
 
 from batchrun.config import Config
 from batchrun.errors import UnknownPrice
+from batchrun.estimating.advice import Advice, Instead, Spending, advice_on, smaller_names
 from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
+from batchrun.estimating.notes import job_notes, model_notes
 from batchrun.ledger.answered import Answered, answered
 from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.connection import Ledger
@@ -16,8 +18,10 @@ from batchrun.ledger.submissions import Submission
 from batchrun.ledger.wanted import wanted_requests
 from batchrun.model import JobSettings
 from batchrun.money.counted import Counted
-from batchrun.money.counting import CHUNK, IMAGE_URLS, RequestCounter
-from batchrun.money.prices import OPENAI_URL, Mode, PriceBook
+from batchrun.money.counting import CHUNK, RequestCounter
+from batchrun.money.prices import OPENAI_URL, Mode, Price, PriceBook
+from batchrun.money.repeated import Repetition
+from batchrun.money.tokens import count_texts
 from batchrun.planning.deadline import Pace, believed, live_s
 from batchrun.profiles import BackendKind, Profile
 from batchrun.submitting import Prepared, Submitter
@@ -50,7 +54,7 @@ class Estimate:
     """One job, or why there is no estimate of it (`prepared.error`).
 
     `mode` is how its profile asks, the first of all costs; None where that costs nothing. `batches` are input files. `history` is what earlier answers of the job
-    took. `window_s` is how long a batch may take, `live_s` how long the same takes line by line, as far as the rates are known.
+    took. `advice` says what would cost less. `window_s` is how long a batch may take, `live_s` how long the same takes line by line, as far as the rates are known.
     """
 
     prepared: Prepared
@@ -62,6 +66,7 @@ class Estimate:
     window_s: int | None = None
     live_s: int = 0
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -94,22 +99,41 @@ def joined(costs: Sequence[Cost]) -> Cost:
     return Cost(spread=total(cost.spread for cost in costs), sources=sources)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A job as it is asked."""
+
+    settings: JobSettings
+    profile: Profile
+    mode: Mode
+    compared: tuple[ModelEstimate, ...]
+
+
 @dataclass(slots=True)
 class Estimator:
-    """Estimates the jobs that a submitter prepares: `inspect` is to be its hook. `others`: models to compare with."""
+    """Estimates the jobs that a submitter prepares: `inspect` is to be its hook. `others`: models to compare with.
+
+    `instead`: the name and the words of a text that could stand in place of what all requests of a job repeat.
+    """
 
     ledger: Ledger
     config: Config
     now: int
     others: tuple[str, ...] = ()
+    instead: tuple[str, str] | None = None
     _counter: RequestCounter | None = field(default=None, init=False)
+    _repetition: Repetition = field(default_factory=Repetition, init=False)
     _history: Answered | None = field(default=None, init=False)
     _batches: int = field(default=0, init=False)
 
     def inspect(self, submission: Submission) -> tuple[Counted, ...]:
         """Count a submission while it can be read: by model."""
+        self._repetition = Repetition()
         counter = RequestCounter(
-            submission.settings.endpoint, self.others, look=partial(pixels_named, self.ledger)
+            submission.settings.endpoint,
+            self.others,
+            look=partial(pixels_named, self.ledger),
+            repetition=self._repetition,
         )
         files = submission.intake.files.rendered()
         seen = 0
@@ -139,12 +163,20 @@ class Estimator:
         mode = _mode_of(profile, settings)
         modes = tuple(dict.fromkeys((mode or Mode.BATCH, *_MODES)))
         models = tuple(self._of(one, profile, modes) for one in counter.own.values())
+        compared = tuple(self._of(one, profile, modes) for one in counter.others.values())
+        advice: tuple[Advice, ...] = ()
+        if mode is not None:
+            asked = _Asked(settings=settings, profile=profile, mode=mode, compared=compared)
+            pairs = zip(counter.own.values(), models, strict=True)
+            spent = (self._spending(*pair, asked) for pair in pairs)
+            advice = tuple(one for spending in spent for one in advice_on(spending))
         return Estimate(
             prepared=prepared,
             mode=mode,
             batches=self._batches,
             models=models,
-            compared=tuple(self._of(one, profile, modes) for one in counter.others.values()),
+            compared=compared,
+            advice=advice,
             history=self._history,
             window_s=(
                 window_s(settings.window or DEFAULT_WINDOW)
@@ -152,13 +184,63 @@ class Estimator:
                 else None
             ),
             live_s=_live_s(profile, models),
-            notes=tuple(_notes(settings, self._history, models)),
+            notes=tuple(
+                job_notes(
+                    settings,
+                    self._history,
+                    has_output=any(one.output.expected for one in models),
+                )
+            ),
         )
 
+    def _spending(self, counted: Counted, estimate: ModelEstimate, asked: _Asked) -> Spending:
+        """What there is to give advice on, of one model."""
+        encoding, mode = counted.tokenizer.encoding, asked.mode
+        instead = None
+        if self.instead is not None:
+            name, text = self.instead
+            instead = Instead(name=name, tokens=sum(count_texts([text], encoding)))
+        others = [(one.model, one.costs[mode].spread.expected) for one in asked.compared]
+        # Each model counts images in its own way: what smaller ones of the family would cost is not known then.
+        if not others and not counted.sums.image_input:
+            others = list(self._smaller(counted, asked.profile, mode))
+        return Spending(
+            settings=asked.settings,
+            counted=counted,
+            repeated=tuple(one.counted(encoding) for one in self._repetition.of(counted.model)),
+            price=self._price(counted.model, asked.profile, mode),
+            ceiling=self._book.ceiling(counted.model, base_url=_base_url(asked.profile)),
+            history=self._history,
+            expected=estimate.costs[mode].spread.expected,
+            others=[(name, cost) for name, cost in others if cost is not None],
+            instead=instead,
+        )
+
+    def _smaller(
+        self, counted: Counted, profile: Profile, mode: Mode
+    ) -> Iterator[tuple[str, int | None]]:
+        """What smaller models of the same family would cost, which count as it does."""
+        base_url = _base_url(profile)
+        for name in smaller_names(counted.model):
+            if not self._book.names(name, base_url=base_url):
+                continue
+            price = self._price(name, profile, mode)
+            if price is not None:
+                ceiling = self._book.ceiling(name, base_url=base_url)
+                yield name, cost_of(counted, ceiling, self._history, price).expected
+
+    def _price(self, model: str, profile: Profile, mode: Mode) -> Price | None:
+        try:
+            return self._book.price(model, mode, base_url=_base_url(profile), at=self.now)
+        except UnknownPrice:
+            return None
+
+    @property
+    def _book(self) -> PriceBook:
+        return PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
+
     def _of(self, counted: Counted, profile: Profile, modes: Iterable[Mode]) -> ModelEstimate:
-        book = PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
-        # A model on this machine costs nothing; beside it stands what OpenAI would ask, where it has one of that name.
-        base_url = OPENAI_URL if profile.kind is BackendKind.LOCAL else profile.base_url
+        book, base_url = self._book, _base_url(profile)
         ceiling = book.ceiling(counted.model, base_url=base_url)
         costs = {}
         for mode in modes:
@@ -183,8 +265,13 @@ class Estimator:
             output=output_of(counted, ceiling, self._history),
             costs=costs,
             counting=counted.tokenizer.encoding,
-            notes=tuple(_notes_of(counted, ceiling.answer)),
+            notes=tuple(model_notes(counted, ceiling.answer)),
         )
+
+
+def _base_url(profile: Profile) -> str:
+    """A model on this machine costs nothing; beside it stands what OpenAI would ask, where it has one of that name."""
+    return OPENAI_URL if profile.kind is BackendKind.LOCAL else profile.base_url
 
 
 def _mode_of(profile: Profile, settings: JobSettings) -> Mode | None:
@@ -208,40 +295,3 @@ def _live_s(profile: Profile, models: Iterable[ModelEstimate]) -> int:
         tokens_each=tokens / requests if requests else 0.0,
     )
     return live_s(requests, believed(pace, None))
-
-
-def _notes_of(counted: Counted, longest: int | None) -> Iterator[str]:
-    """What of a model's figures is not exact."""
-    sums = counted.sums
-    if counted.tokenizer.note:
-        yield counted.tokenizer.note
-    if sums.uncapped and counted.url in IMAGE_URLS:
-        yield f"how many tokens a picture of {counted.model!r} has is not known: only what goes in is reckoned"
-    elif sums.uncapped:
-        bound = (
-            f"the worst case takes the most that {counted.model!r} can answer, {longest:,} tokens"
-            if longest is not None
-            else "nothing bounds the worst case"
-        )
-        yield f"{sums.uncapped:,} answers have no cap: {bound}. Set 'max_output_tokens'"
-    if sums.image_input:
-        yield f"images are estimated by their rules, {sums.image_input:,} to {sums.image_most:,} tokens of the input"
-    for what, count in sorted(sums.unseen.items()):
-        yield f"{count:,} requests bring {what}, whose tokens and fees only the service knows: they are in none of the figures"
-
-
-def _notes(
-    settings: JobSettings, history: Answered | None, models: Sequence[ModelEstimate]
-) -> Iterator[str]:
-    """What holds for the whole job."""
-    if any(one.output.expected for one in models):
-        if history is None:
-            yield "no answer of this job is here yet: expected output is guessed as half of each cap, and of 1,000 tokens at most"
-        else:
-            yield f"output is reckoned from {history.answers:,} answers of this job"
-    if settings.canary is not None and settings.canary.is_live:
-        yield "the items of the canary are asked live, and cost what live does"
-    if settings.deadline is not None:
-        yield "what the 'deadline' takes out of its batch costs what live does"
-    if settings.rounds is not None or settings.repair is not None:
-        yield "'rounds' and 'repair' ask again: the figures are those of the first request of each item"

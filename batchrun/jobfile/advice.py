@@ -44,11 +44,18 @@ def warnings_of(settings: JobSettings) -> Iterator[Fault]:
         )
 
 
+def bounds_answers(settings: JobSettings) -> bool:
+    """Whether the job line bounds each answer, or there is none in text to bound."""
+    return settings.endpoint in _WITHOUT_TEXT or _cap_of(settings) is not None
+
+
+def _cap_of(settings: JobSettings) -> int | None:
+    caps = (settings.max_output_tokens, *map(settings.body.get, _CAPS))
+    return next((cap for cap in caps if type(cap) is int), None)
+
+
 def _cap_warnings(settings: JobSettings, *, is_reasoning: bool) -> Iterator[Fault]:
-    cap = settings.max_output_tokens
-    for name in _CAPS:
-        if cap is None and type(settings.body.get(name)) is int:
-            cap = settings.body[name]
+    cap = _cap_of(settings)
     if cap is None:
         yield Fault(
             "no 'max_output_tokens'",

@@ -27,12 +27,15 @@ class Sums:
 
     `answers` counts the answers that make tokens; `capped` adds up their caps, `uncapped` counts those without one, and `guess` adds up what
     each may be guessed by: its cap, and no more than GUESS_TOKENS. `made` and `made_most` are tokens of pictures, of which it is known.
+    `images` counts the images that would surely take fewer tokens with little detail, `image_spare` adds up how many fewer.
     `unseen` counts the requests of which the model reads more than they contain, by what that is.
     """
 
     requests: int = 0
     input: int = 0
     input_most: int = 0
+    images: int = 0
+    image_spare: int = 0
     image_input: int = 0
     image_most: int = 0
     answers: int = 0
@@ -141,6 +144,10 @@ class Counted:
             else:
                 one.image_input += seen.common
                 one.image_most += seen.most
+                low = seen_tokens(self.model, "low", pixels)
+                if low is not None and low.most < seen.common:
+                    one.images += 1
+                    one.image_spare += seen.common - low.most
         one.input += one.image_input
         one.input_most += one.image_most
         if found.cap == 0:

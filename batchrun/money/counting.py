@@ -13,6 +13,7 @@ import msgspec
 from batchrun.money.asked import Asked, Body
 from batchrun.money.counted import ALIKE_MOST, Counted, Key, Look, Watch
 from batchrun.money.readers import asked
+from batchrun.money.repeated import Repetition
 from batchrun.money.tokens import count_texts, tokenizer_of
 
 CHUNK: Final = 1_000  # requests that are counted together
@@ -42,6 +43,7 @@ class RequestCounter:
     """Counts the requests to one endpoint, each as its own model does, and all of them as each of `others` would.
 
     `watch` is shown each, by its own model. `look` knows how large the images are that requests only name.
+    `repetition`, where it is wanted, learns what they have in common.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class RequestCounter:
         *,
         watch: Watch | None = None,
         look: Look = lambda _: None,
+        repetition: Repetition | None = None,
     ) -> None:
         self._url = url
         self._watch = watch
         self._look = look
+        self._repetition = repetition
         self.own: dict[str, Counted] = {}
         self.others = {model: self._counted(model) for model in others}
         self._templates: dict[_Sort, Asked] = {}
@@ -130,6 +134,12 @@ class RequestCounter:
         targets: tuple[Counted, ...],
     ) -> None:
         """The requests to one model, which is the first of the targets."""
+        model = targets[0].model
+        if self._repetition is not None:
+            for key, group in alike.items():
+                self._repetition.meet(model, key, self._templates[model, key], group)
+            if odd:
+                self._repetition.meet_odd(model, odd)
         texts = [text for group in alike.values() for text in group]
         for one in odd:
             texts += one.texts
@@ -138,7 +148,7 @@ class RequestCounter:
             encoding: count_texts(texts, encoding)
             for encoding in {target.tokenizer.encoding for target in targets}
         }
-        known = {key: self._templates[targets[0].model, key] for key in alike}
+        known = {key: self._templates[model, key] for key in alike}
         for target in targets:
             self._spread(target, counted[target.tokenizer.encoding], known, alike, odd)
 

@@ -176,6 +176,11 @@ class PriceBook:
             return found.raised(percent_more(model, base_url))
         raise self._unknown(model, mode, base_url, is_listed=listed is not None)
 
+    def names(self, model: str, *, base_url: str) -> bool:
+        """Whether a table has a model of just this name, and not only one that it is taken for."""
+        listed = _listed(model, _provider_url(base_url))
+        return model in self.own or (listed is not None and listed.model.id == model)
+
     def ceiling(self, model: str, *, base_url: str) -> Ceiling:
         """What bounds an answer of this model where nothing else does."""
         own = entry_of(self.own, model) or Entry()

@@ -205,3 +205,65 @@ def test_a_missing_cap_is_told_with_what_it_may_cost(desk: Desk, cap: int | None
 def _without_cap(desk: Desk) -> str:
     line = {"job": "faq", "model": "gpt-5-mini", "prompt": "Q: {{ text }}"}
     return desk.write("faq.jsonl", line, {"id": "a", "text": "x"}, {"id": "b", "text": "y"})
+
+
+def advice(desk: Desk, *words: str) -> dict[str, Any]:
+    return {one["topic"]: one for one in estimate(desk, *words)["advice"]}
+
+
+def test_what_would_cost_less_is_said_with_its_figure(desk: Desk) -> None:
+    found = advice(desk, _without_cap(desk))
+
+    assert found["no_cap"]["saves"]["picodollars"] == 2 * (128_000 - 4_000) * 1_000_000
+    assert found["smaller_model"]["text"].startswith('a smaller model: "model": "gpt-5-nano"')
+    lines = desk.call("estimate", "faq.jsonl").out.splitlines()
+    assert [line.removeprefix("  advice: ") for line in lines if "  advice: " in line] == [
+        one["text"] for one in found.values()
+    ]
+
+
+def test_with_models_to_compare_the_cheapest_of_them_is_advised(desk: Desk) -> None:
+    assert "smaller_model" not in advice(desk, desk.job(), "--compare", "gpt-5")
+    found = advice(desk, desk.job(), "--compare", "gpt-5,gpt-4.1-nano")["smaller_model"]
+    assert '"model": "gpt-4.1-nano"' in found["text"]
+
+
+def test_a_text_of_ones_own_is_counted_in_place_of_the_instructions(desk: Desk) -> None:
+    path = desk.job(instructions="Antworte kurz und bündig, in ganzen Sätzen. " * 9)
+    (desk.folder / "short.txt").write_text("Answer briefly.\n", "utf-8")
+    found = advice(desk, path, "--instead", "short.txt")["instead"]
+
+    assert found["text"].startswith("short.txt has 3 tokens where the instructions have ")
+    assert found["saves"]["picodollars"] == found["tokens"] * 125_000 > 0
+    assert "repeated" in advice(desk, path)
+    (desk.folder / "short.txt").write_bytes(b"\xff")
+    assert desk.call("estimate", path, "--instead", "short.txt").code == 2
+    assert desk.call("estimate", path, "--instead", "none.txt").code == 2
+
+
+def test_what_costs_more_is_told_below_zero(desk: Desk) -> None:
+    path = desk.job(instructions="Be brief.")
+    (desk.folder / "long.txt").write_text("Be as brief as you can.")
+    saves = advice(desk, path, "--instead", "long.txt")["instead"]["saves"]
+
+    assert saves["picodollars"] < 0
+    assert float(saves["usd"]) * 10**12 == saves["picodollars"]
+
+
+def test_there_is_no_advice_on_what_costs_nothing_or_asks_nothing(
+    desk: Desk, service: BatchService
+) -> None:
+    assert estimate(desk, _without_cap(desk), "--backend", "local")["advice"] == []
+    assert desk.call("run", _without_cap(desk)).code == 0
+    assert estimate(desk, _without_cap(desk))["advice"] == []
+
+
+def test_check_says_what_the_job_line_alone_tells(desk: Desk) -> None:
+    called = desk.call("check", _without_cap(desk))
+
+    told = "no output cap: nothing bounds 2 answers;"
+    assert called.out.splitlines()[1].startswith(f"  advice: {told}")
+    (job,) = desk.call("check", "--json", "faq.jsonl").json["jobs"]
+    assert job["advice"][0].startswith(told)
+    (capped,) = desk.call("check", "--json", desk.job()).json["jobs"]
+    assert capped["advice"] == []

@@ -179,6 +179,7 @@ def test_an_image_counts_by_its_own_size_and_detail(url: str) -> None:
     said = [{"role": "user", "content": shown}]
     sums = counted(url, {"messages": said, "input": said}, model="gpt-4o").sums
 
+    assert (sums.images, sums.image_spare) == (1, 6 * 170), "with little detail it would be 85 too"
     assert sums.image_input == sums.image_most == (85 + 6 * 170) + 85, (
         "768 by 1,536 in tiles of 512"
     )

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from moneypage import PAGE, ROOT, written
 
+from batchrun.estimating import advice
 from batchrun.estimating.costs import EXPECTED_SHARE, LOW_SHARE
 from batchrun.money import asked, readers
 from batchrun.money.counted import GUESS_TOKENS
+from batchrun.money.repeated import CACHED_FROM
 
 TEXT = PAGE.read_text("utf-8")
 
@@ -38,4 +40,7 @@ def test_the_rules_on_the_page_are_those_that_are_counted_by() -> None:
         f"of {GUESS_TOKENS:,} tokens at most",
     ):
         assert row in TEXT
+    assert f"else {advice.CAP_TOKENS:,} tokens" in TEXT
+    assert f"| {CACHED_FROM:,} tokens or more" in TEXT
+    assert advice.REPEATED_SHARE == 10, "a tenth"
     assert (readers.LOOSE, LOW_SHARE, EXPECTED_SHARE) == (5, 10, 2), "a fifth, a tenth, half"
