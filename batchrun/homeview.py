@@ -26,6 +26,7 @@ from batchrun.planning.actions import Wait
 from batchrun.planning.deadline import Pace
 from batchrun.planning.plan import plan
 from batchrun.running.passresult import PassResult
+from batchrun.running.paying import Purse
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:
@@ -203,7 +204,12 @@ class HomeView:
         }
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
         found = take_snapshot(
-            ledger, now, in_process=in_process, has_tools=has_tools, pace_of=self._pace_of
+            ledger,
+            now,
+            in_process=in_process,
+            has_tools=has_tools,
+            pace_of=self._pace_of,
+            means_of=Purse(config=self.config).means,
         )
         actions = plan(found, now)
         if not actions:

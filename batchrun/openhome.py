@@ -9,6 +9,7 @@ from batchrun.backends.base import Backend
 from batchrun.homeview import HomeView
 from batchrun.model import JsonObject
 from batchrun.running.context import Observer, silent
+from batchrun.running.paying import Purse
 from batchrun.running.runner import Runner
 from batchrun.tools.offer import ToolsFile
 from batchrun.tools.worker import Worker
@@ -37,6 +38,7 @@ class OpenHome(HomeView):
             pace_of=self._pace_of,
             deletes_remote=self._deletes_remote,
             observer=self.observer,
+            purse=Purse(config=self.config),
             open_tools=None if self.tools is None else self._open_tools,
         )
 

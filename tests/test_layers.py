@@ -36,7 +36,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("batchrun.attachments", "batchrun.profiles"),
     ("batchrun.profiletables", "batchrun.money"),
-    ("batchrun.planning", "batchrun.endpoints", "batchrun.config"),
+    ("batchrun.planning", "batchrun.endpoints", "batchrun.config", "batchrun.modes"),
     (
         "batchrun.backends",
         "batchrun.customids",
@@ -112,7 +112,7 @@ MAY_READ_ENVIRONMENT: Final = (
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.openhome batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
-    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.unrun batchrun.running.copying batchrun.running.following batchrun.running.results batchrun.running.damaged "
+    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.unrun batchrun.running.paying batchrun.running.copying batchrun.running.following batchrun.running.results batchrun.running.damaged "
     "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.indexed batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "

@@ -79,11 +79,9 @@ def settle_bill(
     return over if over > 0 else None
 
 
-def presume(ledger: Ledger, *, batch: int, at: int) -> None:
-    """A batch is given up as lost: all of it may have been executed."""
-    ledger.execute(
-        "update bills set cost = 0, presumed = reserved, booked_at = ? where batch = ?", (at, batch)
-    )
+def accept_overruns(ledger: Ledger) -> None:
+    """A person has looked at the batches that cost more than was reserved. Inside the caller's transaction."""
+    ledger.execute("update bills set is_overrun = 0 where is_overrun = 1")
 
 
 def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:

@@ -68,6 +68,14 @@ def go_live(ledger: Ledger, *, job: int, profile: str, at: int) -> int:
     return cancelled
 
 
+def take_back_unsent(ledger: Ledger, job: int) -> None:
+    """Give up the batches of a job that were not created yet: what is in them waits again, and is cut anew. Inside the caller's transaction."""
+    ledger.execute(
+        "update batch_rows set cancel_requested = ?, next_at = 0 where job = ? and state in (?, ?) and cancel_requested = 0",
+        (BY_CHANGE, job, BatchState.PLANNED, BatchState.UPLOADED),
+    )
+
+
 def pace_here(ledger: Ledger, job: int, pace: Pace) -> Pace:
     """The pace that is counted on for a job: as its live profile was lately, and by the size of its own requests."""
     sizes = ledger.row(

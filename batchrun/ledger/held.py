@@ -6,6 +6,7 @@ Written without the home's lock, and read before each step that sends: it takes 
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from batchrun.ledger.bills import accept_overruns
 from batchrun.ledger.canaries import canary_of, settle_canary
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
@@ -42,6 +43,7 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
     with ledger.transaction():
         since = held_at(ledger, number)
         ledger.execute("delete from held where job = ?", (number,))
+        accept_overruns(ledger)
         if job is not None:
             paused = ledger.value("select paused from jobs where id = ?", (job,))
             # Outputs that are written say why it was paused.
@@ -68,21 +70,25 @@ def is_held(ledger: Ledger, job: int) -> bool:
 
 
 def resting_batches(
-    ledger: Ledger, profile: str, *, only: Collection[int] | None = None
+    ledger: Ledger,
+    profile: str,
+    *,
+    only: Collection[int] | None = None,
+    stopped: Collection[int] = (),
 ) -> frozenset[str]:
-    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs.
+    """Batches of a profile, by their ids there, of which nothing is to be executed: those of held jobs, and of these that are `stopped`.
 
     `only`: and all but these, by their numbers here.
     """
     rows = ledger.rows(
-        "select b.id, b.remote_id, exists (select 1 from held h where h.job in (?, b.job)) as is_held from batch_rows b "
+        "select b.id, b.job, b.remote_id, exists (select 1 from held h where h.job in (?, b.job)) as is_held from batch_rows b "
         "where b.profile = ? and b.state = ?",
         (HOME, profile, BatchState.CREATED),
     )
     return frozenset(
         row["remote_id"]
         for row in rows
-        if row["is_held"] or (only is not None and row["id"] not in only)
+        if row["is_held"] or row["job"] in stopped or (only is not None and row["id"] not in only)
     )
 
 

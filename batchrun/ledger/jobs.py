@@ -135,6 +135,14 @@ def sends_to(ledger: Ledger, job: int) -> str:
     return str(ledger.value(f"select {SENDS_TO} from jobs j where j.id = ?", (job,)))
 
 
+def pause(ledger: Ledger, job: int, reason: str) -> None:
+    """Send nothing more of a job until a person lets it go."""
+    with ledger.transaction():
+        ledger.execute(
+            "update jobs set paused = ?, stale = 1 where id = ? and paused is null", (reason, job)
+        )
+
+
 def untold_ends(ledger: Ledger) -> frozenset[int]:
     """Jobs that ended, with their outputs written, of which no command has told a person yet: whatever command's pass found it."""
     found = ledger.rows(f"select id from jobs where reported_at is null and {_IS_ENDED}")

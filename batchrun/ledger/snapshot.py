@@ -25,15 +25,23 @@ from batchrun.ledger.states import (
 from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.deadline import Pace
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
+from batchrun.planning.means import Means
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
 
+# What a job, a row of `jobs`, may spend; None: nothing binds it.
+MeansOf = Callable[[Ledger, sqlite3.Row, int], Means | None]
 # How fast the live twin of a profile may be asked, and at this endpoint; None: it has no other, or cannot be asked there.
 PaceOf = Callable[[str, str], Pace | None]
 
 
 def no_pace(profile: str, endpoint: str) -> Pace | None:  # noqa: ARG001 - the shape of the question
     """No profile can be asked live."""
+    return None
+
+
+def no_means(ledger: Ledger, job: sqlite3.Row, now: int) -> Means | None:  # noqa: ARG001 - the shape of the question
+    """Nothing binds any job."""
     return None
 
 
@@ -53,10 +61,13 @@ def take_snapshot(
     not_lent: frozenset[int] = frozenset(),
     is_tired: bool = False,
     pace_of: PaceOf = no_pace,
+    means_of: MeansOf = no_means,
 ) -> Snapshot:
-    """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot). `pace_of`: how live answers are had."""
+    """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot). `pace_of`: how live answers are had; `means_of`: what
+    may be spent.
+    """
     return Snapshot(
-        jobs=_jobs(ledger, now, pace_of),
+        jobs=_jobs(ledger, now, pace_of, means_of),
         batches=_batches(ledger, now),
         holds=tuple(
             (row["profile"], row["model"], row["until"])
@@ -104,10 +115,10 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
     )
 
 
-def _jobs(ledger: Ledger, now: int, pace_of: PaceOf) -> tuple[JobFacts, ...]:
+def _jobs(ledger: Ledger, now: int, pace_of: PaceOf, means_of: MeansOf) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        f"select j.id, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.settings ->> '$.endpoint' as endpoint, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.name, j.settings, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.settings ->> '$.endpoint' as endpoint, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):
@@ -145,6 +156,7 @@ def _jobs(ledger: Ledger, now: int, pace_of: PaceOf) -> tuple[JobFacts, ...]:
                 open_count=job["open"],
                 pace=_pace(ledger, job, pace_of),
                 is_live=job["live_since"] is not None,
+                means=means_of(ledger, job, now) if job["open"] else None,
                 has_calls=bool(job["pending"]) and has_waiting_calls(ledger, job["id"]),
             )
         )

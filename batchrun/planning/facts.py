@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import Canary
 from batchrun.planning.deadline import Pace
+from batchrun.planning.means import Means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class JobFacts:
     `is_paused`: nothing more of it is sent, for whatever reason; `is_held`: because a person holds it, so that what runs in our own process
     rests too. `canary`: what became of the items that go first, while the rest of the job waits for that; the files and the queue are its own then.
     `deadline_at`: when its `open_count` items should be answered, `pace` how fast the profile is that could answer them live (None: there is
-    no other), `is_live`: its deadline has made it go there.
+    no other), `is_live`: its deadline has made it go there. `means`: what it may spend; None: nothing binds it.
     """
 
     id: int
@@ -57,6 +58,17 @@ class JobFacts:
     open_count: int = 0
     pace: Pace | None = None
     is_live: bool = False
+    means: Means | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether limits let nothing of it be sent, not even what was prepared and paid for in advance."""
+        return self.means is not None and self.means.is_stopped
+
+    @property
+    def is_short(self) -> bool:
+        """Whether what waits of it waits for money."""
+        return self.means is not None and self.means.is_short
 
     @property
     def sends_to(self) -> str:

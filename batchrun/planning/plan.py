@@ -109,7 +109,7 @@ def _polls(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
 
 def _resting(snapshot: Snapshot) -> set[int]:
     """Batches inside our own process whose job is held: nothing of them is executed, so there is nothing to ask either."""
-    held = {job.id for job in snapshot.jobs if job.is_held}
+    held = {job.id for job in snapshot.jobs if job.is_held or job.is_stopped}
     return {
         b.id
         for b in snapshot.batches
@@ -124,6 +124,8 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
     for job in snapshot.jobs:
         if job.is_paused or job.id in leaving or job.sends_to in snapshot.unreachable:
             continue
+        if job.is_short:
+            continue
         actions += [
             Form(job.id, file)
             for file, model in job.fresh_files
@@ -132,7 +134,7 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
         # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
         if job_held_until(snapshot, job, "") <= now and _is_cut_due(job, job.id in gathering, now):
             actions.append(Cut(job.id))
-    paused = {j.id for j in snapshot.jobs if j.is_paused}
+    paused = _not_sending(snapshot)
     blocked = _blocked(snapshot, paused)
     for b in batches:
         if b.cancel_requested or b.job in paused | leaving or b.id in blocked:
@@ -143,6 +145,11 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
             elif b.state == BatchState.UPLOADED:
                 actions.append(Create(b.id))
     return actions
+
+
+def _not_sending(snapshot: Snapshot) -> set[int]:
+    """Jobs of which nothing more is sent, whatever is prepared."""
+    return {job.id for job in snapshot.jobs if job.is_paused or job.is_stopped}
 
 
 def _gathering(snapshot: Snapshot) -> set[int]:
@@ -204,7 +211,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """When each thing that is not final may be due; a moment that has passed counts as the next second, or as soon as an
     unreachable profile may be tried again.
     """
-    paused = {j.id for j in snapshot.jobs if j.is_paused}
+    paused = _not_sending(snapshot)
     gathering = _gathering(snapshot)
     blocked = _blocked(snapshot, paused)
     resting = _resting(snapshot)
@@ -227,7 +234,7 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     yield from (now + 1 for _ in _calling(snapshot))
     yield from (max(switch.at, now + 1) for switch in switches(snapshot, now))
     for job in snapshot.jobs:
-        if job.is_paused or not job.has_open_items:
+        if job.is_paused or job.is_short or not job.has_open_items:
             continue
         later = now + (UNREACHABLE_S if job.sends_to in snapshot.unreachable else 1)
         for _, model in job.fresh_files:

@@ -17,6 +17,7 @@ from batchrun.backends.reading import printable
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.reading import make_reader
 from batchrun.ledger.batches import move_batch
+from batchrun.ledger.billing import settle_billing
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import judging
 from batchrun.ledger.deadlines import BY_CHANGE, BY_DEADLINE, BY_PERSON
@@ -132,6 +133,7 @@ def collect(
             collected_at=at,
             **columns,
         )
+        settle_billing(ledger, batch["id"], at)
         progressed = sum(n for e, n in moved.items() if e != ItemEvent.RELEASED)
         # What a deadline or a submit takes back goes on elsewhere, or otherwise: it says nothing against sending it.
         is_release = any(moved.values()) and batch["cancel_requested"] not in _TAKEN_BACK

@@ -14,6 +14,7 @@ from batchrun.ledger.held import resting_batches
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
+from batchrun.running.paying import Payment, Purse
 from batchrun.tools.worker import Worker
 
 OpenBackend = Callable[[str], Backend]
@@ -44,7 +45,8 @@ class PassContext:
     """One pass. `only`: of batches in our own process, it executes no others. `problems` are what a person must see; `ended` the jobs whose outputs this pass wrote; `work_s` what in-process
     services may still use of it; `under_way` those that may have lines under way; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
-    the jobs in `not_lent`, which were submitted with other functions. `kept`: backends of the pass before that go on in this one; those
+    the jobs in `not_lent`, which were submitted with other functions. `purse` knows the limits of what may be spent, None: there are none; `stopped` are jobs that
+    these let send nothing, as they were seen last. `kept`: backends of the pass before that go on in this one; those
     that are to go on in the next are left open in it. None: there is no next.
     """
 
@@ -69,6 +71,8 @@ class PassContext:
     not_lent: set[int] = field(default_factory=set)
     tired_at: int = 0
     only: frozenset[int] | None = None
+    purse: Purse | None = None
+    stopped: frozenset[int] = frozenset()
     kept: dict[str, Backend] | None = None
 
     def backend(self, profile: str) -> Backend:
@@ -110,7 +114,7 @@ class PassContext:
         self.under_way.discard(profile)
         due_at = backend.work(
             share,
-            resting=resting_batches(self.ledger, profile, only=self.only),
+            resting=resting_batches(self.ledger, profile, only=self.only, stopped=self.stopped),
             goes_on=self.kept is not None or share < self.work_s,
         )
         if due_at is None:
@@ -122,6 +126,14 @@ class PassContext:
             self.quiet[profile] = due_at
         if self.work_s <= 0 or profile in self.quiet:
             self.exhausted.add(profile)
+
+    def payment(self, job: int, profile: str) -> Payment | None:
+        """What holds for batches of a job that go to a profile; None where they cost nothing or no limit is for them."""
+        if self.purse is None:
+            return None
+        row = self.ledger.row("select * from jobs where id = ?", (job,))
+        assert row is not None
+        return self.purse.payment(self.ledger, row, profile, self.clock.now())
 
     def end_work(self, *, besides: Collection[str]) -> None:
         """Have what is under way with other profiles than these come to its end and be recorded: no slice follows for them now."""

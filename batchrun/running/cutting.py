@@ -7,6 +7,7 @@ batch is recorded, and `sweep_cuts` removes those whose batch never was.
 import contextlib
 import sqlite3
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Final
 
 from batchrun.ledger.canaries import queue_of
@@ -18,7 +19,8 @@ from batchrun.ledger.states import FileState, ItemState
 from batchrun.model import Limits
 from batchrun.running.attaching import Uploaded, nothing_uploaded
 from batchrun.running.copying import copy_requests
-from batchrun.running.form import break_up, record_formed
+from batchrun.running.form import break_up, is_put_off, record_formed
+from batchrun.running.paying import Payment
 
 # The model that an item's conversation went to, if it left the first one's.
 _MODEL_NOW: Final = """(select t.changes ->> '$.model' from turns t where t.item = i.id and t.changes ->> '$.model' is not null
@@ -36,12 +38,13 @@ def cut_queued(
     *,
     chosen: Collection[int] | None = None,
     profile: str | None = None,
+    payment: Payment | None = None,
 ) -> list[int]:
     """Batches of the queued items of a job that are due: one per model, criteria and chunk; requests are copied, never rendered again.
 
     The queue is read once, in the order of models, criteria and files, however many batches come of it. `uploaded` may
     raise BackendError: what was cut before stays. `chosen`: of these items alone, wherever they wait; `profile`: where the batches go, if
-    not where the job's go now.
+    not where the job's go now. What cannot be paid by now stays in the queue. Raises UnknownPrice, Unbounded.
     """
     job = ledger.row("select * from jobs where id = ?", (job_id,))
     assert job is not None
@@ -56,9 +59,22 @@ def cut_queued(
         while first <= source["last"]:
             last = min(first + cap - 1, source["last"])
             ids = uploaded(job_id, source["endpoint"], (first, last))
-            batch, taken = _cut_one(
-                ledger, job, source, (first, last), limits=limits, at=at, ids=ids, profile=profile
+            cut = partial(
+                _cut_one,
+                ledger,
+                job,
+                source,
+                limits=limits,
+                at=at,
+                ids=ids,
+                profile=profile,
+                payment=payment,
             )
+            batch, taken = cut((first, last))
+            if batch is None and taken:
+                batch, taken = cut((first, first + taken - 1))
+            if batch is None:
+                return batches  # the rest waits for money
             batches.append(batch)
             first += taken
     return batches
@@ -123,8 +139,12 @@ def _cut_one(
     at: int,
     ids: Mapping[bytes, str],
     profile: str | None = None,
-) -> tuple[int, int]:
-    """A batch of the due items numbered `span[0]` to at most `span[1]`, and how many it took: as many as fit."""
+    payment: Payment | None = None,
+) -> tuple[int | None, int]:
+    """A batch of the due items numbered `span[0]` to at most `span[1]`, and how many it took: as many as fit.
+
+    No batch where so many of them cannot be paid: then how many can, or 0 where they wait.
+    """
     with ledger.transaction():
         writer = RequestFileWriter(
             ledger,
@@ -146,6 +166,16 @@ def _cut_one(
         )
         with contextlib.closing(items):
             taken = copy_requests(ledger, items, writer, ids)
+        quote = None
+        if payment is not None:
+            quote = payment.quote(
+                writer.readable(), endpoint=source["endpoint"], model=source["model"]
+            )
+            is_waiting = is_put_off(ledger, payment, quote)
+            if is_waiting or (quote is not None and quote.fitting < quote.requests):
+                writer.abandon()
+                sweep_cuts(ledger)
+                return None, 0 if is_waiting or quote is None else quote.fitting
         writer.close()
     except BaseException:
         writer.abandon()
@@ -163,6 +193,7 @@ def _cut_one(
             parameters=cut,
             at=at,
             profile=profile,
+            quote=quote,
         )
         ledger.execute(f"delete from queue where item in ({chosen})", cut)
     return batch, taken

@@ -66,11 +66,13 @@ def perform(context: PassContext, action: Action) -> None:
             context.backend(profile)  # nothing leaves its batch for a place that cannot be asked
             go_live(ledger, job=job, profile=profile, at=now)
         case Form(job, file):
-            form_from_file(ledger, file, now, _limits_elsewhere(context, job))
+            payment = context.payment(job, sends_to(ledger, job))
+            form_from_file(ledger, file, now, _limits_elsewhere(context, job), payment)
         case Cut(job):
             profile = sends_to(ledger, job)
             limits = context.backend(profile).limits
-            cut_queued(ledger, job, limits, now, uploading(context, profile))
+            payment = context.payment(job, profile)
+            cut_queued(ledger, job, limits, now, uploading(context, profile), payment=payment)
         case Release(job):
             with ledger.transaction():
                 settle_canary(ledger, job, now)

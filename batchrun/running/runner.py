@@ -9,16 +9,23 @@ from dataclasses import dataclass, replace
 
 from batchrun.backends.base import Backend
 from batchrun.clock import Clock
-from batchrun.errors import BackendError, BatchrunError, LedgerError, UsageError
+from batchrun.errors import (
+    BackendError,
+    BatchrunError,
+    LedgerError,
+    Unbounded,
+    UnknownPrice,
+    UsageError,
+)
 from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
 from batchrun.ledger.home import Home
-from batchrun.ledger.jobs import sends_to
+from batchrun.ledger.jobs import pause, sends_to
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
-from batchrun.ledger.snapshot import PaceOf, no_pace, take_snapshot
+from batchrun.ledger.snapshot import PaceOf, no_means, no_pace, take_snapshot
 from batchrun.ledger.spool import sweep_temps
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import sweep_preparing
@@ -45,6 +52,7 @@ from batchrun.planning.plan import plan
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.cutting import sweep_cuts
 from batchrun.running.passresult import PassResult
+from batchrun.running.paying import Purse
 from batchrun.running.performing import perform
 from batchrun.running.stopped import stops
 from batchrun.tools.worker import Worker
@@ -55,7 +63,7 @@ class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
     whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
     `kept`: where a pass leaves open what goes on in the next one, for the caller to close in the end; None: each pass closes all.
-    `pace_of(profile, endpoint)` tells how its live twin may be asked.
+    `pace_of(profile, endpoint)` tells how its live twin may be asked. `purse` knows what may be spent; None: as much as needed.
     """
 
     home: Home
@@ -67,6 +75,7 @@ class Runner:
     open_tools: Callable[[], Worker] | None = None
     kept: dict[str, Backend] | None = None
     pace_of: PaceOf = no_pace
+    purse: Purse | None = None
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -116,6 +125,7 @@ class Runner:
             tools=None if self.open_tools is None else self.open_tools(),
             tired_at=self.clock.now() + int(work_s),
             kept=self.kept,
+            purse=self.purse,
         )
         try:
             yield context
@@ -164,7 +174,11 @@ class Runner:
             not_lent=frozenset(context.not_lent),
             is_tired=self.clock.now() >= context.tired_at,
             pace_of=self.pace_of,
+            means_of=no_means if self.purse is None else self.purse.means,
         )
+        context.stopped = frozenset(job.id for job in found.jobs if job.is_stopped)
+        if self.purse is not None:
+            self.purse.note_stops(context.ledger, found.jobs, self.clock.now())
         if not context.unwritable:
             return found
         jobs = (replace(j, is_stale=False) if j.id in context.unwritable else j for j in found.jobs)
@@ -179,6 +193,11 @@ class Runner:
             perform(context, action)
         except BackendError as exc:
             context.fail(profile or "", exc)
+        except (UnknownPrice, Unbounded) as exc:
+            # A limit is to hold, and what this would cost is not known (any more): a person has to say it.
+            assert isinstance(action, Form | Cut)
+            context.note(exc, job=action.job)
+            pause(context.ledger, action.job, str(exc))
         except UsageError as exc:
             # The profile of a job is not in batchrun.toml any more: nothing of it can be sent, the rest goes on.
             context.note(exc, profile=profile)

@@ -27,6 +27,7 @@ from batchrun.ledger.requestfiles import verify
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import FILE_RETRIES, error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
+from batchrun.running.paying import is_unpaid
 from batchrun.running.refusing import (
     QUOTA_CODES,
     QUOTA_HOLD_S,
@@ -135,6 +136,8 @@ def create(ctx: PassContext, batch: sqlite3.Row) -> None:
     backend = ctx.backend(batch["profile"])
     now = ctx.clock.now()
     with ctx.ledger.transaction():
+        if is_unpaid(ctx, batch):
+            return
         move_batch(
             ctx.ledger,
             batch["id"],

@@ -11,7 +11,6 @@ from batchrun.ledger.bills import (
     Standing,
     aside_of,
     insert_bill,
-    presume,
     room,
     set_aside,
     settle_bill,
@@ -80,7 +79,7 @@ def test_requests_of_unknown_fate_are_presumed_at_their_worst_and_within_what_wa
 
 def test_a_lost_batch_is_presumed_whole_until_it_is_found(ledger: Ledger) -> None:
     batch = bill(ledger, 100)
-    presume(ledger, batch=batch, at=NOW)
+    settle_bill(ledger, batch=batch, cost=0, unknown=10, booked_at=NOW)
     assert standing(ledger, TODAY, NOW) == Standing(0, 100, 0, 0)
     settle_bill(ledger, batch=batch, cost=7, unknown=0, booked_at=NOW)
     assert standing(ledger, TODAY, NOW) == Standing(7, 0, 0, 0)

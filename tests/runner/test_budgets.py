@@ -1,0 +1,132 @@
+"""Limits that bind: what does not fit waits and says so, and no pass spends more than it may."""
+
+from typing import Any
+
+from runnerkit import DAY_S, NewWorld, World, items
+
+from batchrun.errors import Transient
+from batchrun.ledger.bills import standing
+from batchrun.money.amounts import DOLLAR
+from batchrun.money.limits import Limit, Period, Scope
+from batchrun.testing_backend import Fault
+
+PRICE = '[price."gpt-4.1-mini"]\nbatch = { input = 10, output = 100 }\n'
+# One of these requests: up to 18 input tokens, and 1,000 tokens of answer with what comes on top of a cap.
+EACH = 0.11
+
+
+def with_budget(world: World, text: str, **changes: Any) -> World:
+    (world.folder / "batchrun.toml").write_text(PRICE + text, encoding="utf-8")
+    world.write(items(20), **changes)
+    world.submit()
+    return world
+
+
+def shortages(world: World) -> list[str]:
+    return [row["reason"] for row in world.rows("select reason from short_of_money")]
+
+
+def taken(world: World) -> float:
+    limit = Limit(scope=Scope.HOME, name="", period=Period.TOTAL, amount=0)
+    with world.ledger() as ledger:
+        return standing(ledger, limit, world.clock.now()).taken / DOLLAR
+
+
+def test_a_batch_that_fits_is_reserved_with_it_and_settled_with_its_end(world: World) -> None:
+    with_budget(world, "[budget]\nmonth = 10\n")
+    world.tick()
+    (bill,) = world.rows("select * from bills")
+    assert bill["cost"] is None
+    assert 20 * 0.10 < bill["reserved"] / DOLLAR < 20 * EACH
+    assert taken(world) == bill["reserved"] / DOLLAR
+    world.run()
+    (settled,) = world.rows("select * from bills")
+    usage = world.rows("select sum(input_tokens) as i, sum(output_tokens) as o from results")[0]
+    assert settled["cost"] == usage["i"] * 10 * 10**6 + usage["o"] * 100 * 10**6
+    assert settled["presumed"] == 0
+    assert world.tally() == {"succeeded": 20}
+
+
+def test_what_does_not_fit_goes_in_parts_as_batches_settle(world: World) -> None:
+    with_budget(world, "[budget]\nmonth = 1\n")
+    world.tick()
+    (first,) = world.batches()
+    assert first["request_count"] == 9  # of 20: nine times 0.107 dollars fit into one
+    assert "$1.00 a month" in shortages(world)[0]
+    world.run()
+    assert world.tally() == {"succeeded": 20}
+    assert world.batches()[0]["request_count"] == 9
+    assert taken(world) < 1
+    assert shortages(world) == []
+
+
+def test_a_limit_that_is_used_up_ends_the_work_and_the_next_month_goes_on(world: World) -> None:
+    world.script = []
+    with_budget(world, "[budget]\nmonth = 0.11\n")
+    result = world.run()
+    assert result.next_at is None
+    assert world.tally()["pending"] > 0
+    (why,) = shortages(world)
+    assert "is left of $0.11 a month" in why
+    done = world.tally()["succeeded"]
+    world.clock.advance(31 * DAY_S)
+    world.run()
+    assert world.tally()["succeeded"] > done
+
+
+def test_a_limit_of_nothing_stops_everything(world: World) -> None:
+    with_budget(world, "[budget.tag.eu]\nday = 0\n", tags=["eu"])
+    assert world.run().next_at is None
+    assert world.tally() == {"pending": 20}
+    assert shortages(world) == ["a limit of $0.00 a day of tag 'eu' lets nothing be sent"]
+
+
+def test_a_limit_for_another_job_binds_nothing(world: World) -> None:
+    with_budget(world, "[budget.job.other]\nday = 0\n")
+    world.run()
+    assert world.tally() == {"succeeded": 20}
+    assert world.rows("select * from bills") == []
+
+
+def test_a_limit_in_the_job_line_binds(world: World) -> None:
+    with_budget(world, "", budget=0.25)
+    world.tick()
+    assert [b["request_count"] for b in world.batches()] == [2]
+
+
+def test_a_soft_limit_reserves_and_lets_everything_go(world: World) -> None:
+    with_budget(world, "[budget]\nsoft_month = 0.001\n")
+    world.run()
+    assert world.tally() == {"succeeded": 20}
+    assert taken(world) > 0.001
+
+
+def test_a_limit_that_is_lowered_takes_back_what_was_not_sent(new_world: NewWorld) -> None:
+    world = new_world(faults=[Fault(call="upload", error=Transient("busy"))])
+    with_budget(world, "[budget]\nmonth = 10\n")
+    assert [b["name"] for b in world.batches()] == ["planned"]
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 0.5\n")
+    world.clock.advance(DAY_S)
+    world.tick()
+    world.tick()
+    first, *_ = [b for b in world.batches() if b["name"] == "created"]
+    assert first["request_count"] == 4
+    assert taken(world) <= 0.5
+    world.run()
+    assert world.tally() == {"succeeded": 20}
+
+
+def test_an_unknown_price_pauses_the_job_under_a_hard_limit_only(
+    new_world: NewWorld,
+) -> None:
+    for name, budget, states in (
+        ("hard", "[budget]\nmonth = 1\n", {"pending": 20}),
+        ("soft", "[budget]\nsoft_month = 1\n", {"succeeded": 20}),
+    ):
+        world = new_world()
+        with_budget(world, budget, model="nobody-knows-it")
+        world.run()
+        assert world.tally() == states
+        (job,) = world.rows("select paused from jobs")
+        is_paused = "no batch price of 'nobody-knows-it'" in (job["paused"] or "")
+        assert is_paused is (name == "hard")
