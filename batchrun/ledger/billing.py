@@ -1,31 +1,22 @@
 """What a batch came to, when it is settled: priced by its answers and by what the service says of the whole batch, whichever is more."""
 
-import json
 import sqlite3
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.bills import settle_bill
 from batchrun.ledger.connection import Ledger
-from batchrun.model import Json
+from batchrun.ledger.usage import taken_by
 from batchrun.money.amounts import dollars
-from batchrun.money.frozen import cost_sql, thawed
+from batchrun.money.billed import billed_cost, service_usage
+from batchrun.money.frozen import thawed
 from batchrun.money.prices import Price, Rates
 
 # Causes of attempts that may have been executed, and paid for, without an answer that says what it took.
 UNKNOWN_CAUSES: Final = ("missing_result", "lost_result", "uncertain", "malformed_result")
 OVERRUN: Final = "over_reserved"  # the incident
-_ANY: Final = 1 << 62  # input tokens: every tier is reached
 _IMAGES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
-# Every attempt of a batch: of an item's last one in result_rows, of earlier ones in history.
-_ATTEMPTS: Final = """
-select cause, input_tokens, coalesce(cached_tokens, 0) as cached_tokens, coalesce(output_tokens, 0) as output_tokens
-from result_rows where item between :first and :last and batch = :batch
-union all
-select cause, input_tokens, coalesce(cached_tokens, 0), coalesce(output_tokens, 0)
-from history where item between :first and :last and batch = :batch
-"""
 
 
 def settle_billing(ledger: Ledger, batch: int, at: int) -> None:
@@ -59,48 +50,26 @@ def settle_billing(ledger: Ledger, batch: int, at: int) -> None:
 
 def _cost(ledger: Ledger, row: sqlite3.Row) -> tuple[int, int]:
     """(picodollars, requests of unknown fate)."""
-    price = _dearest_kind(thawed(row["price"]), row["endpoint"])
-    names = {"first": row["first_item"], "last": row["last_item"], "batch": row["id"]}
     causes = ", ".join(repr(cause) for cause in UNKNOWN_CAUSES)
-    found = ledger.connection.execute(
-        f"select coalesce(sum(case when input_tokens is not null then {cost_sql(price)} end), 0), coalesce(sum(cause in ({causes})), 0), "
-        "coalesce(sum(input_tokens), 0), coalesce(sum(case when input_tokens is not null then output_tokens end), 0) "
-        f"from ({_ATTEMPTS})",
-        names,
-    ).fetchone()
-    cost, unknown, input_tokens, output_tokens = map(int, found)
-    more = price.dearest(_ANY)
-    theirs = _usage(row["remote"])
-    # What the service counted for the batch and for none of its answers: at the dearest, since nobody knows what it was.
-    cost += max(_tokens(theirs, "input") - input_tokens, 0) * more.input
-    cost += max(_tokens(theirs, "output") - output_tokens, 0) * more.output
-    return cost, unknown
+    unknown = ledger.value(
+        "select count(*) from (select cause from result_rows where item between ?1 and ?2 and batch = ?3 "
+        f"union all select cause from history where item between ?1 and ?2 and batch = ?3) where cause in ({causes})",
+        (row["first_item"], row["last_item"], row["id"]),
+    )
+    cost = billed_cost(
+        _with_cache_writes(thawed(row["price"])),
+        taken_by(ledger, row["id"]),
+        service_usage(row["remote"]),
+        is_of_pictures=row["endpoint"] in _IMAGES,
+    )
+    return cost, int(unknown)
 
 
-def _dearest_kind(price: Price, endpoint: str) -> Price:
-    """The price where answers do not tell all kinds of tokens apart: input that may have been written to a cache, pictures and texts."""
-    has_pictures = endpoint in _IMAGES
+def _with_cache_writes(price: Price) -> Price:
+    """Where storing input in a cache costs extra, all that did not come from there counts as stored: answers do not tell."""
 
-    def dearest(rates: Rates) -> Rates:
-        image_input, image_output = (
-            (rates.image_input, rates.image_output) if has_pictures else (0, 0)
-        )
-        return rates._replace(
-            input=max(rates.input, rates.cache_write, image_input),
-            output=max(rates.output, image_output),
-        )
+    def stored(rates: Rates) -> Rates:
+        return rates._replace(input=max(rates.input, rates.cache_write))
 
-    tiers = tuple(tier._replace(rates=dearest(tier.rates)) for tier in price.tiers)
-    return replace(price, rates=dearest(price.rates), tiers=tiers)
-
-
-def _usage(remote: str | None) -> dict[str, Json]:
-    """What the service says that a batch took; {} where it says nothing."""
-    found: Any = json.loads(remote or "{}")
-    usage = found.get("usage") if isinstance(found, dict) else None
-    return usage if isinstance(usage, dict) else {}
-
-
-def _tokens(usage: dict[str, Json], kind: str) -> int:
-    value = usage.get(f"{kind}_tokens")
-    return value if isinstance(value, int) and value > 0 else 0
+    tiers = tuple(tier._replace(rates=stored(tier.rates)) for tier in price.tiers)
+    return replace(price, rates=stored(price.rates), tiers=tiers)
