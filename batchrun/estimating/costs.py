@@ -44,19 +44,19 @@ def output_of(counted: Counted, ceiling: Ceiling, history: Answered | None) -> S
 
 
 def cost_of(counted: Counted, ceiling: Ceiling, history: Answered | None, price: Price) -> Spread:
-    """Picodollars of all requests; large ones by the rates that hold for so many input tokens."""
+    """Picodollars of all requests; large ones by the rates that hold for so many input tokens. At worst all input is written to the cache."""
     large = counted.large if price.tiers else []
     rest = Sums()
     rest.add(counted.sums)
     for one in large:
         rest.add(one, -1)
     groups: list[tuple[Sums, Rates, Rates]] = [(rest, price.rates, price.rates)]
-    groups += [(one, price.rates_for(one.input), price.rates_for(one.input_most)) for one in large]
+    groups += [(one, price.rates_for(one.input), price.dearest(one.input_most)) for one in large]
     parts = []
     for sums, rates, dearest in groups:
         output = _output(sums, counted.url, ceiling, history)
         given = _input_cost(sums.input, sums.image_input, rates)
-        most = _input_cost(sums.input_most, sums.image_most, dearest)
+        most = _input_cost(sums.input_most, sums.image_most, _written(dearest))
         parts.append(
             Spread(
                 _with_output(given, output.low, sums.made, rates),
@@ -100,6 +100,13 @@ def _output(sums: Sums, url: str, ceiling: Ceiling, history: Answered | None) ->
 
 def _input_cost(tokens: int, images: int, rates: Rates) -> int:
     return (tokens - images) * rates.input + images * rates.image_input
+
+
+def _written(rates: Rates) -> Rates:
+    return rates._replace(
+        input=max(rates.input, rates.cache_write),
+        image_input=max(rates.image_input, rates.cache_write),
+    )
 
 
 def _with_output(spent: int, output: int | None, made: int, rates: Rates) -> int | None:

@@ -99,7 +99,7 @@ def differences(items: Usage, service: ServiceUsage | None) -> Iterator[tuple[st
 
 
 def cost_of(price: Price, taken: Iterable[Taken], *, is_of_pictures: bool = False) -> int:
-    """Picodollars of all answers, each at the rates for its own size.
+    """Picodollars of all answers, each at the rates for its own size; input that was not cached as what is written to the cache, where that is dearer.
 
     Exact where tiers begin at whole thousands above SMALL, as those of all lists do; else rounded up. `is_of_pictures`: of an endpoint that
     makes pictures, whose tokens are not told from those of text here: each counts as the dearer.
@@ -150,6 +150,8 @@ def _rates(price: Price, size: int, is_of_pictures: bool) -> Rates:
 
 
 def _rates_at(rates: Rates, is_of_pictures: bool) -> Rates:
+    # What was not read from the cache may have been written to it, which answers are not asked about.
+    rates = rates._replace(input=max(rates.input, rates.cache_write))
     if not is_of_pictures:
         return rates
     return rates._replace(

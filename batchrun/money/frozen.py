@@ -1,4 +1,4 @@
-"""Prices kept with what they were reckoned for: as JSON, and as an expression by which a database prices the answers that it holds.
+"""Prices kept, as JSON, with what they were reckoned for.
 
 What was reserved at a price is settled at that price, whatever the tables say by then.
 """
@@ -58,34 +58,6 @@ def thawed(text: str) -> Price:
         dated=kept.dated,
         rates=_rates(kept.rates),
         tiers=tuple(Tier(tier.above, _rates(tier.rates)) for tier in kept.tiers),
-    )
-
-
-def cost_sql(price: Price, *, is_of_pictures: bool = False) -> str:
-    """Picodollars of one answer, as `Price.cost` says: an SQL expression over `input_tokens`, `cached_tokens` and `output_tokens`, none of them null.
-
-    It has numbers only. Summed, it stays within 64 bits up to nine million dollars. `is_of_pictures`: of an endpoint that makes pictures, whose
-    tokens the columns do not tell from those of text: each counts as the dearer.
-    """
-
-    def row(rates: Rates) -> str:
-        if is_of_pictures:
-            rates = rates._replace(
-                input=max(rates.input, rates.image_input),
-                output=max(rates.output, rates.image_output),
-            )
-        return _sum_sql(rates)
-
-    tiers = sorted(price.tiers, reverse=True)
-    whens = (f"when input_tokens > {tier.above} then {row(tier.rates)}" for tier in tiers)
-    plain = row(price.rates)
-    return f"(case {' '.join(whens)} else {plain} end)" if tiers else plain
-
-
-def _sum_sql(rates: Rates) -> str:
-    return (
-        f"((input_tokens - cached_tokens) * {rates.input} + cached_tokens * {rates.cached_input}"
-        f" + output_tokens * {rates.output})"
     )
 
 

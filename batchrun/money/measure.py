@@ -23,7 +23,7 @@ class Measured:
     """Requests to one model, all of them. Amounts are picodollars, and 0 where no price was given.
 
     `tokens` is the most input that the requests contain, `counted` what the rules say of it. `reserved` is the worst case of all, `largest`
-    that of the dearest. `fitting` counts those from the first on that fit into the room that there is.
+    that of the dearest; of `reserved`, `fees` are for tools that the service runs, which no usage will tell. `fitting` counts those from the first on that fit into the room that there is.
     """
 
     requests: int
@@ -31,6 +31,7 @@ class Measured:
     counted: int
     reserved: int
     largest: int
+    fees: int
     fitting: int
 
 
@@ -70,6 +71,7 @@ def measure(
         counted=total.counted,
         reserved=total.reserved,
         largest=total.largest,
+        fees=total.fees,
         fitting=total.requests if fitting is None else fitting,
     )
 
@@ -83,6 +85,7 @@ class _Weight:
     counted: int = 0
     reserved: int = 0
     largest: int = 0
+    fees: int = 0
 
 
 class _Space(NamedTuple):
@@ -112,6 +115,7 @@ class _Scale:
         self._counter = RequestCounter(url, watch=watch, look=look)
         self._reserved = 0
         self._largest = 0
+        self._fees = 0
 
     def take(self, lines: Sequence[bytes]) -> None:
         self._counter.take(lines)
@@ -132,6 +136,7 @@ class _Scale:
             counted=sum(one.input for one in sums),
             reserved=self._reserved,
             largest=self._largest,
+            fees=self._fees,
         )
 
     def _watch(self, found: Asked, one: Sums, more: Sequence[int]) -> None:
@@ -139,6 +144,7 @@ class _Scale:
         assert bound is not None
         dearest = bound.worst(found, one, most)
         self._largest = max(self._largest, dearest)
+        self._fees += len(more) * bound.fees_of(found)
         if bound.is_even(one, most):
             least = bound.worst(found, one)
             a_token = (dearest - least) // most if most else 0

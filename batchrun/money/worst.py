@@ -59,6 +59,10 @@ class Bound:
         """Whether each of up to so many tokens more costs as much as the others."""
         return not one.unseen and one.input_most + more <= LARGE_TOKENS
 
+    def fees_of(self, found: Asked) -> int:
+        """How many of them are for tools that the service runs: no usage tells how often it did."""
+        return self._hosted(found)[1]
+
     def _check(self, found: Asked) -> None:
         if self.url not in READ_URLS:
             raise self._unbounded(

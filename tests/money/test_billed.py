@@ -1,6 +1,7 @@
 """What a batch is billed for: its answers against the service's own sum, each figure by itself, at the rates for its size."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -153,3 +154,12 @@ def test_differences_are_told_of_what_the_service_says() -> None:
         ("input_tokens", 100, 90),
         ("cached_tokens", 40, 41),
     ]
+
+
+def test_input_that_was_not_cached_may_have_been_written_to_the_cache() -> None:
+    """Which is dearer on newer models, and done without being asked for."""
+    dearer = replace(price(), rates=PLAIN._replace(cache_write=12))
+    taken = [Taken(0, 2, 1_000, 400, 30, 0)]
+
+    assert cost_of(dearer, taken) == 600 * 12 + 400 * 1 + 30 * 100
+    assert cost_of(dearer, taken, is_of_pictures=True) == 600 * 30 + 400 * 1 + 30 * 300

@@ -1,5 +1,7 @@
 """From counts to ranges of tokens and money."""
 
+import dataclasses
+
 from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
 from batchrun.estimating.estimate import joined
 from batchrun.ledger.answered import Answered
@@ -89,3 +91,9 @@ def test_a_sum_with_something_unknown_in_it_is_unknown() -> None:
     known = Cost(spread=Spread(1, 2, 3), sources=("list",))
     assert joined([known, known]) == Cost(spread=Spread(2, 4, 6), sources=("list",))
     assert joined([known, Cost(why_not="no price")]).why_not == "no price"
+
+
+def test_at_worst_all_input_is_written_to_the_cache() -> None:
+    dear = dataclasses.replace(PRICE, rates=CHEAP._replace(cache_write=5))
+
+    assert cost_of(counted(ASKED), FREE, None, dear) == Spread(12_000, 52_000, 1_100 * 5 + 200_000)

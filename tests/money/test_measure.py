@@ -68,6 +68,7 @@ def test_what_fits_is_the_longest_beginning_that_does(
     tokens_room = None if tokens_share is None else int(whole.tokens * tokens_share)
 
     assert whole.reserved == sum(one.reserved for one in alone), "each by itself, and all together"
+    assert whole.fees == sum(5_000 * body.get("max_tool_calls", 0) for body in bodies)
     assert whole.tokens == sum(one.tokens for one in alone)
     assert whole.largest == max(one.reserved for one in alone)
     fitting = max(
@@ -92,7 +93,7 @@ def test_without_room_nothing_fits_and_without_a_bound_all_does() -> None:
 
     assert [weigh(lines, "m", room).fitting for room in (-1, 0, None)] == [0, 0, 3]
     assert weigh([], "m", 0) == Measured(
-        requests=0, tokens=0, counted=0, reserved=0, largest=0, fitting=0
+        requests=0, tokens=0, counted=0, reserved=0, largest=0, fees=0, fitting=0
     )
 
 
