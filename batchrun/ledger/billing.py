@@ -1,7 +1,6 @@
 """What a batch came to, when it is settled: priced by its answers and by what the service says of the whole batch, whichever is more."""
 
 import sqlite3
-from dataclasses import replace
 from typing import Final
 
 from batchrun.ledger.batches import add_incident
@@ -11,7 +10,6 @@ from batchrun.ledger.usage import taken_by
 from batchrun.money.amounts import dollars
 from batchrun.money.billed import billed_cost, service_usage
 from batchrun.money.frozen import thawed
-from batchrun.money.prices import Price, Rates
 
 # Causes of attempts that may have been executed, and paid for, without an answer that says what it took.
 UNKNOWN_CAUSES: Final = ("missing_result", "lost_result", "uncertain", "malformed_result")
@@ -25,7 +23,7 @@ def settle_billing(ledger: Ledger, batch: int, at: int) -> None:
     Costing more than was reserved is an incident, and stops the account until a person has looked at it.
     """
     row = ledger.row(
-        "select b.*, l.price, l.reserved from batch_rows b join bills l on l.batch = b.id where b.id = ?",
+        "select b.*, l.price, l.reserved, l.fees from batch_rows b join bills l on l.batch = b.id where b.id = ?",
         (batch,),
     )
     if row is None:
@@ -56,20 +54,13 @@ def _cost(ledger: Ledger, row: sqlite3.Row) -> tuple[int, int]:
         f"union all select cause from history where item between ?1 and ?2 and batch = ?3) where cause in ({causes})",
         (row["first_item"], row["last_item"], row["id"]),
     )
+    taken = taken_by(ledger, row["id"])
     cost = billed_cost(
-        _with_cache_writes(thawed(row["price"])),
-        taken_by(ledger, row["id"]),
+        thawed(row["price"]),
+        taken,
         service_usage(row["remote"]),
         is_of_pictures=row["endpoint"] in _IMAGES,
     )
+    if any(one.requests for one in taken):
+        cost += row["fees"]  # nothing tells how often tools were called
     return cost, int(unknown)
-
-
-def _with_cache_writes(price: Price) -> Price:
-    """Where storing input in a cache costs extra, all that did not come from there counts as stored: answers do not tell."""
-
-    def stored(rates: Rates) -> Rates:
-        return rates._replace(input=max(rates.input, rates.cache_write))
-
-    tiers = tuple(tier._replace(rates=stored(tier.rates)) for tier in price.tiers)
-    return replace(price, rates=stored(price.rates), tiers=tiers)

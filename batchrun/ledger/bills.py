@@ -22,13 +22,14 @@ _LOW: Final = (1 << _HALF_BITS) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a batch may cost. `price` is JSON (money/frozen.py); amounts are picodollars, kept no larger than LARGEST."""
+    """What a batch may cost. `price` is JSON (money/frozen.py); amounts are picodollars, kept no larger than LARGEST. `fees` are part of `reserved`."""
 
     payer: Payer
     price: str
     reserved: int
     largest: int
     tokens: int
+    fees: int = 0
 
 
 class Standing(NamedTuple):
@@ -51,10 +52,10 @@ def insert_bill(ledger: Ledger, *, batch: int, bill: Bill, at: int) -> None:
     """Reserve for a batch, inside the transaction that records it."""
     payer = bill.payer
     ledger.execute(
-        "insert into bills (batch, account, profile, job, tags, price, opened_at, reserved, largest, tokens) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into bills (batch, account, profile, job, tags, price, opened_at, reserved, largest, fees, tokens) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch, payer.account, payer.profile, payer.job, json.dumps(payer.tags), bill.price, at,
-            min(bill.reserved, LARGEST), min(bill.largest, LARGEST), bill.tokens,
+            min(bill.reserved, LARGEST), min(bill.largest, LARGEST), min(bill.fees, LARGEST), bill.tokens,
         ),
     )  # fmt: skip
 

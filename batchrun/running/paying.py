@@ -7,12 +7,14 @@ A job under no limit has no `Payment`: nothing of it is counted or reserved. Mon
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchrun.config import Config
 from batchrun.errors import Unbounded, UnknownPrice
+from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.batches import update_batch
 from batchrun.ledger.bills import Bill, aside_of, standing
 from batchrun.ledger.connection import Ledger
@@ -71,7 +73,13 @@ class Payment:
             def measured(count: int | None) -> Measured:
                 with path.open("rb", buffering=1 << 20) as file:
                     return measure(
-                        islice(file, count), endpoint, price, ceiling, self.config.fees, room=room
+                        islice(file, count),
+                        endpoint,
+                        price,
+                        ceiling,
+                        self.config.fees,
+                        room=room,
+                        look=partial(pixels_named, self.ledger),
                     )
 
             whole, first = measured(None), measured(1)
@@ -85,6 +93,7 @@ class Payment:
             reserved=whole.reserved,
             largest=whole.largest,
             tokens=whole.tokens,
+            fees=whole.fees,
         )
         return Quote(bill, whole.requests, whole.fitting, first.reserved)
 

@@ -130,3 +130,14 @@ def test_an_unknown_price_pauses_the_job_under_a_hard_limit_only(
         (job,) = world.rows("select paused from jobs")
         is_paused = "no batch price of 'nobody-knows-it'" in (job["paused"] or "")
         assert is_paused is (name == "hard")
+
+
+def test_fees_of_tools_are_reserved_and_stay_spent_since_no_usage_tells_them(world: World) -> None:
+    text = "[fee]\nweb_search = 0.01\n[budget]\nmonth = 1000\n"
+    body = {"tools": [{"type": "web_search"}], "max_tool_calls": 3}
+    with_budget(world, text, body=body).run()
+    assert world.tally() == {"succeeded": 20}
+    (bill,) = world.rows("select * from bills")
+    usage = world.rows("select sum(input_tokens) as i, sum(output_tokens) as o from results")[0]
+    assert bill["fees"] == 20 * 3 * DOLLAR // 100
+    assert bill["cost"] == bill["fees"] + usage["i"] * 10 * 10**6 + usage["o"] * 100 * 10**6
