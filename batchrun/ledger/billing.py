@@ -17,10 +17,11 @@ OVERRUN: Final = "over_reserved"  # the incident
 _IMAGES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
 
-def settle_billing(ledger: Ledger, batch: int, at: int) -> None:
+def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False) -> None:
     """Settle the bill of a batch, if it has one, from what is recorded of it. Inside the transaction that settles its attempts, at its end.
 
-    Costing more than was reserved is an incident, and stops the account until a person has looked at it.
+    Costing more than was reserved is an incident, and stops the account until a person has looked at it; not so where the bill `is_late`, made
+    when all was over.
     """
     row = ledger.row(
         "select b.*, l.price, l.reserved, l.fees from batch_rows b join bills l on l.batch = b.id where b.id = ?",
@@ -32,7 +33,9 @@ def settle_billing(ledger: Ledger, batch: int, at: int) -> None:
     over = settle_bill(
         ledger, batch=batch, cost=cost, unknown=unknown, booked_at=row["ended_at"] or at
     )
-    if over is not None:
+    if over is not None and is_late:
+        ledger.execute("update bills set reserved = cost, is_overrun = 0 where batch = ?", (batch,))
+    elif over is not None:
         add_incident(
             ledger,
             at=at,

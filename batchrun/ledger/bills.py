@@ -99,10 +99,10 @@ def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
     assert row is not None
     assert still_open is not None
     return Standing(
-        spent=_whole(row, "cost"),
+        spent=_whole(row, "cost") + _amount(ledger, "trials", limit, f"booked_at >= {since}"),
         presumed=_whole(row, "presumed"),
         reserved=_whole(still_open, "reserved"),
-        aside=_aside(ledger, limit),
+        aside=_amount(ledger, "set_aside", limit),
     )
 
 
@@ -116,42 +116,9 @@ def room(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[int, Limit]
     return min(left, key=itemgetter(0), default=None)
 
 
-def set_aside(ledger: Ledger, *, job: int, payer: Payer, amount: int, at: int) -> None:
-    """Keep an amount for a job whose batches are about to be cancelled, inside the transaction that asks for that."""
-    ledger.execute(
-        "insert or replace into set_aside (job_id, account, profile, job, tags, amount, at) values (?, ?, ?, ?, ?, ?, ?)",
-        (
-            job,
-            payer.account,
-            payer.profile,
-            payer.job,
-            json.dumps(payer.tags),
-            min(amount, LARGEST),
-            at,
-        ),
-    )
-
-
-def aside_of(ledger: Ledger, job: int) -> int:
-    """What is still kept for a job."""
-    return int(ledger.value("select amount from set_aside where job_id = ?", (job,)) or 0)
-
-
-def take_aside(ledger: Ledger, job: int, amount: int) -> int:
-    """Use up to so much of what is kept for a job, for a batch of it that is being made; returns how much that was."""
-    taken = min(amount, aside_of(ledger, job))
-    ledger.execute("update set_aside set amount = amount - ? where job_id = ?", (taken, job))
-    return taken
-
-
-def give_back_aside(ledger: Ledger, job: int) -> None:
-    """Nothing more of a job leaves its batches: what is left is free again."""
-    ledger.execute("delete from set_aside where job_id = ?", (job,))
-
-
-def _aside(ledger: Ledger, limit: Limit) -> int:
+def _amount(ledger: Ledger, table: str, limit: Limit, also: str = "1") -> int:
     whose, parameters = _within(limit)
-    row = ledger.row(f"select {_sums('amount')} from set_aside where {whose}", parameters)
+    row = ledger.row(f"select {_sums('amount')} from {table} where {whose} and {also}", parameters)
     assert row is not None
     return _whole(row, "amount")
 

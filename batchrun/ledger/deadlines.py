@@ -1,12 +1,15 @@
 """A job's deadline in the ledger: set by a submit, and what comes of it once it is near."""
 
 import json
+import sqlite3
 from dataclasses import replace
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import open_count
-from batchrun.ledger.states import BatchState
+from batchrun.ledger.reserves import aside_of, set_aside
+from batchrun.ledger.states import IS_OPEN_BATCH, BatchState, ItemState
+from batchrun.money.limits import Payer
 from batchrun.planning.deadline import Measured, Pace, believed, deadline_at
 
 BY_PERSON: Final = 1  # of batch_rows.cancel_requested
@@ -43,14 +46,28 @@ def drop_passed_deadline(ledger: Ledger, *, job: int, at: int) -> None:
         )
 
 
-def go_live(ledger: Ledger, *, job: int, profile: str, at: int) -> int:
+def leaving_batches(ledger: Ledger, job: int, profile: str) -> list[sqlite3.Row]:
+    """The batches of a job that a switch to this live profile takes its items out of, and that may run: rows with their request file."""
+    return list(
+        ledger.rows(
+            "select id, request_file, endpoint, model from batch_rows where job = ? and profile <> ? and state in (?, ?) and cancel_requested = 0",
+            (job, profile, BatchState.CREATING, BatchState.CREATED),
+        )
+    )
+
+
+def go_live(
+    ledger: Ledger, *, job: int, profile: str, at: int, payer: Payer | None = None, aside: int = 0
+) -> int:
     """Send everything new of a job to its live profile, and have its batches cancelled: all of it in one transaction, so that no item is ever
     in two places. Returns how many batches that are.
 
     Those not created yet are given up and cost nothing; the others end, and are collected, before what is left of them is asked again. A batch
-    whose creation is in doubt is found first.
+    whose creation is in doubt is found first. `aside`: picodollars that are kept for what leaves them, of `payer`, before any is cancelled.
     """
     with ledger.transaction():
+        if payer is not None:
+            set_aside(ledger, job=job, payer=payer, amount=aside + aside_of(ledger, job), at=at)
         cancelled = ledger.execute(
             "update batch_rows set cancel_requested = ?1, next_at = case when state = ?2 then 0 else next_at end "
             "where job = ?3 and profile <> ?4 and state <= ?2 and cancel_requested = 0",
@@ -66,6 +83,18 @@ def go_live(ledger: Ledger, *, job: int, profile: str, at: int) -> int:
             (profile, at, job),
         )
     return cancelled
+
+
+def give_back_asides(ledger: Ledger) -> None:
+    """Where nothing more of a job leaves its batches, and nothing waits to be sent, what is left is free again."""
+    over = (
+        "select job_id from set_aside s where not exists (select 1 from batch_rows b where b.job = s.job_id and b.cancel_requested = "
+        f"{BY_DEADLINE} and b.{IS_OPEN_BATCH}) and not exists (select 1 from item_counts c where c.job = s.job_id and c.state = "
+        f"{int(ItemState.PENDING)} and c.n > 0)"
+    )
+    if ledger.value(over) is not None:
+        with ledger.transaction():
+            ledger.execute(f"delete from set_aside where job_id in ({over})")
 
 
 def take_back_unsent(ledger: Ledger, job: int) -> None:

@@ -60,6 +60,7 @@ def take_snapshot(
     has_tools: bool = False,
     not_lent: frozenset[int] = frozenset(),
     is_tired: bool = False,
+    unpaid: frozenset[int] = frozenset(),
     pace_of: PaceOf = no_pace,
     means_of: MeansOf = no_means,
 ) -> Snapshot:
@@ -83,6 +84,7 @@ def take_snapshot(
         has_tools=has_tools,
         not_lent=not_lent,
         is_tired=is_tired,
+        unpaid=unpaid,
     )
 
 

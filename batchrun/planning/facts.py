@@ -86,7 +86,7 @@ class Snapshot:
     `unreachable`: profiles that failed in this pass; nothing more is tried with them until the next. `untidy`: profiles on whose service
     there may be files to delete, with the moment from which on that is looked after. `has_tools`: the current pass can run functions, though not those of
     the jobs in `not_lent`, and
-    `is_tired`: it has done so for as long as it may.
+    `is_tired`: it has done so for as long as it may. `unpaid`: jobs that cannot leave their batches, since live answers would cost more than limits leave.
     """
 
     jobs: tuple[JobFacts, ...] = ()
@@ -100,3 +100,4 @@ class Snapshot:
     has_tools: bool = False
     not_lent: frozenset[int] = frozenset()
     is_tired: bool = False
+    unpaid: frozenset[int] = frozenset()

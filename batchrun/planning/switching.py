@@ -22,11 +22,13 @@ class Switch(NamedTuple):
 def switches(snapshot: Snapshot, now: int) -> Iterator[Switch]:
     """Every switch that is still to come, and those of jobs that are live already of which a batch has still to be told.
 
-    Nothing is taken from its batch before what it would go to can be asked; and a hold that only a person ends stops this, too.
+    Nothing is taken from its batch before what it would go to can be asked and paid; and a hold that only a person ends stops this, too.
     """
     for job in snapshot.jobs:
         pace = job.pace
         if pace is None or job.deadline_at is None or job.is_paused or not job.has_open_items:
+            continue
+        if job.is_stopped or job.id in snapshot.unpaid:
             continue
         theirs = tuple(b for b in snapshot.batches if b.job == job.id and b.profile != pace.profile)
         if job.is_live and not any(map(_is_to_leave, theirs)):

@@ -46,7 +46,7 @@ class PassContext:
     services may still use of it; `under_way` those that may have lines under way; `quiet` those whose server wants nothing before a moment; `unwritable` the jobs whose outputs folder refused: they are left alone until the next pass; `looked`
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
     the jobs in `not_lent`, which were submitted with other functions. `purse` knows the limits of what may be spent, None: there are none; `stopped` are jobs that
-    these let send nothing, as they were seen last. `kept`: backends of the pass before that go on in this one; those
+    these let send nothing, as they were seen last, `unpaid` such whose deadline would cost more than is left. `kept`: backends of the pass before that go on in this one; those
     that are to go on in the next are left open in it. None: there is no next.
     """
 
@@ -73,6 +73,7 @@ class PassContext:
     only: frozenset[int] | None = None
     purse: Purse | None = None
     stopped: frozenset[int] = frozenset()
+    unpaid: set[int] = field(default_factory=set)
     kept: dict[str, Backend] | None = None
 
     def backend(self, profile: str) -> Backend:

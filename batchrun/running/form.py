@@ -8,11 +8,12 @@ import sqlite3
 
 from batchrun.ledger.attachments import has_attached
 from batchrun.ledger.batches import insert_batch, new_token
-from batchrun.ledger.bills import insert_bill, take_aside
+from batchrun.ledger.bills import insert_bill
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.requestfiles import RequestFile
+from batchrun.ledger.reserves import take_aside
 from batchrun.ledger.shortages import Shortage, end_shortage, note_shortage
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json

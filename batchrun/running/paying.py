@@ -16,10 +16,11 @@ from batchrun.config import Config
 from batchrun.errors import Unbounded, UnknownPrice
 from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.batches import update_batch
-from batchrun.ledger.bills import Bill, aside_of, standing
+from batchrun.ledger.bills import Bill, standing
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.deadlines import take_back_unsent
 from batchrun.ledger.jobs import DIVERTED_TO
+from batchrun.ledger.reserves import aside_of
 from batchrun.ledger.shortages import Shortage, end_shortage, note_shortage, shortage_of
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.modes import mode_of
@@ -64,7 +65,7 @@ class Payment:
         Raises UnknownPrice, Unbounded, OSError.
         """
         base_url = self.profile.base_url
-        book = PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
+        book = self._book
         room = self.room
         try:
             price = book.price(model, self.mode, base_url=base_url, at=self.now)
@@ -96,6 +97,18 @@ class Payment:
             fees=whole.fees,
         )
         return Quote(bill, whole.requests, whole.fitting, first.reserved)
+
+    def bill_of_pruned(self, model: str) -> Bill | None:
+        """For a batch that has ended and whose requests are not here any more: what it costs is what its answers took."""
+        try:
+            price = self._book.price(model, self.mode, base_url=self.profile.base_url, at=self.now)
+        except UnknownPrice:
+            return None
+        return Bill(payer=self.payer, price=frozen(price), reserved=0, largest=0, tokens=0)
+
+    @property
+    def _book(self) -> PriceBook:
+        return PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
 
     @property
     def room(self) -> int | None:

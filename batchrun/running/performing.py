@@ -7,7 +7,6 @@ import logging
 
 from batchrun.errors import LedgerError
 from batchrun.ledger.canaries import settle_canary
-from batchrun.ledger.deadlines import go_live
 from batchrun.ledger.held import is_held
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.states import BatchState
@@ -46,6 +45,7 @@ from batchrun.running.refusing import reject
 from batchrun.running.room import has_room
 from batchrun.running.send import create, upload
 from batchrun.running.sweep import sweep
+from batchrun.running.switching import switch
 from batchrun.running.tidying import tidy
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ def perform(context: PassContext, action: Action) -> None:
         case Poll(profile, batches):
             poll(context, profile, batches)
         case GoLive(job, profile):
-            context.backend(profile)  # nothing leaves its batch for a place that cannot be asked
-            go_live(ledger, job=job, profile=profile, at=now)
+            switch(context, job, profile)
         case Form(job, file):
             payment = context.payment(job, sends_to(ledger, job))
             form_from_file(ledger, file, now, _limits_elsewhere(context, job), payment)

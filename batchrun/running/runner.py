@@ -21,6 +21,7 @@ from batchrun.ledger.aside import set_unrecorded_aside
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.copied import copied_warning
+from batchrun.ledger.deadlines import give_back_asides
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import pause, sends_to
 from batchrun.ledger.lock import pass_lock
@@ -49,6 +50,7 @@ from batchrun.planning.actions import (
 from batchrun.planning.confined import Confined, confined
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import plan
+from batchrun.running.arrears import bill_arrears
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.cutting import sweep_cuts
 from batchrun.running.passresult import PassResult
@@ -133,6 +135,8 @@ class Runner:
             context.close()
 
     def _until_nothing_is_due(self, context: PassContext, to: Confined | None = None) -> int | None:
+        if self.purse is not None:
+            bill_arrears(context.ledger, self.purse, self.clock.now())
         fruitless: tuple[Action, ...] = ()
         while True:
             apply_wishes(context.ledger, self.clock.now())
@@ -173,11 +177,13 @@ class Runner:
             has_tools=context.tools is not None,
             not_lent=frozenset(context.not_lent),
             is_tired=self.clock.now() >= context.tired_at,
+            unpaid=frozenset(context.unpaid),
             pace_of=self.pace_of,
             means_of=no_means if self.purse is None else self.purse.means,
         )
         context.stopped = frozenset(job.id for job in found.jobs if job.is_stopped)
         if self.purse is not None:
+            give_back_asides(context.ledger)
             self.purse.note_stops(context.ledger, found.jobs, self.clock.now())
         if not context.unwritable:
             return found
@@ -225,10 +231,10 @@ def _note_sleep(ledger: Ledger, now: int) -> str | None:
     return warning
 
 
-def _progress(context: PassContext) -> tuple[int, int, int]:
+def _progress(context: PassContext) -> tuple[int, ...]:
     """What an action moves that came to something: the ledger, or our knowledge of what cannot be done in this pass."""
     changes = context.ledger.connection.total_changes
-    return changes, len(context.unreachable), len(context.unwritable)
+    return changes, len(context.unreachable), len(context.unwritable), len(context.unpaid)
 
 
 def clear_debris(ledger: Ledger, now: int) -> None:

@@ -9,16 +9,14 @@ from batchrun.ledger.batches import insert_batch
 from batchrun.ledger.bills import (
     Bill,
     Standing,
-    aside_of,
     insert_bill,
     room,
-    set_aside,
     settle_bill,
     standing,
-    take_aside,
 )
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
+from batchrun.ledger.reserves import aside_of, set_aside, take_aside
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Limit, Payer, Period, Scope
 

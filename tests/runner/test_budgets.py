@@ -141,3 +141,27 @@ def test_fees_of_tools_are_reserved_and_stay_spent_since_no_usage_tells_them(wor
     usage = world.rows("select sum(input_tokens) as i, sum(output_tokens) as o from results")[0]
     assert bill["fees"] == 20 * 3 * DOLLAR // 100
     assert bill["cost"] == bill["fees"] + usage["i"] * 10 * 10**6 + usage["o"] * 100 * 10**6
+
+
+def test_a_limit_that_comes_later_counts_what_was_sent_before_it(world: World) -> None:
+    with_budget(world, "")
+    world.run()
+    assert world.rows("select * from bills") == []
+    world.write(items(40))
+    world.submit(send=False)
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 0.5\n")
+    world.tick()
+    old, new = world.rows("select * from bills order by batch")
+    assert old["cost"] > 0
+    assert (old["is_overrun"], old["reserved"] >= old["cost"]) == (0, True)
+    assert old["cost"] + new["reserved"] <= 0.5 * DOLLAR
+
+
+def test_a_batch_that_is_out_when_a_limit_comes_reserves_its_worst_case(world: World) -> None:
+    with_budget(world, "")
+    world.tick()
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 10\n")
+    world.tick()
+    assert taken(world) > 2
+    world.run()
+    assert taken(world) < 0.1

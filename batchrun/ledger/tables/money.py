@@ -44,6 +44,16 @@ create table set_aside (              -- for what a deadline takes out of its ba
   at integer not null
 ) strict;
 
+create table trials (                 -- what was asked in homes that are thrown away (`try`), and counts here all the same
+  id integer primary key,
+  account text not null,              -- as in bills
+  profile text not null,
+  job text not null,
+  tags text not null,
+  amount integer not null,            -- the most that it can cost; once it has ended, what it came to
+  booked_at integer not null
+) strict;
+
 create table short_of_money (         -- jobs of which something waits for room in a limit
   job integer primary key references jobs,
   least integer not null,             -- the most that the next request of it can cost

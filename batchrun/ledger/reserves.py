@@ -1,0 +1,51 @@
+"""Amounts that count in the limits without a batch of this ledger: what a deadline will need for items that leave their batches, and what `try`
+asks in a home that is thrown away.
+"""
+
+import json
+
+from batchrun.ledger.connection import Ledger
+from batchrun.money.amounts import LARGEST
+from batchrun.money.limits import Payer
+
+
+def open_trial(ledger: Ledger, *, payer: Payer, amount: int, at: int) -> int:
+    """Count what another, passing home is about to spend as spent; its number. Inside the caller's transaction."""
+    cursor = ledger.execute(
+        "insert into trials (account, profile, job, tags, amount, booked_at) values (?, ?, ?, ?, ?, ?)",
+        (payer.account, payer.profile, payer.job, json.dumps(payer.tags), min(amount, LARGEST), at),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def settle_trial(ledger: Ledger, trial: int, amount: int) -> None:
+    """What it came to. Inside the caller's transaction."""
+    ledger.execute("update trials set amount = ? where id = ?", (min(amount, LARGEST), trial))
+
+
+def set_aside(ledger: Ledger, *, job: int, payer: Payer, amount: int, at: int) -> None:
+    """Keep an amount for a job whose batches are about to be cancelled, inside the transaction that asks for that."""
+    ledger.execute(
+        "insert or replace into set_aside (job_id, account, profile, job, tags, amount, at) values (?, ?, ?, ?, ?, ?, ?)",
+        (
+            job,
+            payer.account,
+            payer.profile,
+            payer.job,
+            json.dumps(payer.tags),
+            min(amount, LARGEST),
+            at,
+        ),
+    )
+
+
+def aside_of(ledger: Ledger, job: int) -> int:
+    """What is still kept for a job."""
+    return int(ledger.value("select amount from set_aside where job_id = ?", (job,)) or 0)
+
+
+def take_aside(ledger: Ledger, job: int, amount: int) -> int:
+    """Use up to so much of what is kept for a job, for a batch of it that is being made; returns how much that was."""
+    taken = min(amount, aside_of(ledger, job))
+    ledger.execute("update set_aside set amount = amount - ? where job_id = ?", (taken, job))
+    return taken
