@@ -40,6 +40,10 @@ class Body(msgspec.Struct, gc=False):
     web_search_options: Any = None
     max_tool_calls: Any = None
     service_tier: Any = None
+    suffix: Any = None
+    context_management: Any = None
+    prompt_cache_options: msgspec.Raw = msgspec.Raw()
+    reasoning: msgspec.Raw = msgspec.Raw()
 
 
 class Image(NamedTuple):

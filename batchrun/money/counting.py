@@ -174,6 +174,7 @@ class RequestCounter:
         """What a request has in common with others of its sort, and the one text that they differ in; None where it is of no sort."""
         known = (body.max_output_tokens, body.max_completion_tokens, body.max_tokens)
         plain = (*known, body.n, body.max_tool_calls, body.service_tier)
+        beside = (bytes(body.reasoning), bytes(body.prompt_cache_options))
         if not _SCALARS.issuperset(map(type, plain)) or _RARE(body) != _NONE:
             return None, ""
         if self._is_chat:
@@ -189,12 +190,13 @@ class RequestCounter:
             # The text is most of what there is: everything before it is the key.
             before = tuple((m["role"], m["content"]) for m in said[:-1])
             shown = (bytes(body.tools), bytes(body.functions), bytes(body.response_format))
-            return (before, said[-1]["role"], plain, shown), text
+            return (before, said[-1]["role"], plain, shown, beside), text
         if self._url != "/v1/responses" or type(body.input) is not str:
             return None, ""
         if body.instructions is not None and type(body.instructions) is not str:
             return None, ""
-        return (body.instructions, plain, bytes(body.tools), bytes(body.text)), body.input
+        shown_too = (bytes(body.tools), bytes(body.text))
+        return (body.instructions, plain, shown_too, beside), body.input
 
     def _template(self, body: Body, text: str) -> Asked:
         """The request without the text that its sort differs in."""
@@ -208,6 +210,6 @@ _SCALARS: Final = frozenset({type(None), int, str})
 # Whoever has one of these is of no sort.
 _RARE: Final = attrgetter(
     *("previous_response_id", "conversation", "prompt"),
-    *("modalities", "audio", "prediction", "web_search_options"),
+    *("modalities", "audio", "prediction", "web_search_options", "context_management"),
 )
-_NONE: Final = (None,) * 7
+_NONE: Final = (None,) * 8

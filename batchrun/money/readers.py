@@ -24,13 +24,25 @@ def asked(url: str, body: Body) -> Asked:
     """A request taken apart. Of an endpoint that is not known here all texts of input, prompt and messages are counted."""
     found = _READERS.get(url, _responses)(body)
     found.tier = body.service_tier
-    if body.audio is not None or (isinstance(body.modalities, list) and "audio" in body.modalities):
-        found.unbound = "what it answers in sound is bound by nothing"
-    elif body.prediction is not None:
-        found.unbound = (
-            "a 'prediction' is billed as output wherever it is wrong, and no cap holds for that"
-        )
+    found.unbound = _unbound(body)
     return found
+
+
+def _unbound(body: Body) -> str:
+    """Why nothing bounds what it costs, or ""."""
+    if body.audio is not None or (isinstance(body.modalities, list) and "audio" in body.modalities):
+        return "what it answers in sound is bound by nothing"
+    if body.prediction is not None:
+        return "a 'prediction' is billed as output wherever it is wrong, and no cap holds for that"
+    if body.context_management is not None:
+        return (
+            "'context_management' may have the model work more than once, and no cap holds for that"
+        )
+    if (mode := _field(body.reasoning, "mode")) not in {None, "standard"}:
+        return f"what reasoning in the mode {mode!r} takes is not known"
+    if (ttl := _field(body.prompt_cache_options, "ttl")) not in {None, "30m"}:
+        return f"what it costs to keep a prompt in the cache for {ttl!r} is not known"
+    return ""
 
 
 def _responses(body: Body) -> Asked:
@@ -83,9 +95,10 @@ def _chat(body: Body) -> Asked:
         found.message(message.get("role"), message.get("content"), message.get("name"))
         for call in message.get("tool_calls") or ():
             called = call.get("function") if isinstance(call, dict) else None
-            if isinstance(called, dict):
-                found.overhead += MESSAGE_TOKENS
-                found.texts += [v for v in called.values() if isinstance(v, str)]
+            _called(found, called)
+        _called(found, message.get("function_call"))
+        if isinstance(refusal := message.get("refusal"), str):
+            found.texts.append(refusal)
         if message.get("audio") is not None:
             found.unseen.add("audio")
     if body.web_search_options is not None or _SEARCHES in str(body.model):
@@ -97,12 +110,20 @@ def _chat(body: Body) -> Asked:
     return found
 
 
+def _called(found: Asked, called: Json) -> None:
+    if isinstance(called, dict):
+        found.overhead += MESSAGE_TOKENS
+        found.texts += [v for v in called.values() if isinstance(v, str)]
+
+
 _SEARCHES: Final = "-search-"  # models of chat that look things up in every answer
 
 
 def _completions(body: Body) -> Asked:
     prompts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
     found = _list_of_inputs(prompts)
+    if isinstance(body.suffix, str):
+        found.texts += [body.suffix] * (len(prompts) if _are_many(prompts) else 1)
     answers = max(_number(body.best_of) or 1, _number(body.n) or 1)
     found.cap = _number(body.max_tokens) or COMPLETION_CAP
     found.answers = answers * (len(prompts) if _are_many(prompts) else 1)
@@ -181,6 +202,12 @@ def _objects(raw: msgspec.Raw) -> Iterator[JsonObject]:
     value = _decoded(raw)
     if isinstance(value, list):
         yield from (one for one in value if isinstance(one, dict))
+
+
+def _field(raw: msgspec.Raw, name: str) -> str | None:
+    value = _decoded(raw)
+    inner = value.get(name) if isinstance(value, dict) else None
+    return None if inner is None else str(inner)
 
 
 def _decoded(raw: msgspec.Raw) -> Json:

@@ -145,6 +145,28 @@ def test_what_the_service_reads_beside_the_request_is_counted_by_what_it_is() ->
     }
 
 
+def test_what_an_assistant_said_in_other_ways_is_part_of_the_conversation() -> None:
+    called = {"role": "assistant", "function_call": {"name": "look_up", "arguments": "{}"}}
+    sums = counted(CHAT, {"messages": [called, {"role": "assistant", "refusal": "I won't."}]}).sums
+
+    texts = tokens("look_up", "{}", "I won't.")
+    assert sums.input == texts + 2 * AROUND + MESSAGE_TOKENS + REPLY_TOKENS
+
+
+def test_a_suffix_goes_with_each_prompt() -> None:
+    sums = counted("/v1/completions", {"prompt": ["a", "b"], "suffix": "the end"}).sums
+
+    assert sums.input == 2 + 2 * tokens("the end")
+
+
+def test_a_format_may_be_described() -> None:
+    asked_for = {"json_schema": {"name": "answer", "schema": SCHEMA, "description": "What it is."}}
+    plain = counted(CHAT, {"messages": [], "response_format": {"json_schema": {"schema": SCHEMA}}})
+    sums = counted(CHAT, {"messages": [], "response_format": asked_for}).sums
+
+    assert sums.input == plain.sums.input + tokens("What it is.")
+
+
 def test_calls_and_what_they_returned_are_part_of_the_conversation() -> None:
     items = [
         {"role": "user", "content": "When?"},

@@ -133,6 +133,9 @@ SAID = {"messages": [{"role": "user", "content": "x"}], "max_completion_tokens":
         (CHAT, {**SAID, "modalities": ["text", "audio"]}, "sound"),
         (CHAT, {**SAID, "audio": {"voice": "ash"}}, "sound"),
         (CHAT, {**SAID, "prediction": {"type": "content", "content": "x"}}, "prediction"),
+        (RESPONSES, {**ASKED, "context_management": [{"type": "compaction"}]}, "context_manage"),
+        (RESPONSES, {**ASKED, "reasoning": {"mode": "pro"}}, "'pro'"),
+        (RESPONSES, {**ASKED, "prompt_cache_options": {"ttl": "12h"}}, "'12h'"),
         (CHAT, {**SAID, "web_search_options": {}}, "max_tool_calls"),
         (CHAT, {**SAID, "model": "gpt-4o-search-preview"}, "max_tool_calls"),
         (PICTURES, {"prompt": "a cat", "model": "gpt-image-9"}, "picture"),
@@ -180,6 +183,13 @@ def test_a_tier_counts_where_it_may_be_dearer_than_the_price(
     else:
         with pytest.raises(Unbounded):
             measured(body, at=price("gpt-5-mini", mode))
+
+
+def test_what_is_said_of_reasoning_and_caching_that_changes_no_price_is_no_reason() -> None:
+    plain = measured(ASKED).reserved
+    said = {"reasoning": {"effort": "low", "mode": "standard"}, "prompt_cache_options": {"mode": "explicit"}}  # fmt: skip
+
+    assert measured({**ASKED, **said}).reserved == plain
 
 
 def test_pictures_are_bound_by_their_quality_and_size() -> None:
