@@ -135,6 +135,7 @@ class Batchrun(HomeCare, HomeWishes):
 
         Into a home that is thrown away, or (`is_kept`) into the jobs themselves. Raises UsageError, HomeLocked, LedgerError.
         """
+        from batchrun.trialcosts import TrialCosts
         from batchrun.trying import try_out
 
         with tempfile.TemporaryDirectory(prefix="batchrun-try-") as folder:
@@ -156,6 +157,7 @@ class Batchrun(HomeCare, HomeWishes):
                 ),
                 check=lambda job: self.check([file], only=job)[0],
                 lock_wait_s=self.lock_wait_s,
+                costs=None if options.is_kept else TrialCosts(home=self.home, clock=self.clock),
             )
 
     def estimate(

@@ -18,6 +18,7 @@ from batchrun.jobfile.choosing import Choice
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.shortages import shortage_of
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import Tally
 from batchrun.outputs.evidence import request_at
@@ -32,6 +33,7 @@ from batchrun.running.cutting import cut_queued
 from batchrun.running.runner import Runner
 from batchrun.submitting import Prepared, Submitter
 from batchrun.takingitems import SubmitOptions
+from batchrun.trialcosts import TrialCosts
 
 _SLICE_S: Final = 300.0  # of work between two looks at the batches
 
@@ -133,10 +135,11 @@ def try_out(
     prepare: Callable[..., Submitter],
     check: Callable[[str], Prepared],
     lock_wait_s: float,
+    costs: TrialCosts | None = None,
 ) -> tuple[tuple[TriedJob, ...], tuple[BatchrunError, ...]]:
     """Try the jobs of a file, one after the other, in the home of `runner`: what became of them, and what the profiles did wrong.
 
-    `prepare` makes a submitter where it is told the rest; `check` reads a whole job of the file. Raises UsageError, HomeLocked, LedgerError.
+    `prepare` makes a submitter where it is told the rest; `check` reads a whole job of the file; `costs` says where they count where that home is thrown away. Raises UsageError, HomeLocked, LedgerError.
     """
     met: list[int] = []
     tried = []
@@ -153,7 +156,9 @@ def try_out(
             only=options.job,
             met=lambda numbers: met.extend(n for n in numbers if n is not None),
         )
-        trial = _Trial(context=context, runner=runner, options=options, watcher=watcher)
+        trial = _Trial(
+            costs=costs, context=context, runner=runner, options=options, watcher=watcher
+        )
         for prepared in submitter.prepare_files([file]):
             numbers = list(dict.fromkeys(met))
             met.clear()
@@ -168,8 +173,9 @@ def try_out(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """What one trial works with, in a home that is locked."""
+    """What one trial works with, in a home that is locked. `costs`: where they count, if not in this home."""
 
+    costs: TrialCosts | None
     context: PassContext
     runner: Runner
     options: TryOptions
@@ -228,6 +234,7 @@ class _Trial:
         before = len(context.problems)
         while live not in context.unreachable and len(context.problems) == before:
             context.begin_again(_SLICE_S)
+            payment = context.payment(job, live)
             try:
                 batches = cut_queued(
                     self.ledger,
@@ -237,14 +244,25 @@ class _Trial:
                     uploading(context, live),
                     chosen=numbers,
                     profile=live,
+                    payment=payment,
                 )
+                trial = None
+                if self.costs is not None and payment is not None:
+                    trial = self.costs.reserve(self.ledger, payment, batches)
             except BackendError as exc:
                 context.fail(live, exc)
                 return
+            except GuardError as exc:  # nothing was asked
+                context.note(exc, job=job)
+                return
             if not batches:
+                if (short := shortage_of(self.ledger, job)) is not None:
+                    context.note(GuardError(f"{short.reason}. Nothing of it was asked"), job=job)
                 return
             writes = self.options.is_kept
             self._settle(Confined(job=job, batches=frozenset(batches), writes=writes))
+            if self.costs is not None:
+                self.costs.settle(self.ledger, trial, batches)
 
     def _settle(self, to: Confined) -> None:
         """Bring batches to their end, or as far as it goes; the server may want a pause."""

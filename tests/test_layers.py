@@ -56,6 +56,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.doctoring",
         "batchrun.supporting",
     ),
+    ("batchrun.trialcosts",),
     ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),
     ("batchrun.homewishes", "batchrun.openhome"),
     ("batchrun.recovery",),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from clikit import FAST_PROFILE, KEY, Desk, desk, no_process_is_left
+from tryserver import asked, server
 
 from batchrun.clock import SystemClock
 from batchrun.service.responders.script import Rule
@@ -12,7 +13,7 @@ from batchrun.service.responders.scripted import ScriptedResponder
 from batchrun.service.running import running
 from batchrun.service.service import BatchService
 
-__all__ = ["desk", "no_process_is_left", "service"]
+__all__ = ["asked", "desk", "no_process_is_left", "server", "service"]
 
 # What this service does, told by the prompt.
 RULES = (
