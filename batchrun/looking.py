@@ -10,6 +10,7 @@ from batchrun.clock import rfc3339
 from batchrun.errors import UsageError
 from batchrun.ledger.backoff import Backoff, backoffs
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import following_count
 from batchrun.ledger.items import counts, open_count, uncertain_count
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.opencalls import waiting_calls
@@ -171,6 +172,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     open_calls = waiting_calls(ledger, job.id) if by_state[ItemState.PENDING] else 0
     if open_calls:
         waiting.append(calls_line(open_calls))
+    following = following_count(ledger, job.id) if by_state[ItemState.PENDING] else 0
+    if following:
+        waiting.append(_following_line(following))
     holds = list(
         ledger.rows(
             "select until, reason from holds where until > 0 and (profile = ?1 or (profile = ?2 and until >= ?3))",
@@ -207,6 +211,12 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         deadline_at=job.deadline_at,
         live_since=job.live_since,
     )
+
+
+def _following_line(count: int) -> str:
+    if count == 1:
+        return "1 item waits for the answer to an equal request"
+    return f"{count:,} items wait for the answers to equal requests"
 
 
 def calls_line(open_calls: int) -> str:

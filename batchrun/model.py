@@ -134,6 +134,7 @@ class JobSettings:
     `endpoint` and `window` are spelled as the API spells them; without a window the profile's is used, and stored with the job. `is_raw` marks a ready Batch file: its items are requests already.
     `items` is an absolute path or glob, a query, or None for item lines under the job line in `path` (starting after `line`).
     `profile` is the backend or profile that the job line asks for. `attach` are templates of the files and links that go with each item.
+    `dedupe`: whether equal requests are asked once; None: unless their answers are meant to differ. `cache`: answers to equal requests of earlier jobs will do.
     `deadline` is a time of day or a duration, as it stands in the job line. `uncertain`: "retry" asks again what may have been executed, and paid for, without an answer.
     `rounds`: how often calls of functions are run for one item, None where no function is offered; `tools` are those that are (name,
     description, parameters), from the command line and never from a job file.
@@ -166,6 +167,8 @@ class JobSettings:
     rounds: int | None = None
     tools: tuple[JsonObject, ...] = ()
     canary: CanarySettings | None = None
+    dedupe: bool | None = None
+    cache: bool = False
     tags: tuple[str, ...] = ()
     budget: Allowance | None = None
     profile: str = "openai"

@@ -25,6 +25,7 @@ from batchrun.jobfile.problems import PROBLEMS_KEPT, shown
 from batchrun.jobfile.sources import STDIN, source_name
 from batchrun.ledger.attachments import keep_content
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.equals import shares
 from batchrun.ledger.submissions import Submission, Tally, settings_from_json
 from batchrun.memory import without_cycle_collection
 from batchrun.model import JobSettings, Limits
@@ -76,6 +77,8 @@ def prepare(
     `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live; `in_process` are those whose lines run in our own passes. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     keeps = is_kept and not options.is_dry_run
+    if not options.dedupe:
+        settings = dataclasses.replace(settings, dedupe=False)
     problems = Problems() if problems is None else problems
     attacher = Attacher(
         settings,
@@ -100,6 +103,7 @@ def prepare(
         is_fresh=is_fresh,
         live_twin=live_twin,
         in_process=in_process,
+        is_shared=shares(settings, names_fields=builder.names_fields),
     )
     submission.begin(items_from=options.items)
     is_part = options.limit is not None or options.choice is not None
@@ -130,6 +134,7 @@ def prepare(
         if not submission.intake.tally.items and not bad.count:
             raise JobFileError((_no_items(settings, options),))
         submission.find_vanished()
+        submission.find_equal()
         submission.foresee_canary()
         if keep_missing:
             submission.intake.tally.vanished = 0

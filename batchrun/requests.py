@@ -152,6 +152,16 @@ class RequestBuilder:
         templates += [self._template("attach", text) for text in settings.attach or ()]
         return settings.is_raw or any(t is not None and field in t.variables for t in templates)
 
+    @property
+    def names_fields(self) -> bool:
+        """Whether items have a say in what is asked, beside their own `body`: else all ask the same."""
+        settings = self.settings
+        if settings.is_raw or self._prompt is None:
+            return True
+        templates = [self._prompt, self._instructions]
+        templates += [self._template("attach", text) for text in settings.attach or ()]
+        return any(t is not None and t.variables for t in templates)
+
     def _template(self, key: str, text: str | None) -> Template | None:
         if text is None:
             return None

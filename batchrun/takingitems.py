@@ -29,7 +29,7 @@ _index: Final = operator.itemgetter(0)
 class SubmitOptions:
     """What the user allowed on the command line; see docs/command-line.md. Items beyond a `limit` or a `choice` stay as they are.
 
-    Not `is_guarded`: into a ledger that knows nothing, where everything is new.
+    Without `dedupe` equal requests are all asked, whatever the job line says. Not `is_guarded`: into a ledger that knows nothing, where everything is new.
     """
 
     items: str | None = None
@@ -40,6 +40,7 @@ class SubmitOptions:
     allow_missing: bool = False
     is_guarded: bool = True
     is_dry_run: bool = False
+    dedupe: bool = True
 
 
 def take_items(

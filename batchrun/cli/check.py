@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import job_files, shared, tools
+from batchrun.cli.options import job_files, no_dedupe, shared, tools
 from batchrun.cli.printing import counted, put, put_json
 from batchrun.cli.signals import LongRunning
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     metavar="PATH|-",
     help="Take the items from this file or glob, or from stdin (-), whatever the job line says.",
 )
+@no_dedupe
 @tools
 @shared("home", "backend", "json")
 @click.pass_obj
@@ -29,6 +30,7 @@ def command(
     *,
     files: tuple[str, ...],
     items: str | None,
+    no_dedupe: bool,
     tools: str | None,
     home: str | None,
     backend: str | None,
@@ -49,7 +51,7 @@ def command(
 
     paths = [Path(file) for file in files]
     batchrun, _ = open_for_files(invocation, paths, home, backend=backend)
-    options = submit_options(Wishes(items=items))
+    options = submit_options(Wishes(items=items, no_dedupe=no_dedupe))
     checked = with_tools(batchrun, tools).check(paths, options, stdin=stdin_for(items))
     code = show_errors(checked, invocation)
     if invocation.is_json:
@@ -60,7 +62,10 @@ def command(
             bad = f", {job.tally.bad:,} bad ones within its bad_items" if job.tally.bad else ""
             first = job.tally.canary
             canary = f"; {first:,} go first, as a canary" if first else ""
-            put(f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}{canary}")
+            shared = f"; {_shared(job.tally.shared)}" if job.tally.shared else ""
+            put(
+                f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}{shared}{canary}"
+            )
         for line in _advice(job):
             put(f"  advice: {line}")
     return code
@@ -73,3 +78,9 @@ def _advice(job: "Prepared") -> list[str]:
     if job.tally is None or job.settings is None:
         return []
     return list(advice_at_sight(job.settings, job.tally.items - job.tally.bad))
+
+
+def _shared(count: int) -> str:
+    if count == 1:
+        return "1 asks what another asks, and is not asked"
+    return f"{count:,} ask what others ask, and are not asked"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchrun.cli.invocation import Invocation
-from batchrun.cli.options import job_files, shared, tools
+from batchrun.cli.options import job_files, no_dedupe, shared, tools
 from batchrun.cli.printing import put, put_json
 from batchrun.cli.signals import LongRunning
 
@@ -30,6 +30,7 @@ from batchrun.cli.signals import LongRunning
     metavar="PATH|-",
     help="Take the items from this file or glob, or from stdin (-), whatever the job line says.",
 )
+@no_dedupe
 @tools
 @shared("home", "backend", "json", "lock_wait")
 @click.pass_obj
@@ -40,6 +41,7 @@ def command(
     compare: str | None,
     instead: str | None,
     items: str | None,
+    no_dedupe: bool,
     tools: str | None,
     home: str | None,
     backend: str | None,
@@ -63,7 +65,7 @@ def command(
     others = tuple(dict.fromkeys(m.strip() for m in (compare or "").split(",") if m.strip()))
     found = with_tools(batchrun, tools).estimate(
         paths,
-        submit_options(Wishes(items=items)),
+        submit_options(Wishes(items=items, no_dedupe=no_dedupe)),
         compare=others,
         instead=None if instead is None else (instead, _text_of(instead)),
         stdin=stdin_for(items),

@@ -1,13 +1,14 @@
 """Estimates, as tables for people and as JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from batchrun.cli.printing import counted
 from batchrun.cli.submitting import job_json, job_line
 from batchrun.estimating.costs import Cost, Spread
 from batchrun.estimating.estimate import FREE, Estimate, ModelEstimate, joined
+from batchrun.estimating.saving import Saving
 from batchrun.money.amounts import DOLLAR, dollars
 from batchrun.money.prices import Mode
 
@@ -18,8 +19,9 @@ _UNBOUNDED: Final = "no bound"
 def estimate_text(estimate: Estimate) -> str:
     """One job: what would be asked, its tokens, what that costs in each way, time, and what is not exact."""
     lines = [job_line(estimate.prepared)]
+    saved = [*_saved_lines(estimate)]
     if not estimate.requests:
-        return "\n".join([*lines, "  nothing would be asked: it costs nothing"])
+        return "\n".join([*lines, "  nothing would be asked: it costs nothing", *saved])
     models = ", ".join(one.model for one in estimate.models)
     how = counted(estimate.batches, "input file" if estimate.window_s is None else "batch")
     if estimate.window_s is not None and estimate.batches != 1:
@@ -39,6 +41,7 @@ def estimate_text(estimate: Estimate) -> str:
     rows = [("", "LOW", "EXPECTED", "WORST", "PRICES")]
     rows += [_cost_row(str(mode), cost) for mode, cost in estimate.costs.items()]
     lines += _table(rows)
+    lines += saved
     lines.append(f"  time    {_time(estimate)}")
     if estimate.compared:
         lines += ["", *_comparison(estimate)]
@@ -48,6 +51,25 @@ def estimate_text(estimate: Estimate) -> str:
     for one in estimate.advice:
         lines.append(f"  advice: {f'{one.model}: ' if several else ''}{one.text}")
     return "\n".join(lines)
+
+
+def _saved_lines(estimate: Estimate) -> Iterator[str]:
+    """What is not asked, since an equal request is or was, and what that saves."""
+    if (shared := estimate.shared) is not None:
+        what = "equal request is" if shared.requests == 1 else "equal requests are"
+        yield f"  saved   {shared.requests:,} {what} asked once: {_saves(estimate, shared)}"
+    if (reused := estimate.reused) is not None:
+        what = "request was" if reused.requests == 1 else "requests were"
+        yield f"  saved   {reused.requests:,} {what} answered by earlier jobs: {_saves(estimate, reused)}"
+
+
+def _saves(estimate: Estimate, saving: Saving) -> str:
+    if estimate.mode is None:
+        return "saves time"
+    cost = saving.costs[estimate.mode]
+    if cost.why_not or cost.spread.expected is None:
+        return "saves an amount that is not known"
+    return f"saves {dollars(cost.spread.expected)}"
 
 
 def _comparison(estimate: Estimate) -> list[str]:
@@ -124,6 +146,8 @@ def estimate_json(estimate: Estimate) -> dict[str, object]:
         "batches": estimate.batches,
         "models": [_model_json(one) for one in estimate.models],
         "costs": _costs_json(estimate.costs),
+        "shared": _saving_json(estimate.shared),
+        "reused": _saving_json(estimate.reused),
         "compared": [_model_json(one) for one in estimate.compared],
         "answers": None if history is None else history.answers,
         "window_s": estimate.window_s,
@@ -146,6 +170,12 @@ def estimate_json(estimate: Estimate) -> dict[str, object]:
 def total_json(estimates: Sequence[Estimate]) -> dict[str, object]:
     """All jobs together, each as its profile asks."""
     return _cost_json(_total(estimates))
+
+
+def _saving_json(saving: Saving | None) -> dict[str, object] | None:
+    if saving is None:
+        return None
+    return {"requests": saving.requests, "costs": _costs_json(saving.costs)}
 
 
 def _model_json(one: ModelEstimate) -> dict[str, object]:

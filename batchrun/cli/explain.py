@@ -46,6 +46,10 @@ def _lines(found: "Explanation") -> Iterator[str]:
         yield "  gone from the data: it is in no output"
     if found.not_before is not None:
         yield f"  goes again at {rfc3339(found.not_before)} or later"
+    if found.waits_for is not None:
+        yield f"  waits for the answer of {found.waits_for}, which asks the same"
+    if found.answered_with is not None:
+        yield f"  answered with the answer of {found.answered_with}, which asked the same"
     if found.cause is not None:
         yield f"  cause: {found.cause}: {found.message}"
     if found.output is not None:
@@ -71,6 +75,9 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
     yield f"attempt {number}: {attempt.outcome}{at}"
     remote = "" if attempt.remote_id is None else f", {attempt.remote_id}"
     status = "" if attempt.remote_status is None else f" ({attempt.remote_status})"
+    if attempt.outcome == "shared":
+        yield f"  not asked: an equal request was, in batch {attempt.batch}{remote}"
+        return
     yield f"  batch {attempt.batch}{remote}{status}, custom_id {attempt.custom_id or 'unknown'}"
     if attempt.cause is not None:
         yield f"  cause: {attempt.cause}: {attempt.message}"

@@ -111,6 +111,12 @@ def running_tools(command: _Command) -> _Command:
 job_files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 job_names = click.argument("jobs", nargs=-1, metavar="[JOB]...")
 
+no_dedupe = click.option(
+    "--no-dedupe",
+    is_flag=True,
+    help="Ask every item, also those whose request is equal to another's.",
+)
+
 _SUBMITTING: Final = (
     click.option(
         "--items",
@@ -130,6 +136,7 @@ _SUBMITTING: Final = (
     click.option(
         "--allow-missing", is_flag=True, help="Allow that more than half of the items are gone."
     ),
+    no_dedupe,
     click.option(
         "--replace", is_flag=True, help="Take over a job of this name from another job file."
     ),

@@ -29,6 +29,8 @@ _WORDS: Final = (
     ("failed", "{} of them failed"),
     ("vanished", "{} gone from the data"),
     ("bad", "{} bad"),
+    ("shared", "{} not asked, since others ask the same"),
+    ("reused", "{} answered by earlier jobs"),
     ("canary", "{} go first, as a canary"),
 )
 
@@ -41,6 +43,7 @@ class Wishes:
     reask: bool = False
     new_only: bool = False
     allow_missing: bool = False
+    no_dedupe: bool = False
     replace: bool = False
     fresh: bool = False
 
@@ -91,6 +94,7 @@ def submit_options(
         reask=wishes.reask,
         new_only=wishes.new_only,
         allow_missing=wishes.allow_missing,
+        dedupe=not wishes.no_dedupe,
         is_dry_run=is_dry_run,
     )
 
@@ -122,7 +126,7 @@ class _Questions:
         """Whether so many items may be sent without a question, or after one. Raises GuardError where they became more than agreed."""
         tally, key = prepared.tally, _key(prepared)
         assert tally is not None
-        count, agreed = tally.new + tally.changed + tally.requeued, self._agreed.get(key)
+        count, agreed = tally.asked, self._agreed.get(key)
         if not self._is_asking or count <= max(ASK_ABOVE, agreed or 0):
             return True
         if agreed is not None:

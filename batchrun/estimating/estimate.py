@@ -11,6 +11,7 @@ from batchrun.errors import UnknownPrice
 from batchrun.estimating.advice import Advice, Instead, Spending, advice_on, smaller_names
 from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
 from batchrun.estimating.notes import job_notes, model_notes
+from batchrun.estimating.saving import Saving, count_unasked
 from batchrun.ledger.answered import Answered, answered
 from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.connection import Ledger
@@ -55,6 +56,7 @@ class Estimate:
 
     `mode` is how its profile asks, the first of all costs; None where that costs nothing. `batches` are input files. `history` is what earlier answers of the job
     took. `advice` says what would cost less. `window_s` is how long a batch may take, `live_s` how long the same takes line by line, as far as the rates are known.
+    `shared`: what is saved since equal requests are asked once; `reused`: since earlier jobs have asked them.
     """
 
     prepared: Prepared
@@ -67,6 +69,8 @@ class Estimate:
     live_s: int = 0
     notes: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    shared: Saving | None = None
+    reused: Saving | None = None
 
     @property
     def requests(self) -> int:
@@ -125,6 +129,7 @@ class Estimator:
     _repetition: Repetition = field(default_factory=Repetition, init=False)
     _history: Answered | None = field(default=None, init=False)
     _batches: int = field(default=0, init=False)
+    _unasked: tuple[RequestCounter | None, ...] = field(default=(None, None), init=False)
 
     def inspect(self, submission: Submission) -> tuple[Counted, ...]:
         """Count a submission while it can be read: by model."""
@@ -140,6 +145,10 @@ class Estimator:
         for lines in wanted_requests(self.ledger, submission, chunk=CHUNK):
             counter.take(lines)
             seen += len(lines)
+        self._unasked = tuple(
+            count_unasked(self.ledger, submission, by_earlier_job=earlier)
+            for earlier in (False, True)
+        )
         # What is asked again goes in a batch of its own, or a few.
         is_more = seen > sum(file.request_count for file in files)
         self._batches = len(files) + is_more
@@ -170,13 +179,13 @@ class Estimator:
             pairs = zip(counter.own.values(), models, strict=True)
             spent = (self._spending(*pair, asked) for pair in pairs)
             advice = tuple(one for spending in spent for one in advice_on(spending))
+        shared, reused = (self._saving(one, profile, modes) for one in self._unasked)
         return Estimate(
             prepared=prepared,
             mode=mode,
             batches=self._batches,
             models=models,
             compared=compared,
-            advice=advice,
             history=self._history,
             window_s=(
                 window_s(settings.window or DEFAULT_WINDOW)
@@ -191,6 +200,20 @@ class Estimator:
                     has_output=any(one.output.expected for one in models),
                 )
             ),
+            advice=advice,
+            shared=shared,
+            reused=reused,
+        )
+
+    def _saving(
+        self, counter: RequestCounter | None, profile: Profile, modes: Sequence[Mode]
+    ) -> Saving | None:
+        if counter is None:
+            return None
+        models = [self._of(one, profile, modes) for one in counter.own.values()]
+        return Saving(
+            requests=sum(one.requests for one in models),
+            costs={mode: joined([one.costs[mode] for one in models]) for mode in modes},
         )
 
     def _spending(self, counted: Counted, estimate: ModelEstimate, asked: _Asked) -> Spending:

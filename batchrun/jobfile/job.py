@@ -18,7 +18,6 @@ from batchrun.jobfile.problems import Fault
 from batchrun.jobfile.strict import kind_of
 from batchrun.model import Json, JsonObject
 
-LATER_KEYS: Final = frozenset({"cache"})
 FOREIGN_KEYS: Final = frozenset(
     {
         "base_url",
@@ -60,6 +59,8 @@ EXPECTED: Final = {
     "rounds": f"a whole number from 1 to {ROUNDS_LIMIT}",
     "tags": "a list of names of letters, digits, '.', '_' or '-'",
     "budget": 'dollars, or an object such as {"day": 2, "month": 20, "soft_month": 10}',
+    "dedupe": "true or false",
+    "cache": "true or false",
     "backend": "'openai', 'local', 'direct' or the name of a profile in batchrun.toml",
     "output": 'an object such as {"files": "{{ id }}.md", "csv": true}',
     "metadata": "an object of strings",
@@ -106,8 +107,6 @@ def _unknown(key: str) -> Fault:
             "Name the file of functions on the command line, --tools FILE.py, and give 'rounds' here. "
             "Tools that the service runs go into 'body'.",
         )
-    if key in LATER_KEYS:
-        return Fault(f"key {key!r} is not in this version", "Remove it.")
     if key in FOREIGN_KEYS:
         return Fault(
             f"key {key!r} does not belong in a job file",

@@ -319,6 +319,16 @@ def job_line_model() -> "type[BaseModel]":
                 description="What the job may spend: dollars ever, or by the day and the month. What does not fit waits."
             ),
         ] = None
+        dedupe: Annotated[
+            bool | None,
+            Field(
+                description="Ask equal requests once and answer all of them. Default: unless their answers are meant to differ."
+            ),
+        ] = None
+        cache: Annotated[
+            bool,
+            Field(description="Take answers that earlier jobs got to the very same requests."),
+        ] = False
         backend: Annotated[
             str,
             Field(

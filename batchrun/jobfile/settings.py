@@ -101,6 +101,8 @@ class SettingsReader:
             repair=self._repair(good),
             rounds=good.get("rounds"),
             canary=_canary(good.get("canary")),
+            dedupe=good.get("dedupe"),
+            cache=good.get("cache", False),
             tags=tuple(dict.fromkeys(good.get("tags", ()))),
             budget=_budget(good.get("budget")),
             profile=good.get("backend", "openai"),

@@ -39,9 +39,14 @@ from batchrun.ledger.states import IS_OPEN_ITEM
 from batchrun.running.context import OpenBackend
 from batchrun.running.results import ERROR, OUTPUT
 
+# An answer that was another's is in no batch of its own.
 _CARRIED: Final = " union ".join(
-    f"select batch from {table} where item in ({CHOSEN})"
-    for table in ("result_rows", "history", "asked_as")
+    f"select batch from {table} where item in ({CHOSEN}){asked}"
+    for table, asked in (
+        ("result_rows", " and send > 0"),
+        ("history", " and send > 0"),
+        ("asked_as", ""),
+    )
 )
 
 

@@ -8,6 +8,7 @@ from batchrun.ledger.batches import wordless
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.items import count_removed
+from batchrun.ledger.sharing import share_answers
 from batchrun.ledger.states import ItemState
 from batchrun.model import LEDGER_KEY, TOKEN_KEY
 from batchrun.planning.policy import FOREVER
@@ -29,6 +30,8 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     for table in (
         *("queue", "revisions", "turns", "tool_calls", "bad_items", "item_order"),
         "canary_items",
+        "followers",
+        "shared",
     ):
         ledger.execute(f"delete from {table} where item in ({items})")
     drop_attached(ledger, f"item in ({items})")
@@ -40,6 +43,7 @@ def delete_items(ledger: Ledger, job: int, items: str, *, at: int) -> int:
     ledger.execute(f"delete from item_rows where id in ({items})")
     for state, vanished, n in groups:
         count_removed(ledger, job=job, state=ItemState(state), n=n, vanished=vanished, at=at)
+    share_answers(ledger, job=job, at=at)
     return sum(n for _, _, n in groups)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import xxhash
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import not_following
 from batchrun.ledger.states import FileState, ItemState
 from batchrun.model import JobSettings, OutputSettings
 
@@ -44,6 +45,8 @@ def asking_of(settings: JobSettings) -> bytes:
         metadata={},
         note=None,
         canary=None,
+        dedupe=None,
+        cache=False,
         tags=(),
         budget=None,
     )
@@ -124,7 +127,8 @@ def _waiting(ledger: Ledger, job: int) -> int:
     return int(
         ledger.value(
             "select coalesce((select sum(n) from item_counts where job = ?1 and state = ?2), 0) + "
-            "(select count(*) from revisions r join submissions s on s.id = r.submission where s.job = ?1 and r.deferred = 1)",
+            "(select count(*) from revisions r join submissions s on s.id = r.submission where s.job = ?1 and r.deferred = 1) - "
+            "(select count(*) from followers where job = ?1)",
             (job, ItemState.PENDING),
         )
     )
@@ -138,7 +142,7 @@ def _choose(ledger: Ledger, job: int, submission: int, files: Sequence[int], mos
         ledger.execute(
             "insert into canary_items (job, item) select i.job, i.id from request_files f "
             "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id "
-            "where f.id = ?",
+            f"where f.id = ? and {not_following('i.id')}",
             (file,),
         )
         ledger.execute("update request_files set is_canary = 1 where id = ?", (file,))

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from batchrun.customids import first_prefixes
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.fingerprints import Fingerprints
 from batchrun.ledger.known import KnownItem, KnownItems
 from batchrun.ledger.meeting import Meeting
 from batchrun.ledger.openfiles import OpenFiles
@@ -46,8 +47,11 @@ class Intake:
         known: KnownItems,
         first: int,
         canary_items: int | None = None,
+        hashes: Fingerprints | None = None,
     ) -> None:
-        """`canary_items`: close the first request file of each model when it holds so many, None where nothing is to go first."""
+        """`canary_items`: close the first request file of each model when it holds so many, None where nothing is to go first.
+        `hashes` is told of every request that is asked, where anybody wants to know.
+        """
         self._ledger, self._job, self._limits = ledger, job, limits
         self.files = OpenFiles(
             ledger,
@@ -57,6 +61,7 @@ class Intake:
             limits=limits,
             canary_items=canary_items,
         )
+        self._hashes = hashes
         self.known = known
         self._first = self.next_item = first
         self._uncommitted = 0
@@ -64,7 +69,12 @@ class Intake:
         self.is_in_order = True
         self.tally = Tally()
         self._meeting = Meeting(
-            ledger, submission=submission, known=known, files=self.files, tally=self.tally
+            ledger,
+            submission=submission,
+            known=known,
+            files=self.files,
+            tally=self.tally,
+            hashes=hashes,
         )
         self.duplicates: list[tuple[str, int]] = []
         self.oversized: list[tuple[str, int]] = []
@@ -131,6 +141,8 @@ class Intake:
         writer.append(
             lines, count=count, inputs=count, first_item=first, last_item=first + count - 1
         )
+        if self._hashes is not None:
+            self._hashes.note(hashes)
         self._took(count)
         return range(first, first + count)
 
@@ -268,6 +280,8 @@ class Intake:
         self._ledger.execute(_INSERT, (item, self._job, request.key, hashed, file, offset, name))
         if request.key is None:
             self._ledger.execute(_INSERT_CONTENT, (self._job, hashed, item))
+        if self._hashes is not None:
+            self._hashes.note((hashed,))
         self.next_item += 1
         self.tally.new += 1
         return item

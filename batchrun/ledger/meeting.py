@@ -4,6 +4,7 @@ Nothing of it holds before the submission is ready: it is noted in revisions, an
 """
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.fingerprints import Fingerprints
 from batchrun.ledger.known import KnownItem, KnownItems
 from batchrun.ledger.openfiles import OpenFiles
 from batchrun.ledger.requestfiles import FileKind
@@ -23,8 +24,9 @@ class Meeting:
         known: KnownItems,
         files: OpenFiles,
         tally: Tally,
+        hashes: Fingerprints | None = None,
     ) -> None:
-        self._ledger, self._submission = ledger, submission
+        self._ledger, self._submission, self._hashes = ledger, submission, hashes
         self._known, self._files, self._tally = known, files, tally
 
     def meet(
@@ -48,6 +50,7 @@ class Meeting:
             if known.state == ItemState.CANCELLED:
                 tally.requeued += 1
                 self._ledger.execute("insert or ignore into again values (?)", (known.id,))
+                self._note(hashed)
             elif known.is_leaving and known.deferred is None:
                 self._want_again(known)
             return
@@ -76,6 +79,13 @@ class Meeting:
             "insert into revisions (item, submission, hash, file, offset, deferred) values (?, ?, ?, ?, ?, ?)",
             (known.id, self._submission, hashed, file, offset, int(in_flight)),
         )
+        if not in_flight:
+            self._note(hashed)
+
+    def _note(self, hashed: bytes) -> None:
+        """An item asks this: perhaps another does, too."""
+        if self._hashes is not None:
+            self._hashes.note((hashed,))
 
     def _keep_answer(self, known: KnownItem, request: Request) -> None:
         """Only the job line changed for this item, and the user wants that for new items only: its answer stands, also for later submits."""

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import stop_following
 from batchrun.ledger.history import restore_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.states import BatchState, ItemEvent, ItemState
@@ -75,6 +76,7 @@ def _reopen(ledger: Ledger, batch: sqlite3.Row, at: int) -> int:
     uncount(ledger, "result_rows", f"item in ({chosen})")
     ledger.execute(f"delete from result_rows where item in ({chosen})")
     restore_history(ledger, chosen)
+    stop_following(ledger, chosen)
     return move_items(
         ledger,
         job=batch["job"],

@@ -16,7 +16,7 @@ import xxhash
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.spool import checksum_of, disk_error, publish, temp_beside
-from batchrun.ledger.states import FileState
+from batchrun.ledger.states import FileState, ItemState
 from batchrun.model import Limits
 
 _TAIL_BYTES: Final = 4_096  # read at first; longer requests are read in doubling steps
@@ -77,6 +77,17 @@ def verify(path: Path, checksum: str) -> None:
             f"{path}: not the file that was written: its content has changed since. Nothing of it was sent. "
             "Restore it from a backup, or submit the job again with --fresh."
         )
+
+
+def break_up(ledger: Ledger, file: int) -> None:
+    """A fresh request file is not sent whole: what is pending of it waits in the queue. Inside the caller's transaction."""
+    ledger.execute(
+        "insert or ignore into queue (item, job, not_before) select i.id, i.job, 0 from request_files f "
+        "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id "
+        f"where f.id = ? and i.state = {int(ItemState.PENDING)}",
+        (file,),
+    )
+    ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
 
 
 class RequestFileWriter:

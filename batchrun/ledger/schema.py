@@ -18,6 +18,7 @@ def migrations() -> "Migrations":
 
     from batchrun.ledger.tables.asked import ASKED
     from batchrun.ledger.tables.beside import BESIDE
+    from batchrun.ledger.tables.equals import EQUALS
     from batchrun.ledger.tables.money import MONEY
     from batchrun.ledger.tables.sent import SENT
     from batchrun.ledger.tables.views import VIEWS
@@ -25,7 +26,7 @@ def migrations() -> "Migrations":
     migration = Migrations("batchrun")
 
     def m001_initial(db: "Database") -> None:
-        for script in (ASKED, SENT, BESIDE, MONEY, VIEWS):
+        for script in (ASKED, SENT, BESIDE, EQUALS, MONEY, VIEWS):
             for statement in _statements(script):
                 db.execute(statement)
         db.execute("pragma user_version = 1")

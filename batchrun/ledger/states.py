@@ -29,6 +29,7 @@ class ItemEvent(StrEnum):
     BAD = "bad"  # read, unusable, and within the job's bad_items
     ASSIGNED = "assigned"  # put into a batch
     SUCCEEDED = "succeeded"  # answered
+    SHARED = "shared"  # answered, by the answer to an equal request
     RETRY = "retry"  # not answered, worth another attempt; one is spent
     REPAIR = "repair"  # answered, but of no use: the conversation goes on with what was wrong; one attempt is spent
     CALLED = "called"  # answered by calls of functions: the conversation goes on with what they return; one attempt is spent
@@ -104,6 +105,7 @@ ITEM_TRANSITIONS: Final[Mapping[ItemState, Mapping[ItemEvent, ItemState]]] = Map
     {
         IS.PENDING: {
             IE.ASSIGNED: IS.IN_FLIGHT,
+            IE.SHARED: IS.SUCCEEDED,
             IE.CANCELLED: IS.CANCELLED,
             IE.REVISED: IS.PENDING,
             IE.REOPENED: IS.IN_FLIGHT,

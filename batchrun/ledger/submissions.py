@@ -15,6 +15,7 @@ from batchrun.ledger.attachments import drop_attached, sweep_contents, sync_cont
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.criteria import drop_unused
 from batchrun.ledger.deadlines import set_deadline
+from batchrun.ledger.equals import EqualRequests
 from batchrun.ledger.held import hand_on
 from batchrun.ledger.intake import Intake
 from batchrun.ledger.items import count_added, open_count
@@ -54,13 +55,15 @@ class Submission:
         is_fresh: bool = False,
         live_twin: str | None = None,
         in_process: frozenset[str] = frozenset(),
+        is_shared: bool = False,
     ) -> None:
         """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready. `live_twin`: the profile that answers
         a live canary of it. `in_process`: the profiles whose lines run in our own passes, so that those not begun can be taken back.
+        `is_shared`: equal requests are asked once.
         """
         self._ledger, self.settings, self._limits = ledger, settings, limits
         self._is_fresh, self._live_twin = is_fresh, live_twin or profile
-        self._in_process = in_process
+        self._in_process, self._is_shared = in_process, is_shared
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
         self._canary_items: int | None = None
@@ -101,6 +104,16 @@ class Submission:
             if is_wanted(self._ledger, self.job, self.settings):
                 assert self.settings.canary is not None
                 self._canary_items = self.settings.canary.items
+        self.equals = EqualRequests(
+            self._ledger,
+            self.settings,
+            job=self.job,
+            submission=self.id,
+            first=first,
+            profile=self._profile,
+            is_shared=self._is_shared,
+            is_cached=self.settings.cache and not self._is_fresh,
+        )
         self.intake = Intake(
             self._ledger,
             job=self.job,
@@ -110,6 +123,7 @@ class Submission:
             known=known,
             first=first,
             canary_items=self._canary_items,
+            hashes=self.equals.hashes,
         )
         if not known.is_empty:
             self._ledger.connection.executescript(
@@ -130,10 +144,17 @@ class Submission:
         """Count the known items that this submission did not bring (after the last one is taken)."""
         self.intake.tally.vanished = sum(1 for _ in self.intake.known.vanished())
 
+    def find_equal(self) -> None:
+        """Find and count the requests that need not be asked, since equal ones are or were (after the last item is taken)."""
+        intake = self.intake
+        intake.flush()
+        has_earlier = not intake.known.is_empty
+        self.equals.find(intake.files.readable(), intake.tally, has_earlier=has_earlier)
+
     def foresee_canary(self) -> None:
         """Count what would go first, after the last item is taken: nothing, where that is all there is."""
         tally = self.intake.tally
-        queued = tally.new + tally.changed + tally.requeued
+        queued = tally.asked
         if self._canary_items is None or queued <= self._canary_items:
             return
         written = sum(writer.request_count for writer in self.intake.files.first.values())
@@ -169,6 +190,7 @@ class Submission:
                 )
             count_added(ledger, job=job, event=ItemEvent.ADDED, n=tally.new, at=at)
             record_bad(ledger, self._bad, job=job, at=at)
+            self.equals.follow(tally, at)
             first = [writer.id for writer in self.intake.files.first.values()]
             set_canary(
                 ledger,
@@ -216,6 +238,7 @@ class Submission:
     def abandon(self) -> None:
         """Undo everything of this submission: rows, files, and the job if it began with it."""
         self.intake.abandon()
+        self.equals.close()
         sweep_preparing(self._ledger)
 
     @property

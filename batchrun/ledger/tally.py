@@ -8,7 +8,8 @@ class Tally:
     """What a submission found, in items. `reasked` are changed ones that already had an answer, `superseded` those whose answer is on
     its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
     stands although the job line changed (--new-only). `files` and `bytes` are those of the requests that it wrote: so many batches, where
-    they go as they are. `canary`: so many go first, and the rest waits for what becomes of them.
+    they go as they are. `canary`: so many go first, and the rest waits for what becomes of them. `shared`: so many are not asked, since another item asks
+    the same; `reused`: nor so many, since an earlier job did.
     """
 
     items: int = 0
@@ -29,3 +30,10 @@ class Tally:
     files: int = 0
     bytes: int = 0
     canary: int = 0
+    shared: int = 0
+    reused: int = 0
+
+    @property
+    def asked(self) -> int:
+        """How many items are to be sent: those that get another's answer are not."""
+        return self.new + self.changed + self.requeued - self.shared - self.reused

@@ -27,7 +27,11 @@ _SUMS: Final = (
 _OF_ATTEMPTS: Final = (
     "batch, output, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens"
 )
-ATTEMPTS_SQL: Final = f"{_SUMS} (select {_OF_ATTEMPTS} from result_rows union all select {_OF_ATTEMPTS} from history) group by 1, 2"
+# An answer that was another's took nothing.
+ATTEMPTS_SQL: Final = (
+    f"{_SUMS} (select {_OF_ATTEMPTS} from result_rows where send > 0 "
+    f"union all select {_OF_ATTEMPTS} from history where send > 0) group by 1, 2"
+)
 
 
 class UsageCount:

@@ -89,6 +89,7 @@ def _cancel(ledger: Ledger, job: int, at: int) -> None:
         ledger, job=job, event=ItemEvent.CANCELLED, where=f"state = {int(ItemState.PENDING)}", at=at
     )
     ledger.execute("delete from queue where job = ?", (job,))
+    ledger.execute("delete from followers where job = ?", (job,))
     ledger.execute(
         "update request_files set state = ? where job = ? and state = ?",
         (FileState.USED, job, FileState.FRESH),

@@ -23,6 +23,7 @@ from batchrun.outputs.evidence import (
     sent_custom_id,
 )
 from batchrun.outputs.rows import JobView, job_view, snapshot
+from batchrun.outputs.sharing import answered_with, waits_for
 
 OUTCOMES: Final = (
     "succeeded",
@@ -34,6 +35,7 @@ OUTCOMES: Final = (
     "repair",
     "called",
 )
+SHARED: Final = "shared"  # the outcome of what was not asked: another asked the same
 _NEIGHBOURS: Final = 50  # ids looked at on either side of one that does not exist
 _NEAR: Final = 3
 _BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
@@ -41,7 +43,7 @@ _BATCH_EVENTS: Final = frozenset(event.value for event in BatchEvent)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One request of the item. `outcome` is `open` while it is on its way; `send` counts sendings, as in the custom_id.
+    """One request of the item. `outcome` is `open` while it is on its way, and `shared` where an equal request was asked in its place, by another item; `send` counts sendings, as in the custom_id.
 
     `raw` is the result line as received; None where there was none, or where it was pruned (`raw_pruned`).
     """
@@ -95,6 +97,7 @@ class Explanation:
 
     `waiting_request`: what the item became while it was in flight; it goes out when the open attempt is settled. `not_before`: when a
     pending item may go again, unix seconds. `output` is there when `state` is succeeded; `extras`: what came beside the last answer, by name.
+    `waits_for`: the item whose answer it waits for, since that asks the same; `answered_with`: the item whose answer it has.
     `request` is what is asked now, with the conversation so far; `calls` are the functions that were called in it.
     """
 
@@ -114,6 +117,8 @@ class Explanation:
     attempts: tuple[Attempt, ...]
     steps: tuple[Step, ...]
     calls: tuple[Call, ...] = ()
+    waits_for: str | None = None
+    answered_with: str | None = None
 
     def to_json(self) -> JsonObject:
         """As `batchrun explain --json` prints it: keys as the fields, times RFC 3339."""
@@ -183,6 +188,8 @@ def explain(ledger: Ledger, job_id: int, item_id: str) -> Explanation:
             attempts=tuple(attempts),
             steps=_steps(ledger, batches),
             calls=_calls(ledger, item),
+            waits_for=waits_for(ledger, item),
+            answered_with=answered_with(ledger, item),
         )
 
 
@@ -217,9 +224,10 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
             batch=row["batch"],
             remote_id=row["remote_id"],
             remote_status=row["remote_status"],
-            send=row["send"],
-            custom_id=row["sent_as"] or custom_id(item, row["send"], key),
-            outcome=OUTCOMES[row["outcome"]],
+            send=row["send"] or None,
+            custom_id=row["sent_as"]
+            or (custom_id(item, row["send"], key) if row["send"] else None),
+            outcome=OUTCOMES[row["outcome"]] if row["send"] else SHARED,
             at=row["at"],
             cause=row["cause"],
             message=row["message"],

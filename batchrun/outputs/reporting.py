@@ -15,6 +15,7 @@ from batchrun.outputs.deadlines import deadline_report
 from batchrun.outputs.failures import failure_groups
 from batchrun.outputs.markdown import report_markdown
 from batchrun.outputs.rows import JobView, job_view, snapshot
+from batchrun.outputs.sharing import shared_report
 from batchrun.planning.canary import failure
 
 __all__ = ["job_report", "report_markdown"]
@@ -74,6 +75,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
             "tokens": {name: n for name, n in spent.items() if name != "attempts"},
             "by_profile": _by_profile(ledger, job, spent),
             **deadline_report(ledger, job, finished_at if is_complete else None),
+            **shared_report(ledger, job),
             **_tools(ledger, job),
             "batches": [
                 {

@@ -17,15 +17,15 @@ from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.customids import line_prefix
 from batchrun.ledger.batches import insert_batch, move_batch, remote_columns
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import stop_following
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import move_items
 from batchrun.ledger.origins import record_custom_ids
-from batchrun.ledger.requestfiles import FileKind, RequestFileWriter
+from batchrun.ledger.requestfiles import FileKind, RequestFileWriter, break_up
 from batchrun.ledger.states import BatchEvent, BatchState, FileState, ItemEvent, ItemState
 from batchrun.ledger.turns import drop_turns
 from batchrun.model import Account
 from batchrun.recovery.sentlines import read_requests
-from batchrun.running.form import break_up
 from batchrun.windows import DEFAULT_WINDOW
 
 MATCHED_TABLE: Final = """
@@ -229,6 +229,7 @@ def _assign(ledger: Ledger, job: int, batch: int, at: int) -> None:
         sets="batch = null",
     )
     ledger.execute(f"delete from queue where item in ({_MATCHED})")
+    stop_following(ledger, _MATCHED)
     before = dict(
         ledger.execute(
             "select m.item, i.sends from matched m join item_rows i on i.id = m.item where i.sends > 0 or m.send > 1"

@@ -23,6 +23,7 @@ from batchrun.ledger.criteria import judging
 from batchrun.ledger.deadlines import BY_CHANGE, BY_DEADLINE, BY_PERSON
 from batchrun.ledger.resultlines import result_lines
 from batchrun.ledger.settling import RESULT_OUTCOMES, Answer, Prior, Settling
+from batchrun.ledger.sharing import share_answers
 from batchrun.ledger.states import BatchEvent, BatchState, ItemEvent
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.ledger.turns import add_turn
@@ -120,6 +121,12 @@ def collect(
         lines.settle_named(failed or {})
         lines.settle_missing(missing, doubt)
         moved = settling.finish()
+        share_answers(
+            ledger,
+            job=batch["job"],
+            at=at,
+            batch=(batch["first_item"], batch["last_item"], batch["id"]),
+        )
         lines.strays.record(at)
         if event == BatchEvent.COLLECTED:
             reconcile(ledger, batch, at)

@@ -12,14 +12,15 @@ from typing import Final
 
 from batchrun.ledger.canaries import queue_of
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import stop_following
 from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.reopening import put_off_refused
-from batchrun.ledger.requestfiles import FileKind, RequestFileWriter, remove
+from batchrun.ledger.requestfiles import FileKind, RequestFileWriter, break_up, remove
 from batchrun.ledger.states import FileState, ItemState
 from batchrun.model import Limits
 from batchrun.running.attaching import Uploaded, nothing_uploaded
 from batchrun.running.copying import copy_requests
-from batchrun.running.form import break_up, is_put_off, record_formed
+from batchrun.running.form import is_put_off, record_formed
 from batchrun.running.paying import Payment
 
 # The model that an item's conversation went to, if it left the first one's.
@@ -108,6 +109,7 @@ def _queue_of_chosen(ledger: Ledger, job: int, chosen: Collection[int]) -> str:
         f"where i.job = ? and i.state = {int(ItemState.PENDING)} and {no_open_call('i.id')}",
         (job,),
     )
+    stop_following(ledger, "select item from chosen")
     return "(select q.* from chosen c cross join queue q on q.item = c.item)"
 
 

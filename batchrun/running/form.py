@@ -12,7 +12,7 @@ from batchrun.ledger.bills import insert_bill
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
 from batchrun.ledger.jobs import sends_to
-from batchrun.ledger.requestfiles import RequestFile
+from batchrun.ledger.requestfiles import RequestFile, break_up
 from batchrun.ledger.reserves import take_aside
 from batchrun.ledger.shortages import Shortage, end_shortage, note_shortage
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
@@ -103,17 +103,6 @@ def _is_within(file: sqlite3.Row, limits: Limits) -> bool:
         and file["bytes"] <= limits.input_bytes
         and file["input_count"] <= limits.embedding_inputs
     )
-
-
-def break_up(ledger: Ledger, file: int) -> None:
-    """A fresh request file is not sent whole: what is pending of it waits in the queue. Inside the caller's transaction."""
-    ledger.execute(
-        "insert or ignore into queue (item, job, not_before) select i.id, i.job, 0 from request_files f "
-        "cross join item_rows i on i.id between f.first_item and f.last_item and i.file = f.id "
-        f"where f.id = ? and i.state = {int(ItemState.PENDING)}",
-        (file,),
-    )
-    ledger.execute("update request_files set state = ? where id = ?", (FileState.USED, file))
 
 
 def record_formed(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.followers import not_following
 from batchrun.ledger.opencalls import no_open_call
 from batchrun.ledger.states import (
     IS_OPEN_BATCH,
@@ -49,24 +50,24 @@ _SENT: Final[_Rules] = (
     (
         "item {0}: sending {1} was settled twice",
         (
-            "select item, send from history group by 1, 2 having count(*) > 1 union all "
-            "select h.item, h.send from history h join result_rows r on r.item = h.item and r.send = h.send"
+            "select item, send from history where send > 0 group by 1, 2 having count(*) > 1 union all "
+            "select h.item, h.send from history h join result_rows r on r.item = h.item and r.send = h.send where r.send > 0"
         ),
     ),
     (
         "item {0} was settled twice in batch {1}",
         (
-            "select item, batch from history group by 1, 2 having count(*) > 1 union all "
-            "select h.item, h.batch from history h join result_rows r on r.item = h.item and r.batch = h.batch"
+            "select item, batch from history where send > 0 group by 1, 2 having count(*) > 1 union all "
+            "select h.item, h.batch from history h join result_rows r on r.item = h.item and r.batch = h.batch where r.send > 0 and h.send > 0"
         ),
     ),
     (
         "item {0} was sent {1} times, and {2} of them are accounted for",
         # Of an item that was sent once, the history is only looked for where nothing else accounts for it.
         (
-            f"select id, sends, known from (select i.id, i.sends, (i.state = {_IN_FLIGHT}) + (r.item is not null) + case when i.sends > 1 or "
+            f"select id, sends, known from (select i.id, i.sends, (i.state = {_IN_FLIGHT}) + coalesce(r.send > 0, 0) + case when i.sends > 1 or "
             f"(i.state <> {_IN_FLIGHT} and r.item is null) "
-            "then (select count(*) from history h where h.item = i.id) else 0 end as known "
+            "then (select count(*) from history h where h.item = i.id and h.send > 0) else 0 end as known "
             "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known "
             # Of a recovered one, earlier sendings may be out of reach; their numbers are not given again.
             "and (sends < known or id not in (select item from asked_as))"
@@ -147,8 +148,26 @@ _PENDING: Final[_Rules] = (
         "item {0} is pending, but nothing will send it",
         (
             f"select i.id from item_rows i left join queue q on q.item = i.id left join request_files f on f.id = i.file and f.state = {int(FileState.FRESH)} "
-            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null and {no_open_call('i.id')}"
+            f"where i.id < ?1 and i.state = {_WAITING} and q.item is null and f.id is null and {no_open_call('i.id')} and {not_following('i.id')}"
         ),
+    ),
+    (
+        "item {0} waits for the answer of another, and is not pending or asked itself",
+        (
+            "select f.item from followers f left join item_rows i on i.id = f.item left join request_files a on a.id = i.file "
+            f"where i.state is not {_WAITING} or i.job <> f.job or a.state = {int(FileState.FRESH)} or exists (select 1 from queue q where q.item = f.item)"
+        ),
+    ),
+    (
+        "item {0} waits for the answer of item {1}, which does not ask for it",
+        (
+            "select f.item, f.leader from followers f join item_rows i on i.id = f.item left join item_rows l on l.id = f.leader "
+            f"where l.id is null or l.job <> i.job or l.hash <> i.hash or l.state > {_IN_FLIGHT} or exists (select 1 from followers g where g.item = l.id)"
+        ),
+    ),
+    (
+        "item {0} has the answer of another, and nothing says whose",
+        "select r.item from result_rows r where r.send = 0 and not exists (select 1 from shared s where s.item = r.item)",
     ),
     (
         "item {0} is queued, and its calls are not all answered",

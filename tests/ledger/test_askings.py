@@ -45,6 +45,8 @@ BESIDE: Final[dict[str, Any]] = {
     "metadata": {"team": "a"},
     "tags": ("t",),
     "budget": Allowance(day=1),
+    "dedupe": False,
+    "cache": True,
     "note": "more of it",
 }
 

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from batchrun.jobfile import job_line_schema, load
-from batchrun.jobfile.job import EXPECTED, LATER_KEYS, validate_job_line
+from batchrun.jobfile.job import EXPECTED, validate_job_line
 
 STRICT_SCHEMA = {
     "type": "object",
@@ -119,11 +119,6 @@ def test_a_wrong_value_is_one_problem_that_says_what_would_be_right(
     tmp_path: Path, keys: dict[str, Any], problem: str
 ) -> None:
     assert problems(tmp_path, **keys) == [problem]
-
-
-@pytest.mark.parametrize("key", sorted(LATER_KEYS))
-def test_a_key_that_comes_later_is_said_to(tmp_path: Path, key: str) -> None:
-    assert problems(tmp_path, **{key: 1}) == [f"key {key!r} is not in this version Remove it."]
 
 
 @pytest.mark.parametrize("schema", [{"type": "foo"}, {"properties": 3}, {"pattern": "("}])

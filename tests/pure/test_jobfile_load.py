@@ -176,7 +176,7 @@ def test_problems_name_the_file_as_seen_from_the_current_folder(
 def test_one_bad_job_leaves_the_others_usable_and_all_its_problems_are_told(tmp_path: Path) -> None:
     file = loaded(
         tmp_path,
-        '{"job":"a"}\n{"id":"1"}\n{"job":"b","modle":"m","attempts":0,"cache":true,"prompt":"{{ x"}\n{"job":"c",\n{"job":"d"}',
+        '{"job":"a"}\n{"id":"1"}\n{"job":"b","modle":"m","attempts":0,"base_url":"x","prompt":"{{ x"}\n{"job":"c",\n{"job":"d"}',
     )
     assert [(job.name, job.settings is not None) for job in file.jobs] == [
         ("a", True),
@@ -186,7 +186,7 @@ def test_one_bad_job_leaves_the_others_usable_and_all_its_problems_are_told(tmp_
     ]
     assert [problem.split(". ")[0] for problem in whole(file)] == [
         "jobs.jsonl:3: unknown key 'modle'",
-        "jobs.jsonl:3: key 'cache' is not in this version",
+        "jobs.jsonl:3: key 'base_url' does not belong in a job file",
         "jobs.jsonl:3: 'attempts' must be a whole number from 1 to 100, not 0.",
         "jobs.jsonl:3: 'prompt': syntax error on line 1 of the template: unexpected end of input, expected end of variable block.",
         "jobs.jsonl:4: half a line: the JSON ends before it is complete",

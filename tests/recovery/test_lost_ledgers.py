@@ -127,7 +127,7 @@ def test_items_in_another_order_get_their_own_answers(world: World) -> None:
 
 
 def test_items_without_ids_are_found_by_what_they_ask(world: World) -> None:
-    world.write(texts("one", "two", "two", "three"))
+    world.write(texts("one", "two", "two", "three"), dedupe=False)
     expected = untroubled(world)
     lose_home(world)
     recovered = recover(world)
@@ -139,7 +139,7 @@ def test_items_without_ids_are_found_by_what_they_ask(world: World) -> None:
 
 def test_twins_that_were_asked_in_two_batches_both_get_an_answer(new_world: NewWorld) -> None:
     world = new_world(limits=Limits(request_count=1))
-    world.write(texts("one", "one", "one"))
+    world.write(texts("one", "one", "one"), dedupe=False)
     expected = untroubled(world)
     lose_home(world)
     assert became(recover(world)) == ["collected"] * 3

@@ -24,14 +24,14 @@ def recover_what_is_known(world: World, *, by_id: bool = False) -> Recovered:
 
 def queued(world: World, rows: list[JsonObject]) -> Path:
     """The items queued and not sent yet; returns a backup of that moment."""
-    world.write(rows)
+    world.write(rows, dedupe=False)
     world.submit(send=False)
     return back_up(world)
 
 
 def change(world: World, rows: list[JsonObject]) -> None:
     """The job file of today, all of it in one batch."""
-    world.write(rows)
+    world.write(rows, dedupe=False)
     world.submit(send=False)
     with world.ledger() as ledger:
         with ledger.transaction():
@@ -130,7 +130,7 @@ def test_items_that_exchanged_their_questions_do_not_get_each_others_answers(
     rows = items(3)
     backup = queued(world, rows)
     rows[2]["text"] = "text 1"
-    world.write(rows)
+    world.write(rows, dedupe=False)
     world.submit(send=False)
     rows[1]["text"] = "text 2"
     change(world, rows)

@@ -271,7 +271,7 @@ def test_a_full_queue_of_tokens_costs_a_few_uploads_a_batch_and_no_copies(
     new_world: NewWorld,
 ) -> None:
     world = new_world(limits=Limits(request_count=10), options=Options(queue_tokens=900, line_s=60))
-    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(120)])
+    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(120)], dedupe=False)
     world.submit()
     world.run()
     assert world.tally() == {"succeeded": 120}
@@ -285,7 +285,7 @@ def test_a_batch_that_is_too_large_for_an_empty_queue_leaves_no_copies_behind(
     new_world: NewWorld,
 ) -> None:
     world = new_world(limits=Limits(request_count=64), options=Options(queue_tokens=400))
-    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(128)])
+    world.write([{"id": f"i{n}", "text": "x" * 100} for n in range(128)], dedupe=False)
     world.submit()
     world.run()
     assert world.tally() == {"succeeded": 128}

@@ -3,6 +3,7 @@
 asked.py    what is to be asked: jobs, their submissions, items and request files
 sent.py     what was sent and what came back: batches, results, the record of both
 beside.py   what stands beside the way of an item: wishes, what is forgotten, other ledgers, accounts, holds
+equals.py   which items wait for the answer to an equal request, and which got one
 money.py    what batches may cost and did
 views.py    the same for people, by name
 
