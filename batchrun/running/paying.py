@@ -219,19 +219,20 @@ class Purse:
         So it takes no room from others, and is cut to what fits once there is some.
         """
         for job in jobs:
-            row = ledger.row(
-                f"select j.*, {DIVERTED_TO} as diverted_to from jobs j where j.id = ?", (job.id,)
-            )
-            assert row is not None
             short = shortage_of(ledger, job.id)
             if job.is_stopped:
+                row = ledger.row(
+                    f"select j.*, {DIVERTED_TO} as diverted_to from jobs j where j.id = ?",
+                    (job.id,),
+                )
+                assert row is not None
                 found = self.payment(ledger, row, row["diverted_to"] or row["profile"], now)
                 why = None if found is None else found.why_stopped()
                 if why is not None and short != (known := Shortage(0, 0, why)):
                     with ledger.transaction():
                         note_shortage(ledger, job.id, known, now)
                         take_back_unsent(ledger, job.id)
-            elif short is not None and not short.whole:
+            elif short is not None and (job.means is None or not short.whole):
                 with ledger.transaction():
                     end_shortage(ledger, job.id)
 

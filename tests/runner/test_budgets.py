@@ -165,3 +165,13 @@ def test_a_batch_that_is_out_when_a_limit_comes_reserves_its_worst_case(world: W
     assert taken(world) > 2
     world.run()
     assert taken(world) < 0.1
+
+
+def test_a_limit_that_is_taken_away_leaves_no_word_of_it(world: World) -> None:
+    with_budget(world, "[budget]\nmonth = 0.05\n")
+    assert len(shortages(world)) == 1
+    (world.folder / "batchrun.toml").write_text(PRICE, encoding="utf-8")
+    world.tick()
+    assert shortages(world) == []
+    world.run()
+    assert world.tally() == {"succeeded": 20}
