@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.backends.reading import printable
-from batchrun.errors import IllegalTransition
+from batchrun.errors import BackendError, IllegalTransition
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import (
     BATCH_INITIAL,
@@ -111,6 +111,14 @@ def remote_columns(remote: RemoteBatch) -> dict[str, Any]:
 def wordless(raw: JsonObject) -> JsonObject:
     """The service's object without its words: for a batch that no row is there for, so that nobody would find them when they must go."""
     return {key: raw[key] for key in _WORDLESS_KEYS if key in raw}
+
+
+def failed_call(exc: BackendError, at: int) -> dict[str, str]:
+    """The column that keeps by what a service's support finds a call that failed; none of a call without an answer, which has no such thing."""
+    if exc.status is None and exc.request_id is None:
+        return {}
+    said = {"at": at, "status": exc.status, "code": exc.code, "request_id": exc.request_id}
+    return {"failed_call": json.dumps(said)}
 
 
 def add_incident(

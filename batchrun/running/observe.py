@@ -7,7 +7,13 @@ from typing import Final, NamedTuple
 from batchrun.backends.base import TERMINAL_STATUSES, RemoteBatch
 from batchrun.backends.reading import printable
 from batchrun.errors import BackendError, NotFound, Refused
-from batchrun.ledger.batches import add_incident, move_batch, remote_columns, update_batch
+from batchrun.ledger.batches import (
+    add_incident,
+    failed_call,
+    move_batch,
+    remote_columns,
+    update_batch,
+)
 from batchrun.ledger.snapshot import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import error_delay_s, poll_delay_s
@@ -227,6 +233,7 @@ def _not_found(ctx: PassContext, row: sqlite3.Row, exc: NotFound) -> None:
                 misses=misses,
                 next_at=now + error_delay_s(misses, None),
                 reason=str(exc),
+                **failed_call(exc, now),
             )
         return
     message = f"the service no longer knows batch {row['remote_id']}"
@@ -241,3 +248,6 @@ def _put_off(ctx: PassContext, rows: list[sqlite3.Row], exc: BackendError, delay
                 "update batch_rows set errors = errors + 1 where id = ?", (row["id"],)
             )
             update_batch(ctx.ledger, row["id"], next_at=ctx.clock.now() + delay_s, reason=str(exc))
+        # The first is the one that was asked for.
+        if said := failed_call(exc, ctx.clock.now()):
+            update_batch(ctx.ledger, rows[0]["id"], **said)

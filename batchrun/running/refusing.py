@@ -4,7 +4,7 @@ import sqlite3
 from typing import Final
 
 from batchrun.errors import AuthError, BackendError, Transient
-from batchrun.ledger.batches import update_batch
+from batchrun.ledger.batches import failed_call, update_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.requestfiles import FileKind, remove
 from batchrun.ledger.states import BatchEvent, FileState
@@ -90,6 +90,7 @@ def put_off(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
             errors=errors,
             next_at=now + error_delay_s(errors, exc.retry_after_s),
             reason=str(exc),
+            **failed_call(exc, now),
         )
         if exc.code in QUOTA_CODES:
             hold(ctx, batch["profile"], "", now + QUOTA_HOLD_S, str(exc))

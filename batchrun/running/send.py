@@ -20,7 +20,7 @@ from batchrun.errors import (
     Refused,
     Transient,
 )
-from batchrun.ledger.batches import move_batch, remote_columns, update_batch
+from batchrun.ledger.batches import failed_call, move_batch, remote_columns, update_batch
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.remotefiles import mark_untidy
 from batchrun.ledger.requestfiles import verify
@@ -72,6 +72,7 @@ def upload(ctx: PassContext, batch: sqlite3.Row) -> None:
             path, name=f"{batch['token']}.jsonl", expires_after_s=upload_life_s(batch["window"])
         )
     except (Refused, AuthError) as exc:
+        _keep_failed(ctx, batch, exc)
         if is_for_later(exc) or exc.status not in (400, 413, 422):
             put_off(ctx, batch, exc)
             return
@@ -168,6 +169,7 @@ def create(ctx: PassContext, batch: sqlite3.Row) -> None:
                 f"the service answered with batch {remote.id!r}, which it had created for something else"
             )
     except BackendError as exc:
+        _keep_failed(ctx, batch, exc)
         _not_created(ctx, batch, exc, refusals_final=backend.traits.refusals_final)
         return
     record_created(ctx, batch, remote, is_first=batch["creates"] == 0)
@@ -302,6 +304,13 @@ def doubt(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
     log.warning("batch %s: creating, outcome unknown: %s", batch["id"], exc)
     ctx.observer("doubt", batch=batch["id"], job=batch["job"], message=str(exc))
     ctx.fail(batch["profile"], exc)
+
+
+def _keep_failed(ctx: PassContext, batch: sqlite3.Row, exc: BackendError) -> None:
+    """By what the service's support finds the call, whatever becomes of the batch."""
+    if said := failed_call(exc, ctx.clock.now()):
+        with ctx.ledger.transaction():
+            update_batch(ctx.ledger, batch["id"], **said)
 
 
 def _log(batch: sqlite3.Row, before: BatchState, after: BatchState, remote: str) -> None:

@@ -2,6 +2,7 @@
 
 redacting.py    what of a service's own words may leave: nothing that was asked, answered or meant as a secret
 resultline.py   a result line as support knows it: ids, status, error
+batches.py      batches as support knows them, with what they took and cost
 collecting.py   the whole of it, from the ledger and the spool
 writing.py      the same for reading
 """

@@ -1,56 +1,39 @@
 """All that a service's support asks for about one job, from the ledger and the spool. Each field is chosen here: no row, line or object goes out whole."""
 
-import json
 import platform
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Final
 
 from batchrun import __version__
 from batchrun.backends.accounts import DIRECT_PREFIX, account_of
 from batchrun.backends.credentials import NO_KEY
-from batchrun.backends.reading import UnreadableError, read_batch
 from batchrun.clock import rfc3339
 from batchrun.config import Config
 from batchrun.customids import custom_id, foreign_prefix, line_prefix
-from batchrun.endpoints.tolerant import as_object, usage_of, whole
+from batchrun.endpoints.tolerant import as_object
 from batchrun.errors import AuthError
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.states import BatchState
 from batchrun.model import JobSettings, Json, JsonObject
-from batchrun.outputs.evidence import nth_request, result_bytes, sent_request
+from batchrun.outputs.evidence import result_bytes, sent_request
 from batchrun.outputs.explain import OUTCOMES
 from batchrun.outputs.reporting import job_report
 from batchrun.outputs.rows import JobView, job_view, snapshot
 from batchrun.profiles import BackendKind, Profile
-from batchrun.supporting.redacting import redacted, scrubbed, texts_in
-from batchrun.supporting.resultline import exchange_of, named
+from batchrun.supporting.batches import Known, support_batches, time_of
+from batchrun.supporting.redacting import scrubbed, texts_in
+from batchrun.supporting.resultline import exchange_of
 
 EXAMPLES: Final = 10  # exchanges of each cause, the latest: support looks at a few
 _TAIL: Final = 4  # characters of a key: as many as OpenAI's own pages show
 _LONG_KEY: Final = 20  # of a shorter one four characters are too many
-_TIMES_END: Final = 253_402_300_800  # the year 10000: a service that says more counts otherwise
-_REMOTE_TIMES: Final = (
-    *("created_at", "in_progress_at", "finalizing_at", "completed_at", "failed_at"),
-    *("expired_at", "cancelling_at", "cancelled_at", "expires_at"),
-)
-_OUR_TIMES: Final = ("planned_at", "intent_at", "ended_at", "collected_at")
 # Settled attempts that did not end as they should: of each item the last one, and those before it.
 _ATTEMPTS: Final = (
     "item_rows i not indexed cross join {} r on r.item = i.id "
     "where i.job = ?1 and i.id >= ?2 and i.id < ?3 and r.cause is not null"
 )
 _COLUMNS: Final = "r.item, r.batch, r.send, r.at, r.outcome, r.cause, r.kind, r.offset, r.length"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What must not leave: `secrets` nowhere, `ours` (the job's own texts) in no message."""
-
-    secrets: tuple[str, ...]
-    ours: tuple[str, ...]
 
 
 def support_document(ledger: Ledger, config: Config, job_id: int, *, now: int) -> JsonObject:
@@ -62,7 +45,7 @@ def support_document(ledger: Ledger, config: Config, job_id: int, *, now: int) -
         job = job_view(ledger, job_id)
         profiles = _profiles(ledger, config, job)
         keys = {name: key for name, profile in profiles.items() if (key := _key_of(profile))}
-        known = _Known(secrets=tuple(keys.values()), ours=tuple(_own_texts(job.settings)))
+        known = Known(secrets=tuple(keys.values()), ours=tuple(_own_texts(job.settings)))
         report = job_report(ledger, job_id)
         found: JsonObject = {
             "written_at": rfc3339(now),
@@ -75,7 +58,7 @@ def support_document(ledger: Ledger, config: Config, job_id: int, *, now: int) -
             "attempts": report["attempts"],
             "tokens": report["tokens"],
             "accounts": list(_accounts(ledger, job, profiles, keys)),
-            "batches": [_batch(ledger, row, known) for row in _batch_rows(ledger, job)],
+            "batches": list(support_batches(ledger, config, job, known)),
             "errors": list(_errors(ledger, job, known)),
             "incidents": _incidents(ledger, job),
         }
@@ -145,75 +128,7 @@ def _accounts(
         }
 
 
-def _batch_rows(ledger: Ledger, job: JobView) -> Iterator[sqlite3.Row]:
-    yield from ledger.rows("select * from batch_rows where job = ? order by id", (job.id,))
-
-
-def _batch(ledger: Ledger, row: sqlite3.Row, known: _Known) -> JsonObject:
-    remote = _remote(row["remote"])
-    files = {
-        file["kind"]: file["remote_file_id"]
-        for file in ledger.rows("select * from result_files where batch = ?", (row["id"],))
-    }
-    try:
-        read = read_batch(remote)
-    except UnreadableError:
-        read = None
-    usage = as_object(remote.get("usage"))
-    counted = usage_of({"usage": usage}, given="input", made="output")
-    return {
-        "batch": row["id"],
-        "id": row["remote_id"],
-        "profile": row["profile"],
-        "input_file_id": row["input_file_id"] or (read.input_file_id if read else None),
-        "output_file_id": files.get(0) or (read.output_file_id if read else None),
-        "error_file_id": files.get(1) or (read.error_file_id if read else None),
-        "status": row["remote_status"],
-        "state": BatchState(row["state"]).name.lower(),
-        "endpoint": row["endpoint"],
-        "model": row["model"],
-        "window": row["window"],
-        "requests": row["request_count"],
-        "request_counts": {
-            name: whole(as_object(remote.get("request_counts")).get(name))
-            for name in ("total", "completed", "failed")
-        },
-        "usage": asdict(counted) if usage else None,
-        "times": {
-            **{name: _time(whole(remote.get(name))) for name in _REMOTE_TIMES},
-            "uploaded_at": _time(row["input_file_created_at"]),
-        },
-        "seen_here": {name: _time(row[name]) for name in _OUR_TIMES},
-        "errors": [_batch_error(ledger, row, error, known) for error in read.errors]
-        if read
-        else [],
-    }
-
-
-def _remote(text: str | None) -> JsonObject:
-    try:
-        return as_object(json.loads(text or "{}"))
-    except ValueError:
-        return {}
-
-
-def _batch_error(ledger: Ledger, row: sqlite3.Row, error: JsonObject, known: _Known) -> JsonObject:
-    """One error of a batch itself. What it says is held against the request that it names, else against the first."""
-    line = error["line"]
-    number = int(line) if line and line.isdecimal() and len(line) < _LONG_KEY else None
-    request = nth_request(ledger.home.request_file(row["request_file"]), number or 1)
-    ours = (*known.ours, *texts_in(request))
-    said = error["message"]
-    return {
-        "code": named(error["code"], known.secrets),
-        "line": number,
-        "param": named(error["param"], known.secrets),
-        "message": redacted(said, secrets=known.secrets, ours=ours) if said and request else None,
-        "withheld": bool(said) and not request,
-    }
-
-
-def _errors(ledger: Ledger, job: JobView, known: _Known) -> Iterator[JsonObject]:
+def _errors(ledger: Ledger, job: JobView, known: Known) -> Iterator[JsonObject]:
     """Attempts that did not end well, by cause, the most first; of each a few with all that the service calls them by."""
     span = (job.id, job.first_item, job.end_item)
     both = " union all ".join(
@@ -237,13 +152,13 @@ def _errors(ledger: Ledger, job: JobView, known: _Known) -> Iterator[JsonObject]
         yield {
             "cause": group["cause"],
             "count": group["n"],
-            "first_at": _time(group["since"]),
-            "last_at": _time(group["until"]),
+            "first_at": time_of(group["since"]),
+            "last_at": time_of(group["until"]),
             "examples": [_example(ledger, row, known) for row in latest],
         }
 
 
-def _example(ledger: Ledger, row: sqlite3.Row, known: _Known) -> JsonObject:
+def _example(ledger: Ledger, row: sqlite3.Row, known: Known) -> JsonObject:
     name = row["sent_as"] or custom_id(row["item"], row["send"], row["key"])
     prefix = foreign_prefix(name) if row["sent_as"] else line_prefix(name)
     request = sent_request(ledger.home.request_file(row["request_file"]), prefix)
@@ -255,7 +170,7 @@ def _example(ledger: Ledger, row: sqlite3.Row, known: _Known) -> JsonObject:
         "request_id": found.request_id,
         "line_id": found.line_id,
         "answer_id": found.answer_id,
-        "at": _time(row["at"]),
+        "at": time_of(row["at"]),
         "outcome": OUTCOMES[row["outcome"]],
         "http_status": found.status,
         "model": found.model,
@@ -270,13 +185,9 @@ def _example(ledger: Ledger, row: sqlite3.Row, known: _Known) -> JsonObject:
 def _incidents(ledger: Ledger, job: JobView) -> list[JsonObject]:
     """What must not be and was, by its kind: what it says is for the user, and may hold what was sent."""
     return [
-        {"kind": row["kind"], "count": row["n"], "last_at": _time(row["last"])}
+        {"kind": row["kind"], "count": row["n"], "last_at": time_of(row["last"])}
         for row in ledger.rows(
             "select kind, count(*) as n, max(at) as last from incidents where job = ? group by kind order by kind",
             (job.id,),
         )
     ]
-
-
-def _time(at: int | None) -> str | None:
-    return rfc3339(at) if at and at < _TIMES_END else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from batchrun.model import Json, JsonObject
+from batchrun.money.amounts import dollars
 from batchrun.outputs.markdown import escaped, table
 
 _HEAD = (
@@ -10,6 +11,8 @@ _HEAD = (
     "it says […]."
 )
 _WITHHELD = "(withheld: the request is no longer here to hold it against)"
+
+_SUMS = {"usage": "usage of its answers", "service_usage": "usage as the service says"}
 
 
 def support_markdown(found: JsonObject) -> str:
@@ -68,14 +71,20 @@ def _batch(batch: JsonObject) -> list[str]:
     rows += [("model", escaped(batch["model"])), ("window", escaped(batch["window"]))]
     counts = [f"{n:,} {name}" for name, n in asked.items() if n is not None]
     rows.append(("requests", ", ".join([f"{batch['requests']:,} sent", *counts])))
-    if (used := batch["usage"]) is not None:
-        given, made = used["input_tokens"], used["output_tokens"]
-        rows.append(("usage", f"{given:,} input, {made:,} output tokens, as the service says"))
+    for name in ("usage", "service_usage"):
+        if (used := batch[name]) is not None:
+            tokens = f"{used['input_tokens']:,} input, {used['output_tokens']:,} output tokens"
+            rows.append((_SUMS[name], tokens))
+    if (cost := batch["cost"]) is not None:
+        rows.append(("cost", f"{dollars(cost['picodollars'])} ({escaped(cost['prices'])})"))
     rows += [(name.replace("_", " "), at) for name, at in batch["times"].items() if at]
     rows += [
         (f"{name} here".replace("_", " "), at) for name, at in batch["seen_here"].items() if at
     ]
     rows += [("error", _said(error)) for error in batch["errors"]]
+    if (call := batch["failed_call"]) is not None:
+        names = [call["request_id"], call["http_status"], call["code"], call["at"]]
+        rows.append(("last call that failed", " ".join(escaped(n) for n in names if n)))
     name = escaped(batch["id"]) if batch["id"] else f"without an id ({batch['state']})"
     return [f"### {name}", "", *table(("what", "value"), rows)]
 

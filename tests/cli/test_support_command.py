@@ -80,6 +80,17 @@ def test_it_has_every_id_that_the_service_gave(asked: Desk) -> None:
     assert found["tokens"]["output_tokens"] > 0
 
 
+def test_it_says_what_a_batch_took_and_cost(asked: Desk) -> None:
+    found = document(asked)
+    (batch,) = found["batches"]
+    took = batch["usage"]
+    assert took == found["tokens"]
+    assert batch["service_usage"]["input_tokens"] == took["input_tokens"]
+    cost = 125_000 * took["input_tokens"] + 1_000_000 * took["output_tokens"]
+    assert batch["cost"]["picodollars"] == cost
+    assert batch["cost"]["prices"].startswith("genai-prices ")
+
+
 def test_nothing_of_the_users_is_in_it_and_of_the_key_its_end(asked: Desk) -> None:
     printed = asked.call("support", "faq", "--json").out
     assert asked.call("support", "faq").out == (
@@ -144,7 +155,14 @@ def test_a_batch_that_failed_as_a_whole_says_what_the_service_says_of_it(asked: 
 
 def test_its_page_has_every_key(asked: Desk) -> None:
     page = (ROOT / "docs" / "support.md").read_text("utf-8")
-    counted = {"counts", "request_counts", "usage", "times", "seen_here"}  # as the service says
+    counted = {
+        "counts",
+        "request_counts",
+        "usage",
+        "service_usage",
+        "times",
+        "seen_here",
+    }  # as the service says
 
     def keys(value: Any) -> set[str]:
         if isinstance(value, list):

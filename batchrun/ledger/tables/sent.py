@@ -76,6 +76,7 @@ create table batch_rows (
   cleaned_at integer,                 -- its files on the service were deleted (`delete_remote`)
   lost_at integer,                    -- given up as lost; its items may have been asked again since
   reason text,                        -- why it waits, was rejected or lost
+  failed_call text,                   -- JSON: time, HTTP status, code and request id of the last call about it that the service answered with an error
   needs_person integer not null default 0  -- 1: it does not go on by itself, and the reason says what somebody must do
 ) strict;
 create index batches_open on batch_rows (state) where {IS_OPEN_BATCH};
