@@ -104,9 +104,9 @@ def _error(ledger: Ledger, row: sqlite3.Row, error: JsonObject, known: Known) ->
     ours = (*known.ours, *texts_in(request))
     said = error["message"]
     return {
-        "code": named(error["code"], known.secrets),
+        "code": named(error["code"], known.secrets, ours),
         "line": number,
-        "param": named(error["param"], known.secrets),
+        "param": named(error["param"], known.secrets, ours),
         "message": redacted(said, secrets=known.secrets, ours=ours) if said and request else None,
         "withheld": bool(said) and not request,
     }

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from batchrun.backends.reading import printable
 from batchrun.endpoints.tolerant import as_object, as_status, error_of
 from batchrun.model import Json
 from batchrun.supporting.redacting import redacted, texts_in
@@ -58,16 +57,16 @@ def exchange_of(
         answer_id=name(body.get("id")),
         status=as_status(response.get("status_code")),
         model=name(body.get("model")),
-        code=None if error is None else name(error.code),
-        kind=None if error is None else name(error.kind),
-        param=name(as_object(body.get("error")).get("param")),
+        code=None if error is None else named(error.code, secrets, known),
+        kind=None if error is None else named(error.kind, secrets, known),
+        param=named(as_object(body.get("error")).get("param"), secrets, known),
         message=redacted(said, secrets=secrets, ours=known) if said and request else None,
         is_withheld=bool(said) and not request,
     )
 
 
-def named(value: Json, secrets: Iterable[str] = ()) -> str | None:
-    """A name that the service gave, with keys blotted out; None for whatever looks like none."""
+def named(value: Json, secrets: Iterable[str] = (), ours: Iterable[str] = ()) -> str | None:
+    """A name that the service gave, without keys and whatever else it repeats of ours; None for whatever looks like none."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         return None
-    return printable(value, secrets=secrets)
+    return redacted(value, secrets=secrets, ours=ours)

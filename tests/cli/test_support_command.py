@@ -183,3 +183,38 @@ def test_a_file_that_is_there_is_replaced_only_when_told_to(asked: Desk) -> None
     assert asked.call("support", "faq", "--to", "no/such/folder.md").code == 2
     assert asked.call("support", "faq", "--to", "-", "--json").code == 2
     assert asked.call("support", "none").code == 2
+
+
+def test_what_was_asked_line_by_line_says_so(desk: Desk, service: BatchService) -> None:
+    assert desk.call("run", desk.job("faq", "one", "refuse me"), "--backend", "direct").code == 3
+    found = desk.call("support", "faq", "--json").json
+    (account,), (batch,), (group,) = found["accounts"], found["batches"], found["errors"]
+    assert (account["asked"], account["base_url"][:16]) == ("live", "http://127.0.0.1")
+    assert batch["cost"]["picodollars"] > 0
+    assert group["examples"][0]["request_id"]
+    assert group["examples"][0]["message"] == "no such thing"
+
+
+def test_a_job_of_which_nothing_was_sent_has_little_to_tell(
+    desk: Desk, service: BatchService
+) -> None:
+    desk.call("submit", desk.job("other"))
+    desk.call("hold")
+    desk.call("submit", desk.job())
+    found = document(desk)
+    assert (found["accounts"], found["batches"], found["errors"]) == ([], [], [])
+    assert "| items | 2 items, 2 pending |" in desk.call("support", "faq", "--to", "-").out
+
+
+def test_what_others_sent_is_named_as_they_named_it(asked: Desk) -> None:
+    """As of adopted batches: the custom_id is what the service knows it by."""
+    with sqlite3.connect(asked.folder / ".batchrun" / "batchrun.db") as ledger:
+        ledger.execute("insert into asked_as select batch, item, 'their own' from result_rows")
+    ledger.close()
+    (group,) = document(asked)["errors"]
+    (refused,) = group["examples"]
+    assert (refused["custom_id"], refused["message"], refused["withheld"]) == (
+        "their own",
+        None,
+        True,
+    )

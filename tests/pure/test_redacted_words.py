@@ -65,3 +65,4 @@ def test_a_last_look_finds_secrets_wherever_they_stand() -> None:
         "n": 1,
     }
     assert named("a b") is None
+    assert named("metadata.blueberry-pie", (), ("blueberry-pie",)) == "metadata.[…]"
