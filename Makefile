@@ -78,6 +78,7 @@ docs: $(DEV)
 	@$(PY) tests/faults/faultlist.py > docs/faults.md
 	@$(PY) tests/runner/endpointpage.py
 	@$(PY) tests/money/moneypage.py
+	@$(PY) tests/spending/spendpage.py
 
 clean:
 	rm -rf $(VENV) .demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from batchrun.outputs.results import Format
     from batchrun.outputs.table import CutCells
     from batchrun.outputs.writing import Written
+    from batchrun.spending.report import Spending
     from batchrun.verifying.verify import Verification
 
 LOCK_WAIT_S: Final = 600.0
@@ -142,6 +143,23 @@ class HomeView:
         with open_for_reading(self.home) as ledger:
             row = self._one(ledger, job)
             return support_document(ledger, self.config, row.id, now=self.clock.now())
+
+    def spend(
+        self,
+        *,
+        by_month: bool = False,
+        month: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> "Spending":
+        """What was spent in a month, or from one day to another (`spending.spans.span_of`). Raises UsageError for what is no day."""
+        from batchrun.spending.report import spending
+        from batchrun.spending.spans import span_of
+
+        now = self.clock.now()
+        span = span_of(now=now, by_month=by_month, month=month, since=since, until=until)
+        with open_for_reading(self.home) as ledger:
+            return spending(ledger, self.config, span, now=now)
 
     def is_overdue(self, max_age_s: int) -> bool:
         """Whether work has been due for longer than `max_age_s` seconds and no pass has ended in them: nothing ticks here any more."""

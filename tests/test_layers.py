@@ -55,6 +55,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.verifying",
         "batchrun.doctoring",
         "batchrun.supporting",
+        "batchrun.spending",
     ),
     ("batchrun.trialcosts",),
     ("batchrun.keeping", "batchrun.homeview", "batchrun.trying", "batchrun.estimating"),

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "results": "Print items and answers, in input order.",
     "failures": "Show failed items by cause, each with its fix.",
     "explain": "Show the life of one item: request, attempts, answers.",
+    "spend": "Show what was spent, and what limits leave.",
     "support": "Write what a service's support asks for, and nothing else.",
     "retry": "Queue failed items again, as they were sent.",
     "cancel": "Stop sending and cancel what runs; paid answers stay.",

@@ -18,6 +18,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.submissions import Submission
 from batchrun.ledger.wanted import wanted_requests
 from batchrun.model import JobSettings
+from batchrun.modes import mode_of
 from batchrun.money.counted import Counted
 from batchrun.money.counting import CHUNK, RequestCounter
 from batchrun.money.prices import OPENAI_URL, Mode, Price, PriceBook
@@ -169,7 +170,7 @@ class Estimator:
         self, prepared: Prepared, settings: JobSettings, counter: RequestCounter
     ) -> Estimate:
         profile = self.config.profile(prepared.profile)
-        mode = _mode_of(profile, settings)
+        mode = mode_of(profile, settings.body)
         modes = tuple(dict.fromkeys((mode or Mode.BATCH, *_MODES)))
         models = tuple(self._of(one, profile, modes) for one in counter.own.values())
         compared = tuple(self._of(one, profile, modes) for one in counter.others.values())
@@ -295,15 +296,6 @@ class Estimator:
 def _base_url(profile: Profile) -> str:
     """A model on this machine costs nothing; beside it stands what OpenAI would ask, where it has one of that name."""
     return OPENAI_URL if profile.kind is BackendKind.LOCAL else profile.base_url
-
-
-def _mode_of(profile: Profile, settings: JobSettings) -> Mode | None:
-    if profile.kind is BackendKind.LOCAL:
-        return None
-    if profile.kind is BackendKind.OPENAI:
-        return Mode.BATCH
-    tier = settings.body.get("service_tier")
-    return Mode(tier) if tier in {Mode.FLEX, Mode.PRIORITY} else Mode.LIVE
 
 
 def _live_s(profile: Profile, models: Iterable[ModelEstimate]) -> int:

@@ -48,7 +48,7 @@ _INSERT_ANSWERS: Final = (
     "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) values "
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
-_TOKENS_OF_ANSWERS: Final = tuple(itemgetter(n) for n in (3, 4, 5, 6))  # in Answer
+_TOKENS_OF_ANSWERS: Final = (3, 4, 5, 6)  # in Answer
 _TOKENS: Final = itemgetter(10, 11, 12, 13)  # in rows for _INSERT
 _OUTPUT, _MODEL = 8, 14
 
@@ -192,7 +192,7 @@ class Settling:
             self._ledger.execute(
                 _INSERT_ANSWERS + ",".join([row] * len(rest)), list(chain.from_iterable(rest))
             )
-        self._usage.add_many(*(list(map(tokens, answers)) for tokens in _TOKENS_OF_ANSWERS))
+        self._usage.add_answers(answers, _TOKENS_OF_ANSWERS)
 
     def except_for(self, rows: Iterable[tuple[int, ItemEvent, int]]) -> None:
         """Items whose event is not SUCCEEDED, as (item, event, not before)."""

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.money.billed import SMALL, Taken, size_of
@@ -40,21 +41,26 @@ class UsageCount:
     def __init__(self) -> None:
         self._sums: dict[int, _Sums] = {}
 
-    def add_many(
-        self,
-        inputs: Sequence[int],
-        cached: Sequence[int],
-        outputs: Sequence[int],
-        reasoning: Sequence[int],
-    ) -> None:
-        """Answers to plain requests, tokens of each: the hot way, without a step of ours for each where all are small."""
-        if max(inputs, default=0) > SMALL:
-            for one in zip(inputs, cached, outputs, reasoning, strict=True):
+    def add_answers(self, answers: Sequence[tuple[Any, ...]], places: Sequence[int]) -> None:
+        """Answers to plain requests, whose tokens stand at these places: the hot way, without a step of ours for each where all are small."""
+        given, cached, made, reasoning = map(itemgetter, places)
+        n = len(answers)
+        if not n:
+            return
+        if max(map(given, answers)) > SMALL:
+            for one in map(itemgetter(*places), answers):
                 self.add(*one, is_answered=True)
             return
-        most = sum(cached) and sum(map(min, cached, inputs))
-        n = len(inputs)
-        self._add(0, (n, n, sum(inputs), most, sum(outputs), sum(reasoning)))
+        most = sum(map(cached, answers)) and sum(
+            map(min, map(cached, answers), map(given, answers))
+        )
+        sums = (
+            sum(map(given, answers)),
+            most,
+            sum(map(made, answers)),
+            sum(map(reasoning, answers)),
+        )
+        self._add(0, (n, n, *sums))
 
     def add(self, given: int, cached: int, made: int, reasoning: int, *, is_answered: bool) -> None:
         """One attempt; `is_answered`: the service gave an answer or a model's name."""
