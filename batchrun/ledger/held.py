@@ -6,7 +6,6 @@ Written without the home's lock, and read before each step that sends: it takes 
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from batchrun.ledger.bills import accept_overruns
 from batchrun.ledger.canaries import canary_of, settle_canary
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
@@ -39,6 +38,8 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
 
     A canary that failed counts as passed from now on; one that is out is still waited for.
     """
+    from batchrun.ledger.bills import accept_overruns  # `status` loads this module, and needs no money
+
     number, paused = HOME if job is None else job, None
     with ledger.transaction():
         since = held_at(ledger, number)
