@@ -282,8 +282,10 @@ class Batchrun(HomeCare, HomeWishes):
         """Whether waiting brings a job nearer to its end: where nothing more of it is sent, only what is on the service still comes."""
         if job.why_paused or not open_count(ledger, job.id):
             return False
-        there = remote_profiles(ledger, job.id)
-        return job.held_at is None or not all(map(self._is_in_process, there))
+        is_stuck = job.short is not None and not job.short.is_bound
+        if job.held_at is None and not is_stuck:
+            return True
+        return not all(map(self._is_in_process, remote_profiles(ledger, job.id)))
 
     def pass_for(self, remote_ids: Collection[str], *, work_s: float = _WAIT_SLICE_S) -> PassResult:
         """One pass over everything, in which these batches are due whatever another pass has written meanwhile. Raises HomeLocked, LedgerError."""

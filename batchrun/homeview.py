@@ -16,6 +16,7 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.items import open_count
 from batchrun.ledger.jobs import JobRow, find_jobs, untold_ends, untold_pauses
 from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.shortages import untold_shortages
 from batchrun.ledger.snapshot import take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.wishes import has_wishes
@@ -70,6 +71,11 @@ class HomeView:
         """Ids of jobs of which no command has told that they are paused; most of them are not."""
         with open_for_reading(self.home) as ledger:
             return untold_pauses(ledger)
+
+    def untold_shortages(self) -> frozenset[int]:
+        """Ids of jobs that wait for money which nothing that is out can free, and of which no command has told."""
+        with open_for_reading(self.home) as ledger:
+            return untold_shortages(ledger)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

@@ -14,6 +14,7 @@ from batchrun.ledger.connection import Ledger, open_for_reading, open_ledger
 from batchrun.ledger.held import Resumed, hold, mark_holds_told, resume
 from batchrun.ledger.jobs import JobRow, mark_pauses_told, mark_told
 from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.shortages import mark_shortages_told
 from batchrun.ledger.wishes import (
     add_cancel,
     add_retry,
@@ -92,6 +93,12 @@ class HomeWishes(HomeView):
         if numbers:
             with open_ledger(self.home) as ledger:
                 mark_holds_told(ledger, numbers, self.clock.now())
+
+    def mark_shortages_told(self, jobs: Collection[int]) -> None:
+        """A person was told that these jobs (ids) wait for money: `untold_shortages` has them no more, until that was over and came again."""
+        if jobs:
+            with open_ledger(self.home) as ledger:
+                mark_shortages_told(ledger, jobs, self.clock.now())
 
     def left_out(
         self,

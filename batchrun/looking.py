@@ -59,6 +59,7 @@ class JobStatus(NamedTuple):
     `deadline_at`: when all should be answered; `live_since`: since when that is no more done by batch.
     `videos_until`: when the service drops the first videos that this submission made; None for all other jobs.
     `retries` are of `waiting`, too: items that were tried and go again by themselves, the first at `retry_at`.
+    `short`: why something waits for money. `is_stuck`: nothing that is out can make room for it: only time does, or a person, who has to let go where it `needs_resume`.
     `uncertain`: failed items that were sent and may have been executed, without an answer.
     `open_calls`: calls in answers that wait for functions, which only a person can name.
     """
@@ -77,6 +78,9 @@ class JobStatus(NamedTuple):
     held_since: int | None
     is_home_held: bool
     is_held: bool
+    short: str | None
+    is_stuck: bool
+    needs_resume: bool
     retries: tuple[str, ...]
     retry_at: int | None
     uncertain: int
@@ -104,9 +108,9 @@ class JobStatus(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0 all answered, 3 finished with items that failed or were cancelled, 4 not finished, 8 nor going to be: the canary failed."""
+        """0 all answered, 3 finished with items that failed or were cancelled, 4 not finished, 8 nor going to be by itself: the canary failed, or a limit is used up."""
         if self.is_open:
-            return 8 if self.has_failed_canary else 4
+            return 8 if self.has_failed_canary or self.is_stuck else 4
         return 3 if self.counts["failed"] or self.counts["cancelled"] else 0
 
 
@@ -183,6 +187,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     )
     if is_open:
         waiting += [str(row["reason"]) for row in holds]
+    short = job.short if is_open else None
+    if short is not None:
+        waiting.append(short.reason)
     goes_on = by_state[ItemState.PENDING] and not paused and job.held_at is None
     found = backoffs(ledger, job.id) if goes_on else ()
     retries = tuple(map(_retry_line, found))
@@ -202,6 +209,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
         held_since=job.held_at,
         is_home_held=job.is_home_held,
         is_held=any(row["until"] >= FOREVER for row in holds),
+        short=None if short is None else short.reason,
+        is_stuck=short is not None and not short.is_bound,
+        needs_resume=short is not None and short.needs_resume,
         retries=retries,
         retry_at=min((backoff.until for backoff in found), default=None),
         uncertain=uncertain_count(ledger, job.id) if by_state[ItemState.FAILED] else 0,

@@ -38,6 +38,7 @@ def command(
     """
     from batchrun.cli.opening import find_for_doctor, wanted_profile
     from batchrun.doctoring.doctor import Examination, examine, exit_code
+    from batchrun.running.paying import Purse
 
     found_home, folder, config = find_for_doctor(home)
     wanted = wanted_profile(backend)
@@ -48,6 +49,7 @@ def command(
         clock=invocation.clock,
         environ=os.environ,
         profiles=(wanted,) if wanted else (),
+        means_of=Purse(config=config).means,
         is_offline=offline,
         is_writing=write,
     )

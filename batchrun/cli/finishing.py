@@ -47,6 +47,8 @@ def goes_on(job: "JobStatus", option: str) -> str:
     """The command that goes on with an open job: waiting helps nothing where a person holds it, or a recovery must come first."""
     if job.is_home_held:
         return f"batchrun resume{option}"
+    if job.needs_resume:
+        return f"batchrun resume{option}"
     if job.held_since is not None or job.paused:
         return f"batchrun resume {job.label}{option}"
     if not job.is_held:

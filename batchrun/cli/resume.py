@@ -40,6 +40,7 @@ def command(
                 "was_held_since": _time(resumed.held_at),
                 "was_paused": resumed.paused,
                 "held_since": _time(resumed.home_held_at),
+                "overruns": resumed.overruns,
             }
         )
         return 0
@@ -66,6 +67,9 @@ def _what_it_was(resumed: "Resumed") -> str:
         parts.append(f"held since {rfc3339(resumed.held_at)}")
     if resumed.paused is not None:
         parts.append(f"paused: {resumed.paused}")
+    if resumed.overruns:
+        batches = f"{resumed.overruns:,} batch{'' if resumed.overruns == 1 else 'es'}"
+        parts.append(f"stopped, with its account, by {batches} that cost more than was reserved")
     return ", and ".join(parts)
 
 

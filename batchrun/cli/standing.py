@@ -35,6 +35,7 @@ def status_json(job: JobStatus) -> dict[str, object]:
         "open": job.is_open,
         "paused": job.paused,
         "held_since": _time(job.held_since),
+        "short": job.short,
         "uncertain": job.uncertain,
         "deadline_at": _time(job.deadline_at),
         "live_since": _time(job.live_since),
@@ -81,6 +82,8 @@ def _state(job: JobStatus) -> str:
     if job.paused:
         return "paused"
     if job.is_open:
+        if job.is_stuck and not job.batches:
+            return "waiting for money"
         sent = sum(batch.remote_id is not None for batch in job.batches)
         if job.open_calls and not sent:
             return "waiting for tools"

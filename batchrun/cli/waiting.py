@@ -24,6 +24,7 @@ class _Notes:
         self._quiet_until: dict[
             int, int
         ] = {}  # by job: when the first of the retries that were told is due
+        self._short: set[int] = set()
         self._is_silent = is_silent
         self._is_news = False
 
@@ -40,11 +41,16 @@ class _Notes:
             self._is_news = False
             tell(f"batchrun: all is kept; trying again from {rfc3339(until)} on")
         if event == "sleeping" and not self._is_silent:
-            self._tell_retries()
+            self._tell_what_waits()
 
-    def _tell_retries(self) -> None:
+    def _tell_what_waits(self) -> None:
+        """Retries, each time anew, and who waits for money, once: what is left changes with every answer."""
         now = self._batchrun.clock.now()
         for job in self._batchrun.status(self._jobs):
+            if job.short is not None and job.id not in self._short:
+                self._short.add(job.id)
+                self.reasons.add(job.short)
+                tell(f"batchrun: {job.name} ({job.profile}) waits for money: {job.short}")
             if job.retry_at is not None and self._quiet_until.get(job.id, 0) <= now < job.retry_at:
                 self._quiet_until[job.id] = job.retry_at
                 for line in job.retries:
@@ -77,6 +83,7 @@ def wait_for(
         show_jobs(batchrun, found, told={*notes.reasons, *map(str, result.problems)})
     batchrun.mark_told([job.id for job in found if not job.is_open])
     batchrun.mark_pauses_told([job.id for job in found if job.is_open and job.paused])
+    batchrun.mark_shortages_told([job.id for job in found if job.is_stuck])
     return worst_exit_code(codes if is_done else [*codes, NotFinished.exit_code])
 
 

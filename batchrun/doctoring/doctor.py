@@ -31,6 +31,7 @@ from batchrun.doctoring.standing import examine_ledger, used_profiles
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger, open_for_reading
 from batchrun.ledger.home import Home
+from batchrun.ledger.snapshot import MeansOf, no_means
 from batchrun.looking import worst_exit_code
 from batchrun.profiles import BackendKind
 
@@ -42,7 +43,7 @@ class Examination:
     """What to examine. `home`: None where there is none yet; then `folder` is where one would be.
 
     `profiles`: those to look at; none: those of the home's jobs, else `openai`. `is_offline` asks no service; `is_writing` lets each
-    upload a tiny file and delete it again.
+    upload a tiny file and delete it again. `means_of`: what jobs may spend.
     """
 
     home: Home | None
@@ -51,6 +52,7 @@ class Examination:
     clock: Clock
     environ: Mapping[str, str]
     profiles: Sequence[str] = ()
+    means_of: MeansOf = no_means
     is_offline: bool = False
     is_writing: bool = False
 
@@ -77,7 +79,10 @@ def _examined(wanted: Examination, profiles: Sequence[str]) -> Iterator[Diagnosi
             try:
                 ledger = stack.enter_context(open_for_reading(wanted.home))
                 yield from examine_ledger(
-                    ledger, wanted.clock.now(), in_process=wanted.config.in_process
+                    ledger,
+                    wanted.clock.now(),
+                    in_process=wanted.config.in_process,
+                    means_of=wanted.means_of,
                 )
                 profiles = profiles or used_profiles(ledger)
             except LedgerError as exc:

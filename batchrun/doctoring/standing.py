@@ -5,9 +5,9 @@ from typing import Final
 
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
-from batchrun.ledger.jobs import find_jobs
+from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.opencalls import waiting_calls
-from batchrun.ledger.snapshot import take_snapshot
+from batchrun.ledger.snapshot import MeansOf, no_means, take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
 from batchrun.planning.actions import Wait
 from batchrun.planning.plan import plan
@@ -31,14 +31,17 @@ def _home(name: str, level: Level, what: str, fix: str = "") -> Diagnosis:
     return Diagnosis(area=Area.HOME, name=name, level=level, what=what, fix=fix)
 
 
-def examine_ledger(ledger: Ledger, now: int, *, in_process: frozenset[str]) -> Iterator[Diagnosis]:
-    """Reads rows of jobs and open batches only. `in_process`: the profiles whose lines run in our own passes."""
+def examine_ledger(
+    ledger: Ledger, now: int, *, in_process: frozenset[str], means_of: MeansOf = no_means
+) -> Iterator[Diagnosis]:
+    """Reads rows of jobs and open batches only. `in_process`: the profiles whose lines run in our own passes; `means_of`: what jobs may spend."""
     yield _original(ledger)
-    yield _ticking(ledger, now, in_process)
+    yield _ticking(ledger, now, in_process, means_of)
     yield _in_flight(ledger, now)
     yield from _held(ledger)
     yield from _needing_person(ledger)
     yield _paused(ledger)
+    yield _short(ledger)
     yield from _calling(ledger)
 
 
@@ -62,7 +65,7 @@ def _original(ledger: Ledger) -> Diagnosis:
     )
 
 
-def _ticking(ledger: Ledger, now: int, in_process: frozenset[str]) -> Diagnosis:
+def _ticking(ledger: Ledger, now: int, in_process: frozenset[str], means_of: MeansOf) -> Diagnosis:
     """Whether work has been due for an hour: a pass that waits for its time is no sign of trouble, one that nobody makes is."""
     last = ledger.meta("last_pass_at")
     shown = (
@@ -74,7 +77,8 @@ def _ticking(ledger: Ledger, now: int, in_process: frozenset[str]) -> Diagnosis:
     is_young = (last is not None and int(last) > then) or any(
         job.submitted_at > then for job in find_jobs(ledger)
     )
-    actions = () if is_young else plan(take_snapshot(ledger, then, in_process=in_process), then)
+    found = take_snapshot(ledger, then, in_process=in_process, means_of=means_of)
+    actions = () if is_young else plan(found, then)
     if not actions or isinstance(actions[0], Wait):
         return _home("last-pass", Level.OK, f"nothing is overdue; {shown}")
     return _home(
@@ -155,6 +159,22 @@ def _paused(ledger: Ledger) -> Diagnosis:
         f"paused and held jobs send nothing: {', '.join(paused)}",
         "batchrun status says why, and batchrun resume lets them go on.",
     )
+
+
+def _short(ledger: Ledger) -> Diagnosis:
+    short = sorted(job.name for job in find_jobs(ledger) if _is_stuck(job))
+    if not short:
+        return _home("money", Level.OK, "no job waits for a limit")
+    return _home(
+        "money",
+        Level.WARN,
+        f"what is left of their limits does not let jobs send more: {', '.join(short)}",
+        "batchrun status says which limit, when it begins anew and where it stands.",
+    )
+
+
+def _is_stuck(job: JobRow) -> bool:
+    return job.short is not None and not job.short.is_bound
 
 
 def _calling(ledger: Ledger) -> Iterator[Diagnosis]:

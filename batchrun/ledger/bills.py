@@ -80,11 +80,6 @@ def settle_bill(
     return over if over > 0 else None
 
 
-def accept_overruns(ledger: Ledger) -> None:
-    """A person has looked at the batches that cost more than was reserved. Inside the caller's transaction."""
-    ledger.execute("update bills set is_overrun = 0 where is_overrun = 1")
-
-
 def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
     """How a limit stands now."""
     whose, parameters = _within(limit)

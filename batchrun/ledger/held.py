@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from batchrun.ledger.canaries import canary_of, settle_canary
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.shortages import accept_overruns
 from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import failure
 
@@ -18,11 +19,15 @@ IS_HOME_HELD: Final = f"exists (select 1 from held h where h.job = {HOME})"
 
 
 class Resumed(NamedTuple):
-    """What a resume let go. `held_at`: since when it was held, `paused`: why it sent nothing; None where it was not. `home_held_at`: the whole home still is."""
+    """What a resume let go. `held_at`: since when it was held, `paused`: why it sent nothing; None where it was not. `home_held_at`: the whole home still is.
+
+    `overruns`: batches that cost more than was reserved, of which a person knows by now.
+    """
 
     held_at: int | None
     paused: str | None
     home_held_at: int | None
+    overruns: int
 
 
 def hold(ledger: Ledger, job: int | None, at: int) -> int:
@@ -38,13 +43,11 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
 
     A canary that failed counts as passed from now on; one that is out is still waited for.
     """
-    from batchrun.ledger.bills import accept_overruns  # `status` loads this module, and needs no money
-
     number, paused = HOME if job is None else job, None
     with ledger.transaction():
         since = held_at(ledger, number)
         ledger.execute("delete from held where job = ?", (number,))
-        accept_overruns(ledger)
+        overruns = accept_overruns(ledger)
         if job is not None:
             paused = ledger.value("select paused from jobs where id = ?", (job,))
             # Outputs that are written say why it was paused.
@@ -56,7 +59,9 @@ def resume(ledger: Ledger, job: int | None, at: int) -> Resumed:
             if canary is not None and (why := failure(canary)) is not None:
                 paused = paused or why
                 settle_canary(ledger, job, at)
-        return Resumed(held_at=since, paused=paused, home_held_at=held_at(ledger, HOME))
+        return Resumed(
+            held_at=since, paused=paused, home_held_at=held_at(ledger, HOME), overruns=overruns
+        )
 
 
 def held_at(ledger: Ledger, number: int) -> int | None:

@@ -8,6 +8,7 @@ from batchrun.errors import Problem
 from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import HELD_AT, IS_HOME_HELD
+from batchrun.ledger.shortages import Shortage, shortage_of
 from batchrun.ledger.states import IS_OPEN_ITEM
 from batchrun.planning.canary import Canary, failure
 
@@ -27,6 +28,7 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     """One job as the ledger knows it. `paused`: why nothing more is sent, or None. `held_at`: since when a person holds it or its home.
 
     `sends_to`: the profile that its new batches go to. `canary`: what became of the items that go first, while the rest waits for that.
+    `short`: why something of it waits for money.
     """
 
     id: int
@@ -43,6 +45,7 @@ class JobRow(NamedTuple):  # not a dataclass: `status` loads it, see looking.py
     live_since: int | None
     sends_to: str
     canary: Canary | None
+    short: Shortage | None
 
     @property
     def why_paused(self) -> str | None:
@@ -73,6 +76,7 @@ def find_jobs(ledger: Ledger) -> list[JobRow]:
             live_since=row["live_since"],
             sends_to=row["sends_there"],
             canary=canary_of(ledger, row["id"]),
+            short=shortage_of(ledger, row["id"]),
         )
         for row in ledger.rows(
             f"select j.*, s.at, {SENDS_TO} as sends_there, {HELD_AT} as held_at, {IS_HOME_HELD} as is_home_held from jobs j "

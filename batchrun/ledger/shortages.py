@@ -1,23 +1,30 @@
-"""Jobs that wait for money: what of them does not fit into what a limit leaves, and since when."""
+"""Jobs that wait for money: what of them does not fit into what a limit leaves, why, and since when. Light: `status` loads it."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from batchrun.ledger.connection import Ledger
 
 
 class Shortage(NamedTuple):
-    """`least` and `whole`: the most that the next request and the next batch can cost, in picodollars; 0 where that does not matter."""
+    """`least` and `whole`: the most that the next request and the next batch can cost, in picodollars; 0 where that does not matter.
+
+    `is_bound`: something that is out may yet make room by itself; else only time does, or a person. `needs_resume`: a person who lets go.
+    """
 
     least: int
     whole: int
     reason: str
+    is_bound: bool = False
+    needs_resume: bool = False
 
 
 def note_shortage(ledger: Ledger, job: int, found: Shortage, at: int) -> None:
     """A job waits, for this reason from now on; since when, and whether that was told, stays as it was. Inside the caller's transaction."""
     ledger.execute(
-        "insert into short_of_money (job, least, whole, reason, at) values (?, ?, ?, ?, ?) "
-        "on conflict do update set least = excluded.least, whole = excluded.whole, reason = excluded.reason",
+        "insert into short_of_money (job, least, whole, reason, is_bound, needs_resume, at) values (?, ?, ?, ?, ?, ?, ?) "
+        "on conflict do update set least = excluded.least, whole = excluded.whole, reason = excluded.reason, "
+        "is_bound = excluded.is_bound, needs_resume = excluded.needs_resume",
         (job, *found, at),
     )
     # Its outputs say why it waits.
@@ -31,5 +38,45 @@ def end_shortage(ledger: Ledger, job: int) -> None:
 
 def shortage_of(ledger: Ledger, job: int) -> Shortage | None:
     """What a job waits for, or None."""
-    row = ledger.row("select least, whole, reason from short_of_money where job = ?", (job,))
-    return None if row is None else Shortage(row["least"], row["whole"], row["reason"])
+    row = ledger.row(
+        "select least, whole, reason, is_bound, needs_resume from short_of_money where job = ?",
+        (job,),
+    )
+    if row is None:
+        return None
+    return Shortage(
+        least=row["least"],
+        whole=row["whole"],
+        reason=row["reason"],
+        is_bound=bool(row["is_bound"]),
+        needs_resume=bool(row["needs_resume"]),
+    )
+
+
+def untold_shortages(ledger: Ledger) -> frozenset[int]:
+    """Jobs that wait for money which nothing that is out can free, of which no command has told a person."""
+    found = ledger.rows("select job from short_of_money where not is_bound and told_at is null")
+    return frozenset(row["job"] for row in found)
+
+
+def mark_shortages_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
+    """A person was told that these jobs wait for money. Once they do not, and then do again, that is told again."""
+    with ledger.transaction():
+        ledger.executemany(
+            "update short_of_money set told_at = ? where job = ?", ((at, job) for job in jobs)
+        )
+
+
+def overruns(ledger: Ledger) -> list[tuple[str, int, int]]:
+    """(account, batch, by how much it cost more than was reserved), the last of each account that sends nothing for it."""
+    return [
+        (row["account"], row["batch"], row["over"])
+        for row in ledger.rows(
+            "select account, max(batch) as batch, cost - reserved as over from bills where is_overrun = 1 group by account order by account"
+        )
+    ]
+
+
+def accept_overruns(ledger: Ledger) -> int:
+    """A person has looked at the batches that cost more than was reserved; how many they were. Inside the caller's transaction."""
+    return ledger.execute("update bills set is_overrun = 0 where is_overrun = 1").rowcount

@@ -120,7 +120,7 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
 def _jobs(ledger: Ledger, now: int, pace_of: PaceOf, means_of: MeansOf) -> tuple[JobFacts, ...]:
     facts = []
     for job in ledger.rows(
-        f"select j.id, j.name, j.settings, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.settings ->> '$.endpoint' as endpoint, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
+        f"select j.id, j.name, j.source, j.settings, j.profile, {DIVERTED_TO} as diverted_to, j.deadline_at, j.live_since, j.settings ->> '$.endpoint' as endpoint, j.paused, j.stale, {HELD_AT} as held_at, coalesce((select sum(n) from item_counts c where c.job = j.id "
         f"and c.{IS_OPEN_ITEM}), 0) as open, coalesce((select sum(n) from item_counts c where c.job = j.id and c.state = {int(ItemState.PENDING)}), 0) "
         "as pending from jobs j where j.submission is not null order by j.id"
     ):

@@ -3,7 +3,7 @@
 A dollar a million tokens is a million picodollars a token. Whatever does not come out even is rounded up: a user is never told too little.
 """
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 DOLLAR: Final = 10**12
@@ -23,13 +23,16 @@ def picodollars(dollars: Decimal) -> int:
     return int((dollars * DOLLAR).to_integral_value(ROUND_CEILING))
 
 
-def dollars(amount: int) -> str:
-    """`$1,234.57`, `$0.0075`: cents from a dollar on, three digits that count below; rounded up, so nothing but 0 is shown as `$0.00`."""
+def dollars(amount: int, *, is_down: bool = False) -> str:
+    """`$1,234.57`, `$0.0075`: cents from a dollar on, three digits that count below; rounded up, so nothing but 0 is shown as `$0.00`.
+
+    `is_down`: rounded down, as what is left of a limit.
+    """
     whole = Decimal(amount) / DOLLAR
     places = _PLACES_LEAST
     if 0 < amount < DOLLAR:
         places = max(places, _DIGITS_SHOWN - 1 - whole.adjusted())
-    shown = whole.quantize(Decimal(1).scaleb(-places), ROUND_CEILING)
+    shown = whole.quantize(Decimal(1).scaleb(-places), ROUND_FLOOR if is_down else ROUND_CEILING)
     text = f"{shown:,f}"
     head, _, digits = text.partition(".")
     return f"${head}.{digits[:_PLACES_LEAST]}{digits[_PLACES_LEAST:].rstrip('0')}"

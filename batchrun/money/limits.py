@@ -65,13 +65,17 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """An amount (picodollars) that a scope may spend in a period. `name`: of the account, profile, tag or job; "" of the home."""
+    """An amount (picodollars) that a scope may spend in a period. `name`: of the account, profile, tag or job; "" of the home.
+
+    `is_own`: the job's own line says it, and not the settings.
+    """
 
     scope: Scope
     name: str
     period: Period
     amount: int
     is_hard: bool = True
+    is_own: bool = False
 
     @property
     def words(self) -> str:
@@ -125,19 +129,30 @@ class Budgets:
             Scope.JOB: (payer.job,),
         }
         of_file = [limit for limit in self.limits if limit.name in names[limit.scope]]
-        return (*of_file, *_limits(Scope.JOB, payer.job, own or Allowance()))
+        return (*of_file, *own_limits(payer.job, own))
 
 
-def _limits(scope: Scope, name: str, allowance: Allowance) -> list[Limit]:
+def own_limits(job: str, own: Allowance | None) -> tuple[Limit, ...]:
+    """What the line of a job says that it may spend."""
+    return tuple(_limits(Scope.JOB, job, own or Allowance(), is_own=True))
+
+
+def _limits(scope: Scope, name: str, allowance: Allowance, *, is_own: bool = False) -> list[Limit]:
     found = []
     for is_hard in (True, False):
         for period in _PERIODS:
             amount = getattr(allowance, period if is_hard else _SOFT + period)
             if amount is not None:
-                limit = Limit(
-                    scope=scope, name=name, period=Period(period), amount=amount, is_hard=is_hard
+                found.append(
+                    Limit(
+                        scope=scope,
+                        name=name,
+                        period=Period(period),
+                        amount=amount,
+                        is_hard=is_hard,
+                        is_own=is_own,
+                    )
                 )
-                found.append(limit)
     return found
 
 

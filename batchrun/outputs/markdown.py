@@ -33,6 +33,8 @@ def _head(report: JsonObject) -> list[str]:
     lines = [f"# {escaped(report['job'])}{profile}", "", _verdict(report), ""]
     if report["paused"]:
         lines += [f"**Paused:** {escaped(report['paused'])}", ""]
+    if report["short"]:
+        lines += [f"**Waits for money:** {escaped(report['short'])}", ""]
     shown = [
         (name, counts[name])
         for name in counts

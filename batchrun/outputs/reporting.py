@@ -7,6 +7,7 @@ from batchrun.ledger.canaries import canary_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import counts, uncertain_count
 from batchrun.ledger.opencalls import waiting_calls
+from batchrun.ledger.shortages import shortage_of
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
 from batchrun.ledger.toolcalls import call_errors
 from batchrun.model import JsonObject
@@ -44,12 +45,14 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         finished_at = max(ended_at, job.submitted_at or 0) if ended_at else None
         is_complete = not any(found[state] for state in OPEN_ITEM_STATES)
         canary = None if is_complete else canary_of(ledger, job_id)
+        short = shortage_of(ledger, job_id)
         return {
             "job": job.name,
             "profile": job.profile,
             "job_file": job.source,
             "complete": is_complete,
             "paused": job.paused or (None if canary is None else failure(canary)),
+            "short": None if is_complete or short is None else short.reason,
             "submitted_at": _time(job.submitted_at),
             "finished_at": _time(finished_at) if is_complete else None,
             "duration_s": _duration(job.submitted_at, finished_at) if is_complete else None,

@@ -14,7 +14,7 @@ from batchrun.ledger.items import move_items
 from batchrun.ledger.jobs import sends_to
 from batchrun.ledger.requestfiles import RequestFile, break_up
 from batchrun.ledger.reserves import take_aside
-from batchrun.ledger.shortages import Shortage, end_shortage, note_shortage
+from batchrun.ledger.shortages import end_shortage, note_shortage
 from batchrun.ledger.states import FileState, ItemEvent, ItemState
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import JOB_KEY, LEDGER_KEY, TOKEN_KEY, Limits
@@ -90,7 +90,7 @@ def is_put_off(ledger: Ledger, payment: Payment | None, quote: Quote | None) -> 
     )
     with ledger.transaction():
         if is_short and quote is not None:
-            found = Shortage(quote.least, quote.bill.reserved, payment.lacks(quote))
+            found = payment.lacking(least=quote.least, whole=quote.bill.reserved)
             note_shortage(ledger, payment.job, found, payment.now)
         else:
             end_shortage(ledger, payment.job)

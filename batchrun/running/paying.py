@@ -21,7 +21,13 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.deadlines import take_back_unsent
 from batchrun.ledger.jobs import DIVERTED_TO
 from batchrun.ledger.reserves import aside_of
-from batchrun.ledger.shortages import Shortage, end_shortage, note_shortage, shortage_of
+from batchrun.ledger.shortages import (
+    Shortage,
+    end_shortage,
+    note_shortage,
+    overruns,
+    shortage_of,
+)
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.modes import mode_of
 from batchrun.money.amounts import dollars
@@ -29,6 +35,7 @@ from batchrun.money.frozen import frozen
 from batchrun.money.limits import Limit, Payer
 from batchrun.money.measure import Measured, measure
 from batchrun.money.prices import Mode, PriceBook
+from batchrun.money.remedies import how_to_raise, remedy
 from batchrun.planning.facts import JobFacts
 from batchrun.planning.means import Means
 from batchrun.profiles import Profile
@@ -57,6 +64,7 @@ class Payment:
     mode: Mode
     payer: Payer
     limits: tuple[Limit, ...]
+    source: str
     now: int
 
     def quote(self, path: Path, *, endpoint: str, model: str) -> Quote | None:
@@ -114,13 +122,13 @@ class Payment:
     def room(self) -> int | None:
         """Picodollars that are left to the job, with what was set aside for it; None: no hard limit holds."""
         found = self._tightest()
-        return None if found is None else found[0] + aside_of(self.ledger, self.job)
+        return None if found is None else found.left + aside_of(self.ledger, self.job)
 
     @property
     def is_bound(self) -> bool:
         """Whether something that is out may yet make more room in the tightest limit."""
         found = self._tightest()
-        return found is not None and found[2]
+        return found is not None and found.is_bound
 
     def means(self, *, least: int, whole: int) -> Means | None:
         """The same for planning; None where nothing binds."""
@@ -128,44 +136,60 @@ class Payment:
         if found is None:
             return None
         return Means(
-            room=found[0] + aside_of(self.ledger, self.job),
-            is_stopped=self.why_stopped() is not None,
-            is_bound=found[2],
+            room=found.left + aside_of(self.ledger, self.job),
+            is_stopped=self.stop() is not None,
+            is_bound=found.is_bound,
             least=least,
             whole=whole,
         )
 
-    def why_stopped(self) -> str | None:
+    def stop(self) -> Shortage | None:
         """Why nothing of the job may be sent at all, or None."""
         for limit in self.limits:
             if limit.is_hard and not limit.amount:
-                return f"a limit of {limit.words} lets nothing be sent"
-        over = self.ledger.row(
-            "select batch, cost - reserved as over from bills where is_overrun = 1 and account = ? limit 1",
-            (self.payer.account,),
-        )
-        if over is not None:
-            return (
-                f"batch {over['batch']} cost {dollars(over['over'])} more than the most that was reckoned with. "
-                "Look at its incident, and let go with `batchrun resume`"
-            )
+                how = how_to_raise(limit, self._settings_path, self.source)
+                return Shortage(0, 0, f"a limit of {limit.words} lets nothing be sent. {how}")
+        for account, batch, over in overruns(self.ledger):
+            if account == self.payer.account:
+                why = (
+                    f"batch {batch} cost {dollars(over)} more than the most that was reckoned with, so account {account!r} sends nothing. "
+                    "Compare the prices in batchrun.toml with those of the service, then let go with `batchrun resume`"
+                )
+                return Shortage(0, 0, why, needs_resume=True)
         found = self._tightest()
-        if found is not None and found[0] < 0:
-            return f"more is spent and reserved than {found[1].words} allow"
+        if found is not None and found.left < 0:
+            what = f"more is spent and reserved than {found.limit.words} allow"
+            return Shortage(0, 0, f"{what}. {self._remedy(found)}", is_bound=found.is_bound)
         return None
 
-    def lacks(self, quote: Quote) -> str:
-        """Why a batch waits, in words."""
+    def lacking(self, *, least: int, whole: int) -> Shortage:
+        """Why a batch waits that may cost `whole`, and its first request `least`."""
         found = self._tightest()
         assert found is not None, "nothing binds"
-        left = max(found[0] + aside_of(self.ledger, self.job), 0)
-        return (
-            f"{dollars(left)} is left of {found[1].words}, and the next batch may cost {dollars(quote.bill.reserved)} "
-            f"({quote.requests:,} requests, {dollars(quote.least)} for the first)"
+        left = max(found.left + aside_of(self.ledger, self.job), 0)
+        first = "" if least == whole else f", its first request {dollars(least)}"
+        why = (
+            f"{dollars(left, is_down=True)} is left of {found.limit.words}, and the next batch may cost up to {dollars(whole)}{first}. "
+            f"{self._remedy(found, needs=least)}"
+        )
+        return Shortage(least, whole, why, is_bound=found.is_bound)
+
+    def _remedy(self, found: "_Tightest", *, needs: int = 0) -> str:
+        return remedy(
+            found.limit,
+            self.now,
+            settings=self._settings_path,
+            source=self.source,
+            is_bound=found.is_bound,
+            needs=needs,
         )
 
-    def _tightest(self) -> tuple[int, Limit, bool] | None:
-        """(what is left, of which limit, whether something of it may become free); None: no hard limit."""
+    @property
+    def _settings_path(self) -> str:
+        return str(self.config.path or "batchrun.toml")
+
+    def _tightest(self) -> "_Tightest | None":
+        """None: no hard limit."""
         own = aside_of(self.ledger, self.job)
         found = None
         for limit in self.limits:
@@ -173,9 +197,17 @@ class Payment:
                 continue
             stands = standing(self.ledger, limit, self.now)
             left = limit.amount - stands.taken
-            if found is None or left < found[0]:
-                found = (left, limit, stands.reserved + stands.aside > own)
+            if found is None or left < found.left:
+                found = _Tightest(left, limit, stands.reserved + stands.aside > own)
         return found
+
+
+class _Tightest(NamedTuple):
+    """The limit that leaves least. `is_bound`: something of what is taken of it may become free by itself."""
+
+    left: int
+    limit: Limit
+    is_bound: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +234,7 @@ class Purse:
             mode=mode,
             payer=payer,
             limits=limits,
+            source=job["source"],
             now=now,
         )
 
@@ -214,27 +247,36 @@ class Purse:
         return found.means(least=short.least, whole=short.whole)
 
     def note_stops(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> None:
-        """Record why jobs may send nothing, and that others may again; what was prepared of the former and not sent is taken back.
+        """Record why jobs wait for money, as it is now, and that others do not any more; what was prepared of those that may send nothing, and not sent, is taken back.
 
         So it takes no room from others, and is cut to what fits once there is some.
         """
         for job in jobs:
-            short = shortage_of(ledger, job.id)
-            if job.is_stopped:
-                row = ledger.row(
-                    f"select j.*, {DIVERTED_TO} as diverted_to from jobs j where j.id = ?",
-                    (job.id,),
-                )
-                assert row is not None
-                found = self.payment(ledger, row, row["diverted_to"] or row["profile"], now)
-                why = None if found is None else found.why_stopped()
-                if why is not None and short != (known := Shortage(0, 0, why)):
-                    with ledger.transaction():
-                        note_shortage(ledger, job.id, known, now)
-                        take_back_unsent(ledger, job.id)
-            elif short is not None and (job.means is None or not short.whole):
-                with ledger.transaction():
+            before = shortage_of(ledger, job.id)
+            if before is None and not job.is_stopped:
+                continue
+            after = self._shortage(ledger, job, before or Shortage(0, 0, ""), now)
+            if after == before:
+                continue
+            with ledger.transaction():
+                if after is None:
                     end_shortage(ledger, job.id)
+                    continue
+                note_shortage(ledger, job.id, after, now)
+                if job.is_stopped:
+                    take_back_unsent(ledger, job.id)
+
+    def _shortage(
+        self, ledger: Ledger, job: JobFacts, before: Shortage, now: int
+    ) -> Shortage | None:
+        row = ledger.row(
+            f"select j.*, {DIVERTED_TO} as diverted_to from jobs j where j.id = ?", (job.id,)
+        )
+        assert row is not None
+        found = self.payment(ledger, row, row["diverted_to"] or row["profile"], now)
+        if found is None or not job.is_short:
+            return None
+        return found.stop() or found.lacking(least=before.least, whole=before.whole)
 
 
 def is_unpaid(ctx: "PassContext", batch: sqlite3.Row) -> bool:
@@ -243,10 +285,10 @@ def is_unpaid(ctx: "PassContext", batch: sqlite3.Row) -> bool:
     if payment is None or payment.room is None:
         return False
     has_bill = ctx.ledger.value("select 1 from bills where batch = ?", (batch["id"],))
-    why = payment.why_stopped() or (None if has_bill else "nothing is reserved for it")
+    why = payment.stop() or (None if has_bill else Shortage(0, 0, "nothing is reserved for it"))
     if why is None:
         return False
-    update_batch(ctx.ledger, batch["id"], reason=why)
-    note_shortage(ctx.ledger, batch["job"], Shortage(0, 0, why), ctx.clock.now())
+    update_batch(ctx.ledger, batch["id"], reason=why.reason)
+    note_shortage(ctx.ledger, batch["job"], why, ctx.clock.now())
     take_back_unsent(ctx.ledger, batch["job"])
     return True

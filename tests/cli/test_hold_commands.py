@@ -101,6 +101,7 @@ def test_json_of_both(desk: Desk, service: BatchService) -> None:
         "was_held_since": since["held_since"],
         "was_paused": None,
         "held_since": None,
+        "overruns": 0,
     }
 
 

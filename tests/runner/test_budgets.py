@@ -78,7 +78,9 @@ def test_a_limit_of_nothing_stops_everything(world: World) -> None:
     with_budget(world, "[budget.tag.eu]\nday = 0\n", tags=["eu"])
     assert world.run().next_at is None
     assert world.tally() == {"pending": 20}
-    assert shortages(world) == ["a limit of $0.00 a day of tag 'eu' lets nothing be sent"]
+    (why,) = shortages(world)
+    assert why.startswith("a limit of $0.00 a day of tag 'eu' lets nothing be sent. To raise it,")
+    assert why.endswith(f"change 'day' under [budget.tag.eu] in {world.folder / 'batchrun.toml'}")
 
 
 def test_a_limit_for_another_job_binds_nothing(world: World) -> None:

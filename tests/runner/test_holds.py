@@ -189,7 +189,7 @@ def test_holding_twice_is_as_good_as_once(world: World) -> None:
     world.clock.advance(60)
     assert world.api().hold("reviews") == since
     world.api().resume("reviews")
-    assert world.api().resume("reviews") == (None, None, None)
+    assert world.api().resume("reviews") == (None, None, None, 0)
 
 
 def test_a_job_of_a_held_home_is_let_go_with_the_home_only(world: World) -> None:

@@ -57,13 +57,15 @@ create table trials (                 -- what was asked in homes that are thrown
 create table short_of_money (         -- jobs of which something waits for room in a limit
   job integer primary key references jobs,
   least integer not null,             -- the most that the next request of it can cost
-  whole integer not null,             -- the most that all can cost that wait
+  whole integer not null,             -- the most that its next batch can cost
   reason text not null,
+  is_bound integer not null default 0,   -- 1: something that is out may make room by itself
+  needs_resume integer not null default 0,  -- 1: a person has to let it go
   at integer not null,                -- since when
   told_at integer                     -- when a pass told it, or null
 ) strict;
 
-create table budget_notices (         -- shares of limits that were reached, each once in a period
+create table budget_notices (         -- shares of limits that were reached, each once in a period; of another amount it is another limit
   scope text not null,
   name text not null,
   period text not null,
@@ -74,7 +76,7 @@ create table budget_notices (         -- shares of limits that were reached, eac
   amount integer not null,
   at integer not null,
   told_at integer,                    -- when a person was told, or null
-  primary key (scope, name, period, since, percent, is_hard)
+  primary key (scope, name, period, since, percent, is_hard, amount)
 ) strict, without rowid;
 
 create table queue_limits (           -- how many input tokens a service lets wait and run at once, as far as that is learned

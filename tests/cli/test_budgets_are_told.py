@@ -1,0 +1,135 @@
+"""What a person sees of limits: who waits for money and why, what is left, and who lets go what was stopped."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from clikit import FAST_PROFILE, Desk
+
+from batchrun.service.service import BatchService
+
+PRICE = '[price."gpt-5-mini"]\nbatch = { input = 10, output = 100 }\n'
+# At worst $0.21055 a request: 2,000 tokens of answer, what comes on top of a cap, and a few of input. Each takes $0.00044.
+
+
+def settings(desk: Desk, text: str) -> None:
+    (desk.folder / "batchrun.toml").write_text(FAST_PROFILE + PRICE + text)
+
+
+def ledger(desk: Desk, sql: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(desk.folder / ".batchrun" / "batchrun.db") as connection:
+        found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
+
+
+def texts(count: int) -> list[str]:
+    return [f"question {number}" for number in range(count)]
+
+
+def test_a_limit_that_is_used_up_ends_a_run_with_8_and_says_what_helps(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget]\nmonth = 0.2107\n")
+    called = desk.call("run", desk.job("faq", *texts(3)))
+    assert called.code == 8
+    (line,) = [found for found in called.err.splitlines() if "items open" in found]
+    assert "is left of $0.211 a month, and the next batch may cost up to $" in line
+    assert (
+        "It goes on by itself from 2026-10-01T00:00:00Z on, when the next month begins (UTC)"
+        in line
+    )
+    assert f"change 'month' under [budget] in {desk.folder / 'batchrun.toml'}" in line
+    done = desk.call("status", "--json").json["jobs"][0]
+    assert 0 < done["counts"]["succeeded"] < 3
+    assert done["short"] in done["waiting"]
+    shown = desk.call("status", "faq")
+    assert shown.code == 8
+    assert "waiting for money" in shown.out
+    assert f"  waits: {done['short']}" in shown.out
+    assert desk.call("wait", "faq").code == 8
+    report = desk.call("results", "faq", "--format", "files", "--json").json["outputs"]
+    assert done["short"] in (Path(report) / "report.json").read_text()
+    assert "**Waits for money:**" in (Path(report) / "report.md").read_text()
+    (check,) = [
+        c for c in desk.call("doctor", "--offline", "--json").json["checks"] if c["name"] == "money"
+    ]
+    assert check["level"] == "warn"
+    assert "faq" in check["what"]
+
+
+def test_a_larger_limit_in_the_job_line_lets_the_job_go_on(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "")
+    path = desk.job("faq", *texts(3), budget=0.1)
+    called = desk.call("run", path)
+    assert called.code == 8
+    assert (
+        f"This limit is for the job's whole life: only a larger one lets more be sent. To raise it, change 'budget' in the job line of {desk.folder / path}"
+        in called.err
+    )
+    desk.job("faq", *texts(3), budget=5)
+    assert desk.call("run", path).code == 0
+    assert desk.call("status", "--json").json["jobs"][0]["short"] is None
+
+
+def test_tick_tells_once_that_a_job_waits_for_money_and_again_when_it_came_again(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget.job.faq]\nday = 0.1\n")
+    path = desk.job("faq", *texts(2))
+    desk.call("submit", path)
+    ledger(desk, "update short_of_money set told_at = null")
+    called = desk.call("tick")
+    assert called.code == 8
+    (line,) = called.err.splitlines()
+    assert line.startswith(
+        "batchrun: job faq@openai waits for money: $0.10 is left of $0.10 a day of job 'faq'"
+    )
+    assert "more than a whole day may cost: only a larger limit" in line
+    again = desk.call("tick")
+    assert (again.code, again.out, again.err) == (0, "", "")
+    settings(desk, "")
+    assert desk.call("wait").code == 0
+    settings(desk, "[budget]\nday = 0\n")
+    desk.call("submit", desk.job("faq", *texts(3)), "--reask")
+    ledger(desk, "update short_of_money set told_at = null")
+    told = desk.call("tick", "--json")
+    assert told.code == 8
+    assert told.json["jobs"][0]["short"].startswith("a limit of $0.00 a day lets nothing be sent")
+    assert desk.call("tick").code == 0
+
+
+def test_a_batch_that_cost_too_much_stops_its_account_until_somebody_resumes(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget]\nmonth = 100\n")
+    assert desk.call("run", desk.job("faq", *texts(2))).code == 0
+    ledger(desk, "update bills set cost = reserved + 1000000000000, is_overrun = 1")
+    called = desk.call("run", desk.job("faq", *texts(3)))
+    assert called.code == 8
+    assert (
+        "batch 1 cost $1.00 more than the most that was reckoned with, so account 'default' sends nothing"
+        in called.err
+    )
+    assert "Go on with: batchrun resume\n" in called.err
+    resumed = desk.call("resume")
+    assert resumed.out.endswith(
+        "it was stopped, with its account, by 1 batch that cost more than was reserved\n"
+    )
+    assert desk.call("wait").code == 0
+    assert desk.call("resume", "--json").json["overruns"] == 0
+
+
+@pytest.mark.parametrize("words", [("wait",), ("run", "faq.jsonl")])
+def test_who_waits_is_told_once_that_the_rest_goes_in_parts(
+    desk: Desk, service: BatchService, words: tuple[str, ...]
+) -> None:
+    settings(desk, "[budget]\nmonth = 0.45\n")
+    desk.call("submit", desk.job("faq", *texts(3)))
+    called = desk.call(*words)
+    assert called.code == 0
+    told = [line for line in called.err.splitlines() if "waits for money" in line]
+    assert len(told) == 1
+    assert "More is sent as batches that are out are settled for less" in told[0]
