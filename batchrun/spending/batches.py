@@ -27,14 +27,16 @@ from batchrun.spending.spans import Span
 
 _CLIENT_TOOLS: Final = frozenset({"function", "custom"})  # what runs at the client costs no call
 FORGOTTEN: Final = "(forgotten)"
+TRIED: Final = "(try)"
 _FINAL: Final = ", ".join(str(int(state)) for state in sorted(FINAL_BATCH_STATES))
 _BOOKED: Final = "coalesce(k.booked_at, b.ended_at, b.collected_at, b.planned_at)"
 _BATCHES: Final = f"""
 select b.id, b.job, j.name, j.source, b.profile, b.state, b.endpoint, b.model, b.base_url, b.created_at, b.planned_at, b.remote,
-  {_BOOKED} as booked_at, k.account, k.profile as billed_profile, k.job as billed_job, k.tags, k.price, k.cost, k.presumed, k.is_overrun
+  {_BOOKED} as booked_at, k.account, k.profile as billed_profile, k.job as billed_job, k.tags, k.price, k.cost, k.presumed, k.fees, k.is_overrun
 from batch_rows b join jobs j on j.id = b.job left join bills k on k.batch = b.id
 where b.state in ({_FINAL}) and {_BOOKED} >= ? and {_BOOKED} < ? order by b.id
 """
+_TRIALS: Final = "select * from trials where booked_at >= ? and booked_at < ? order by id"
 _TAKEN: Final = f"""
 select u.* from batch_usage u join batch_rows b on b.id = u.batch left join bills k on k.batch = b.id
 where b.state in ({_FINAL}) and {_BOOKED} >= ? and {_BOOKED} < ? order by u.batch, u.size
@@ -43,12 +45,12 @@ where b.state in ({_FINAL}) and {_BOOKED} >= ? and {_BOOKED} < ? order by u.batc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What one settled batch came to. `profile` is that of the job, or of the twin's original; `booked_at` its end.
+    """What one settled batch came to, or one trial. `profile` is that of the job, or of the twin's original; `booked_at` its end.
 
     `usage` is what it is billed for (money/billed.py). `cost` is None where no price is known (`why_not`), `saved` where no live price is. `prices`: the table
     and the day of the price; `is_frozen`: as it was when the batch was made, and not as it is today. `mode` None: on this machine, for nothing.
     `differs`: the service counts otherwise than the answers. `is_lost`: it was given up, and what it may have cost is not known.
-    `hosted_tools`: types of tools that the service runs for it.
+    `fees`: of its cost, those of all calls of hosted tools that were allowed; `hosted_tools`: types of such tools whose fees are not known.
     """
 
     job: str
@@ -70,6 +72,7 @@ class Spent:
     differs: bool
     is_lost: bool
     is_overrun: bool
+    fees: int
     hosted_tools: tuple[str, ...]
 
 
@@ -107,6 +110,8 @@ def spent_in(ledger: Ledger, config: Config, pricing: Pricing, span: Span) -> It
         spent = _spent(row, jobs, config, pricing, taken.get(row["id"], []))
         if spent.requests or spent.usage != Usage() or spent.presumed or spent.is_lost:
             yield spent
+    for row in ledger.rows(_TRIALS, ends):
+        yield _tried(row)
 
 
 def _spent(
@@ -133,6 +138,9 @@ def _spent(
 
     cost = row["cost"] if row["cost"] is not None else cost_at(priced.price)
     live = cost_at(priced.live)
+    fees = (row["fees"] or 0) if taken else 0
+    if live is not None and row["cost"] is not None:
+        live += fees  # they are part of what was booked, and the same however it is asked
     if priced.mode is None:
         cost, live = 0, 0
     profile = config.find(row["profile"])
@@ -157,7 +165,35 @@ def _spent(
         differs=any(differences(items, said)),
         is_lost=row["state"] == BatchState.LOST,
         is_overrun=bool(row["is_overrun"]),
-        hosted_tools=_hosted_tools(settings) if taken else (),
+        fees=fees,
+        hosted_tools=_hosted_tools(settings) if taken and not row["fees"] else (),
+    )
+
+
+def _tried(row: sqlite3.Row) -> Spent:
+    """What `batchrun try` took beside this home: an amount that counts in its limits, and no tokens."""
+    return Spent(
+        job=row["job"],
+        tags=tuple(json.loads(row["tags"])),
+        account=row["account"],
+        profile=row["profile"],
+        model=TRIED,
+        mode=Mode.LIVE,
+        booked_at=row["booked_at"],
+        requests=0,
+        usage=Usage(),
+        cost=row["amount"],
+        presumed=0,
+        saved=0,
+        prices="",
+        is_frozen=True,
+        why_not="",
+        live_prices="",
+        differs=False,
+        is_lost=False,
+        is_overrun=False,
+        fees=0,
+        hosted_tools=(),
     )
 
 

@@ -1,4 +1,7 @@
-"""Charts as SVG within a page: columns over time, and a bar of a share. They take their colours from the page, and load nothing."""
+"""Charts as SVG within a page: columns over time, and a bar of a share. They take their colours from the page, and load nothing.
+
+What stands in the shapes themselves is for readers that keep the styles of a page from its drawings, as previews of mail do.
+"""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,12 +15,15 @@ STYLE: Final = """
 .fill.warn { fill: var(--warn); } .fill.over { fill: var(--over); }
 .bar { display: block; width: 100%; height: .6rem; }
 """
+_FILL: Final = "#2f6fde"
+_TRACK: Final = "#e9edf2"
+_TEXT: Final = ' fill="#5b6470" font-family="sans-serif" font-size="11"'
 _WIDTH: Final = 900
 _HEIGHT: Final = 220
 _TOP: Final = 24
 _BOTTOM: Final = 24
 _COLUMN_MOST: Final = 60
-_LABELS_MOST: Final = 12
+_LABELS_MOST: Final = 10
 _LABEL_WIDTH: Final = 70
 
 
@@ -38,21 +44,23 @@ def columns_chart(columns: Sequence[tuple[str, int, str]]) -> str:
         height = max(1.0, room * amount / most) if amount > 0 else 0.0
         title = escape(f"{name}: {words}")
         parts.append(
-            f'<g><title>{title}</title><rect x="{step * n:.1f}" y="{_TOP}" width="{step:.1f}" height="{room}" fill="transparent"/>'
-            f'<rect class="fill" x="{middle - width / 2:.1f}" y="{base - height:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2"/></g>'
+            f'<g><title>{title}</title><rect x="{step * n:.1f}" y="{_TOP}" width="{step:.1f}" height="{room}" fill="none" pointer-events="all"/>'
+            f'<rect class="fill" fill="{_FILL}" x="{middle - width / 2:.1f}" y="{base - height:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2"/></g>'
         )
         if amount == most and most and not is_told:
             is_told = True
             at = min(max(middle, _LABEL_WIDTH / 2), _WIDTH - _LABEL_WIDTH / 2)
             parts.append(
-                f'<text x="{at:.1f}" y="{base - height - 6:.1f}" text-anchor="middle">{escape(words)}</text>'
+                f'<text x="{at:.1f}" y="{base - height - 6:.1f}" text-anchor="middle"{_TEXT}>{escape(words)}</text>'
             )
         if n % every == 0:
             at = min(max(middle, _LABEL_WIDTH / 2), _WIDTH - _LABEL_WIDTH / 2)
             parts.append(
-                f'<text x="{at:.1f}" y="{_HEIGHT - 7}" text-anchor="middle">{escape(name)}</text>'
+                f'<text x="{at:.1f}" y="{_HEIGHT - 7}" text-anchor="middle"{_TEXT}>{escape(name)}</text>'
             )
-    parts.append(f'<line class="axis" x1="0" y1="{base}" x2="{_WIDTH}" y2="{base}"/></svg>')
+    parts.append(
+        f'<line class="axis" stroke="#9aa4b1" x1="0" y1="{base}" x2="{_WIDTH}" y2="{base}"/></svg>'
+    )
     return "".join(parts)
 
 
@@ -61,7 +69,7 @@ def share_bar(part: int, whole: int, kind: str = "") -> str:
     share = 0.0 if whole <= 0 or part <= 0 else max(0.5, min(100.0, 100 * part / whole))
     return (
         '<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="track" width="100" height="6"/><rect class="fill {kind}" width="{share:.1f}" height="6"/></svg>'
+        f'<rect class="track" fill="{_TRACK}" width="100" height="6"/><rect class="fill {kind}" fill="{_FILL}" width="{share:.1f}" height="6"/></svg>'
     )
 
 

@@ -12,7 +12,10 @@ from batchrun.spending.charts import columns_chart, share_bar
 from batchrun.spending.report import By, LimitStanding, Row, Spending
 
 _ROWS_MOST: Final = 40  # of a breakdown that was not asked for; the rest is one row
-_TIMES: Final = (By.DAY, By.MONTH)
+_COLUMNS: Final = (
+    *("requests", "prompt", "cached", "completion", "reasoning"),
+    *("cost", "saved"),
+)
 _TITLES: Final = {
     By.DAY: "Days",
     By.MONTH: "Months",
@@ -35,14 +38,14 @@ h2 { font-size: 1.05rem; margin: 2.25rem 0 .6rem; }
 p { margin: .3rem 0; }
 .faint { color: var(--faint); }
 .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0; padding: 0; list-style: none; }
-.tiles li { flex: 1 1 9rem; border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; }
+.tiles li { flex: 1 1 7.5rem; border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; }
 .tiles b { display: block; font-size: 1.45rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { color: var(--faint); font-weight: 600; font-size: .85rem; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; padding-left: 0; }
-td.share { width: 22%; min-width: 6rem; }
+th { color: var(--faint); font-weight: 600; font-size: .87em; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; padding-left: 0; }
+td.share { width: 16%; min-width: 5rem; }
 tfoot td { font-weight: 600; border-bottom: 0; }
 .limit { margin: .9rem 0; }
 .limit p { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; }
@@ -51,8 +54,9 @@ ul.notes { padding-left: 1.1rem; margin: .3rem 0; } .notes li { margin: .2rem 0;
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --faint: #444; --line: #bbb; --fill: #2f6fde; --track: #e5e5e5; --warn: #7a3a00; --over: #900; }
   body { font-size: 11px; } main { max-width: none; padding: 0; }
+  table { font-size: 9px; } th, td { padding: .2rem .25rem; } th:first-child, td:first-child { min-width: 5rem; } .share { display: none; } tfoot { display: table-row-group; }
   svg, .tiles li { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  section, tr, .limit { break-inside: avoid; } .wide { overflow: visible; }
+  tr, .limit, .tiles, svg { break-inside: avoid; } h2 { break-after: avoid; } .wide { overflow: visible; }
 }
 """
 
@@ -142,23 +146,13 @@ def _breakdown(spending: Spending, by: By, *, is_whole: bool) -> Iterator[str]:
     shown = rows if is_whole else rows[:_ROWS_MOST]
     most = max(row.cost for row in rows)
     yield f'<section>\n<h2>{_TITLES[by]}</h2>\n<div class="wide"><table>'
-    headers = (
-        str(by),
-        "requests",
-        "prompt",
-        "cached",
-        "completion",
-        "reasoning",
-        "cost",
-        "saved",
-        "",
-    )
-    yield f"<thead><tr>{''.join(f'<th>{name}</th>' for name in headers)}</tr></thead>\n<tbody>"
+    headers = "".join(f"<th>{name}</th>" for name in (str(by), *_COLUMNS))
+    yield f'<thead><tr>{headers}<th class="share"></th></tr></thead>\n<tbody>'
     for row in shown:
         yield f'<tr>{_cells(row)}<td class="share">{share_bar(row.cost, most)}</td></tr>'
     yield "</tbody>"
     if len(rows) > 1:
-        yield f"<tfoot><tr>{_cells(spending.total)}<td></td></tr></tfoot>"
+        yield f'<tfoot><tr>{_cells(spending.total)}<td class="share"></td></tr></tfoot>'
     yield "</table></div>"
     if len(shown) < len(rows):
         yield f'<p class="faint">The {len(shown)} dearest of {len(rows):,}; the total is that of all.</p>'

@@ -11,8 +11,9 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import Usage
+from batchrun.money.amounts import dollars
 from batchrun.money.limits import Budgets, Limit, Payer
-from batchrun.spending.batches import Spent, spent_in
+from batchrun.spending.batches import TRIED, Spent, spent_in
 from batchrun.spending.pricing import FREE, Pricing
 from batchrun.spending.spans import Span, day_of
 
@@ -128,19 +129,15 @@ class Underway(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What was spent in a span, as of `at`. `batches` are those that came to their end in it."""
+    """What was spent in a span, as of `at`. `batches` are those that came to their end in it, `total` is all of them."""
 
     at: int
     span: Span
     batches: tuple[Spent, ...]
+    total: Row
     underway: Underway
     limits: tuple[LimitStanding, ...]
     notes: tuple[str, ...]
-
-    @property
-    def total(self) -> Row:
-        """All of it."""
-        return _sum("total", self.batches)
 
     def rows(self, by: By) -> tuple[Row, ...]:
         """In groups: days and months in their order, all else by cost. A batch counts under each of its tags."""
@@ -195,6 +192,7 @@ def spending(ledger: Ledger, config: Config, span: Span, *, now: int) -> Spendin
         at=now,
         span=span,
         batches=batches,
+        total=_sum("total", batches),
         underway=_underway(ledger),
         limits=tuple(_standings(ledger, config, now)),
         notes=tuple(_notes(batches)),
@@ -255,10 +253,14 @@ def _notes(found: Sequence[Spent]) -> Iterator[str]:
     free = sum(spent.requests for spent in found if spent.mode is None)
     if free:
         yield f"{_counted(free, 'request', 'requests')} ran on this machine and cost nothing"
+    if tried := sum(spent.cost or 0 for spent in found if spent.model == TRIED):
+        yield f"{dollars(tried)} of it took `batchrun try`, whose requests and tokens are not kept"
     lost = sum(spent.is_lost and not spent.presumed for spent in found)
     if lost:
         yield f"given up as lost: {_counted(lost, 'batch', 'batches')}; what they may have cost is in no figure"
     hosted = sorted({tool for spent in found for tool in spent.hosted_tools})
+    if fees := sum(spent.fees for spent in found):
+        yield f"{dollars(fees)} of it are fees of tools that the service runs: nothing tells how often they were called, so all calls count that were allowed"
     if hosted:
         yield f"calls of {', '.join(hosted)} are billed beside the tokens, by the call: what they cost is in no figure"
     if differing := sum(spent.differs for spent in found):

@@ -138,13 +138,21 @@ class Till:
         reserved: int,
         cost: int | None = None,
         unknown: int = 0,
+        fees: int = 0,
         tags: tuple[str, ...] = (),
         job: str = "faq",
         at: int = NOON,
     ) -> None:
         """A bill at a price, settled where it has a cost."""
         payer = Payer(account="default", profile="openai", job=job, tags=tags)
-        bill = Bill(payer=payer, price=frozen(price), reserved=reserved, largest=reserved, tokens=1)
+        bill = Bill(
+            payer=payer,
+            price=frozen(price),
+            reserved=reserved,
+            largest=reserved,
+            fees=fees,
+            tokens=1,
+        )
         with self.ledger() as ledger, ledger.transaction():
             insert_bill(ledger, batch=batch, bill=bill, at=at)
             if cost is not None:

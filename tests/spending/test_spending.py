@@ -246,6 +246,30 @@ def test_calls_of_hosted_tools_are_told(till: Till) -> None:
     assert till.spent().notes[0].startswith("calls of web_search are billed beside the tokens")
 
 
+def test_fees_that_were_reserved_are_part_of_what_was_spent_and_told(till: Till) -> None:
+    till.job("faq", body={"tools": [{"type": "web_search"}]})
+    batch = till.batch(took=TOOK)
+    till.bill(batch, till.price("own"), reserved=2 * COST, cost=COST + DOLLAR, fees=DOLLAR)
+    spent = till.spent()
+    assert (spent.total.cost, spent.total.saved) == (COST + DOLLAR, LIVE - COST)
+    (note,) = spent.notes
+    assert note.startswith("$1.00 of it are fees of tools")
+
+
+def test_trials_count_as_they_do_in_the_limits(till: Till) -> None:
+    till.write(f"{OWN}[budget]\nmonth = 20\n")
+    till.insert(
+        "trials", account="default", profile="openai", job="faq", tags='["a"]', amount=DOLLAR, booked_at=NOON,
+    )  # fmt: skip
+    spent = till.spent()
+    assert named(spent.rows(By.TAG)) == {"a": DOLLAR}
+    assert (spent.total.cost, spent.total.requests) == (DOLLAR, 0)
+    assert spent.limits[0].standing.spent == spent.total.cost
+    assert spent.notes == (
+        "$1.00 of it took `batchrun try`, whose requests and tokens are not kept",
+    )
+
+
 def test_what_a_forgotten_job_took_stays(till: Till) -> None:
     till.batch(took=TOOK)
     till.execute("update jobs set name = 'forgotten~1', source = '', settings = '{}'")
