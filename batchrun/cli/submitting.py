@@ -31,6 +31,7 @@ _WORDS: Final = (
     ("bad", "{} bad"),
     ("shared", "{} not asked, since others ask the same"),
     ("reused", "{} answered by earlier jobs"),
+    ("saved_tokens", "{} tokens saved"),
     ("canary", "{} go first, as a canary"),
 )
 

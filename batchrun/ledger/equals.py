@@ -59,6 +59,11 @@ cross join result_rows r on r.item = i.id cross join batch_rows b on b.id = r.ba
 where i.job <> ?1 and j.profile = ?2 and j.submission is not null and i.id < ?3
   and i.state = {int(ItemState.SUCCEEDED)} and {_ANSWERED} and {_START.format("i")}
 """
+# What the answers took that are there already.
+_SAVED: Final = (
+    "select coalesce(sum(r.input_tokens + r.output_tokens), 0) from equal e cross join item_rows l on l.id = e.leader "
+    f"cross join result_rows r on r.item = l.id where l.state = {int(ItemState.SUCCEEDED)}"
+)
 
 
 class _Body(msgspec.Struct):
@@ -165,6 +170,7 @@ class EqualRequests:
                 ledger.executemany("insert into equal values (?, ?)", pairs)
                 pairs.clear()
         ledger.executemany("insert into equal values (?, ?)", pairs)
+        tally.saved_tokens = int(ledger.value(_SAVED))
 
     def _pairs(self) -> Iterator[tuple[int, int, bool]]:
         """(item that is not asked, the one whose answer it gets, whether that is another job's)."""

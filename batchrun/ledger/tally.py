@@ -9,7 +9,7 @@ class Tally:
     its way, to be paid and not used; `answered` and `awaited` are all of which that could have been said. `kept` are those whose answer
     stands although the job line changed (--new-only). `files` and `bytes` are those of the requests that it wrote: so many batches, where
     they go as they are. `canary`: so many go first, and the rest waits for what becomes of them. `shared`: so many are not asked, since another item asks
-    the same; `reused`: nor so many, since an earlier job did.
+    the same; `reused`: nor so many, since an earlier job did; `saved_tokens`: what the answers took that all these get at once, and that is not paid again.
     """
 
     items: int = 0
@@ -32,6 +32,7 @@ class Tally:
     canary: int = 0
     shared: int = 0
     reused: int = 0
+    saved_tokens: int = 0
 
     @property
     def asked(self) -> int:

@@ -55,6 +55,7 @@ def _head(report: JsonObject) -> list[str]:
     if report["duration_s"] is not None:
         lines.append(f"- duration: {_span(report['duration_s'])}")
     lines += _deadline(report.get("deadline"))
+    lines += _shared(report.get("shared"))
     return [*lines, f"- job file: {code_span(report['job_file'])}", ""]
 
 
@@ -72,6 +73,17 @@ def _deadline(deadline: JsonObject | None) -> list[str]:
             f"- live since {deadline['live_since']}: {deadline['by_batch']:,} answered by batch, {deadline['live']:,} live"
         )
     return lines
+
+
+def _shared(shared: JsonObject | None) -> list[str]:
+    if shared is None:
+        return []
+    earlier = shared["from_earlier_jobs"]
+    whose = f", {earlier:,} of them to one of an earlier job" if earlier else ""
+    saved = shared["tokens_saved"]
+    tokens = f"{saved['input_tokens']:,} input and {saved['output_tokens']:,} output tokens"
+    how = "not asked, answered with the answer to an equal request"
+    return [f"- {how}: {shared['items']:,}{whose}; saved {tokens}"]
 
 
 def _verdict(report: JsonObject) -> str:

@@ -66,7 +66,7 @@ _SENT: Final[_Rules] = (
         # Of an item that was sent once, the history is only looked for where nothing else accounts for it.
         (
             f"select id, sends, known from (select i.id, i.sends, (i.state = {_IN_FLIGHT}) + coalesce(r.send > 0, 0) + case when i.sends > 1 or "
-            f"(i.state <> {_IN_FLIGHT} and r.item is null) "
+            f"(i.state <> {_IN_FLIGHT} and coalesce(r.send, 0) = 0) "
             "then (select count(*) from history h where h.item = i.id and h.send > 0) else 0 end as known "
             "from item_rows i left join result_rows r on r.item = i.id where i.id < ?1) where sends <> known "
             # Of a recovered one, earlier sendings may be out of reach; their numbers are not given again.

@@ -120,7 +120,7 @@ def test_a_killed_submit_leaves_no_half_job(fast: Desk, tmp_path: Path) -> None:
         process.stdin.close()
         process.wait(timeout=PATIENCE_S)
         assert program("status", "--json", cwd=fast.folder).json["jobs"] == []
-        few = Path(fast.write("few.jsonl", *({"id": f"i{n}", "text": "t"} for n in range(3))))
+        few = Path(fast.write("few.jsonl", *({"id": f"i{n}", "text": f"t{n}"} for n in range(3))))
         assert program("run", "--items", str(few), path, cwd=fast.folder, env=env).code == 0
     assert len(fast.outputs()) == 3
     assert sorted(charges(tmp_path / "server").values()) == [1, 1, 1]

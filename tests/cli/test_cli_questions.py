@@ -22,7 +22,7 @@ class Person:
         with pass_lock(Home(self._desk.folder / ".batchrun"), wait_s=0):
             pass
         if self._texts:
-            self._desk.job("faq", *["text"] * self._texts)
+            self._desk.job("faq", *(f"text {n}" for n in range(self._texts)))
         return self._says
 
 
@@ -37,7 +37,7 @@ def test_the_home_is_free_while_a_person_thinks(
     desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = at_the_terminal(monkeypatch, Person(desk, says=True))
-    called = desk.call("run", desk.job("faq", *["text"] * 5))
+    called = desk.call("run", desk.job("faq", *"abcde"))
     assert called.code == 0
     assert person.asked == ["faq: send 5 items to 'openai'?"]
     assert len(desk.outputs()) == 5
@@ -47,7 +47,7 @@ def test_a_no_sends_nothing(
     desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_the_terminal(monkeypatch, Person(desk, says=False))
-    called = desk.call("submit", desk.job("faq", *["text"] * 5))
+    called = desk.call("submit", desk.job("faq", *"abcde"))
     assert called.code == 8
     assert "faq: not confirmed; nothing was sent." in called.err
     assert dict(service.charges()) == {}
@@ -57,7 +57,7 @@ def test_a_yes_is_no_yes_to_more(
     desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_the_terminal(monkeypatch, Person(desk, says=True, texts=9))
-    called = desk.call("submit", desk.job("faq", *["text"] * 5))
+    called = desk.call("submit", desk.job("faq", *"abcde"))
     assert called.code == 8
     assert "9 items would be sent now, and 5 were agreed to" in called.err
     assert desk.call("status", "--json").json["jobs"] == []
@@ -67,7 +67,7 @@ def test_a_small_job_beside_a_large_one_is_submitted_once_and_not_asked_about(
     desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = at_the_terminal(monkeypatch, Person(desk, says=True))
-    small, large = desk.job("small", "one"), desk.job("large", *["text"] * 5)
+    small, large = desk.job("small", "one"), desk.job("large", *"abcde")
     called = desk.call("submit", "--json", small, large)
     assert called.code == 0
     assert len(person.asked) == 1

@@ -44,8 +44,11 @@ def test_a_job_may_take_the_answers_of_earlier_ones(desk: Desk, service: BatchSe
     assert (job["requests"], job["reused"]["requests"]) == (1, 2)
     assert "2 requests were answered by earlier jobs: saves $0." in desk.call("estimate", path).out
     called = desk.call("run", path)
-    assert "3 new, 2 answered by earlier jobs" in called.err
     old, new = desk.outputs("old"), desk.outputs("new")
+    saved = sum(line["usage"]["input_tokens"] + line["usage"]["output_tokens"] for line in old)
+    assert f"3 new, 2 answered by earlier jobs, {saved:,} tokens saved" in called.err
+    report = (desk.folder / "outputs" / "new" / "report.md").read_text("utf-8")
+    assert "answer to an equal request: 2, 2 of them to one of an earlier job; saved " in report
     assert [line["output"] for line in new[::2]] == [line["output"] for line in old[::-1]]
     assert [line["attempts"] for line in new] == [0, 1, 0]
     assert "answered with the answer of q2 of old" in desk.call("explain", "new", "q1").out

@@ -428,3 +428,15 @@ def test_functions_run_as_they_do_in_a_run(desk: Desk, asked: list[str]) -> None
     assert item["calls"][0]["output"].startswith("rain in ")
     assert len(asked) >= 2
     assert json.dumps(item)
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep",)], ids=["thrown away", "kept"])
+def test_items_that_ask_the_same_are_tried_as_they_would_be_asked(
+    desk: Desk, asked: list[str], keep: tuple[str, ...]
+) -> None:
+    called = desk.call("try", desk.job("faq", "a", "a", "a", "b"), *keep)
+    assert called.code == 0
+    assert called.out == "q1\nQ: a\n\nq2\nQ: a\n\nq3\nQ: a\n\n"
+    if keep:
+        assert rows(desk, "select count(*) from items where state = 'succeeded'") == [(3,)]
+        assert desk.call("verify").code == 0

@@ -190,6 +190,8 @@ def test_the_json_form_has_the_documented_keys_and_rfc_3339_times(world: World) 
         "attempts",
         "steps",
         "calls",
+        "waits_for",
+        "answered_with",
     ]
     assert shown["attempts"][0]["at"] == "2026-09-21T15:13:20Z"
     assert shown["attempts"][0]["usage"]["input_tokens"] == 100

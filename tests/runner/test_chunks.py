@@ -37,7 +37,7 @@ def test_a_file_holds_no_more_bytes_than_allowed(new_world: NewWorld) -> None:
 
 def test_a_file_holds_no_more_embedding_inputs_than_allowed(new_world: NewWorld) -> None:
     world = new_world(limits=Limits(embedding_inputs=5))
-    rows = [{"id": f"e{n}", "input": ["one", "two"]} for n in range(5)]
+    rows = [{"id": f"e{n}", "input": ["one", f"two {n}"]} for n in range(5)]
     world.write(rows, endpoint="/v1/embeddings", prompt=None, max_output_tokens=None)
     world.submit()
     world.run()

@@ -17,7 +17,7 @@ from batchrun.ledger.states import FileState
 from batchrun.testing_backend import Fault
 
 
-@pytest.mark.parametrize("limit", [300_000, 1_000_000, 3_000_000])
+@pytest.mark.parametrize("limit", [500_000, 1_000_000, 3_000_000])
 @pytest.mark.fault(30)
 def test_a_disk_that_fills_while_a_job_is_prepared_leaves_no_harm(world: World, limit: int) -> None:
     """A limit on file size stands for the full disk: the same calls fail, with EFBIG or SQLite's "disk is full"."""
