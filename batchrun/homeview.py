@@ -26,6 +26,8 @@ from batchrun.pace import pace_of
 from batchrun.planning.actions import Wait
 from batchrun.planning.deadline import Pace
 from batchrun.planning.plan import plan
+from batchrun.planning.queue import Queue
+from batchrun.queues import queue_of
 from batchrun.running.passresult import PassResult
 from batchrun.running.paying import Purse
 from batchrun.running.stopped import stops
@@ -234,6 +236,7 @@ class HomeView:
             has_tools=has_tools,
             pace_of=self._pace_of,
             means_of=Purse(config=self.config).means,
+            queue_of=self._queue_of,
         )
         actions = plan(found, now)
         if not actions:
@@ -245,6 +248,9 @@ class HomeView:
 
     def _pace_of(self, profile: str, endpoint: str) -> Pace | None:
         return pace_of(self.config, profile, endpoint)
+
+    def _queue_of(self, profile: str, model: str) -> Queue | None:
+        return queue_of(self.config, profile, model)
 
     def _is_in_process(self, profile: str) -> bool:
         return profile in self.config.in_process

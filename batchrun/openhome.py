@@ -36,6 +36,7 @@ class OpenHome(HomeView):
             open_backend=self._open,
             is_in_process=self._is_in_process,
             pace_of=self._pace_of,
+            queue_of=self._queue_of,
             deletes_remote=self._deletes_remote,
             observer=self.observer,
             purse=Purse(config=self.config),

@@ -45,7 +45,13 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.tools",
     ),
     ("batchrun.ledger",),
-    ("batchrun.guards", "batchrun.fitting", "batchrun.pace", "batchrun.baditems"),
+    (
+        "batchrun.guards",
+        "batchrun.fitting",
+        "batchrun.pace",
+        "batchrun.queues",
+        "batchrun.baditems",
+    ),
     ("batchrun.fieldsfile",),
     ("batchrun.takingitems",),
     ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
@@ -114,7 +120,7 @@ MAY_READ_ENVIRONMENT: Final = (
 MAY_TOUCH_FILES: Final = (
     "batchrun.api batchrun.openhome batchrun.config batchrun.cli.* batchrun.backends.* batchrun.service.* batchrun.testing* "
     "batchrun.jobfile.settings batchrun.jobfile.schemas batchrun.jobfile.file batchrun.jobfile.propose batchrun.jobfile.sources.* "
-    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.unrun batchrun.running.paying batchrun.running.copying batchrun.running.following batchrun.running.results batchrun.running.damaged "
+    "batchrun.ledger.* batchrun.keeping.* batchrun.running.collect batchrun.running.unrun batchrun.running.paying batchrun.running.queueing batchrun.running.copying batchrun.running.following batchrun.running.results batchrun.running.damaged "
     "batchrun.recovery.* "
     "batchrun.outputs.disk batchrun.outputs.indexed batchrun.outputs.fields batchrun.outputs.evidence "
     "batchrun.verifying.files batchrun.verifying.requests batchrun.verifying.outputs batchrun.doctoring.* "

@@ -5,6 +5,7 @@ Costs rows of jobs and open batches, never of items: the queue is counted no fur
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from batchrun.ledger.canaries import canary_of, queue_of
@@ -13,6 +14,7 @@ from batchrun.ledger.deadlines import pace_here
 from batchrun.ledger.held import HELD_AT
 from batchrun.ledger.jobs import DIVERTED_TO
 from batchrun.ledger.opencalls import has_waiting_calls
+from batchrun.ledger.queues import NOT_ADMITTED, QueueOf, no_queue, queue_facts, sent_by_job
 from batchrun.ledger.remotefiles import untidy
 from batchrun.ledger.states import (
     IS_OPEN_BATCH,
@@ -28,6 +30,7 @@ from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.means import Means
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
+from batchrun.planning.queue import Queue, QueueFacts, QueueKey
 
 # What a job, a row of `jobs`, may spend; None: nothing binds it.
 MeansOf = Callable[[Ledger, sqlite3.Row, int], Means | None]
@@ -45,10 +48,6 @@ def no_means(ledger: Ledger, job: sqlite3.Row, now: int) -> Means | None:  # noq
     return None
 
 
-# Statuses in which it is not known yet whether the service's queue has room for the batch; None: not created.
-NOT_ADMITTED: Final = frozenset({None, "validating", "failed"})
-
-
 def take_snapshot(
     ledger: Ledger,
     now: int,
@@ -63,13 +62,15 @@ def take_snapshot(
     unpaid: frozenset[int] = frozenset(),
     pace_of: PaceOf = no_pace,
     means_of: MeansOf = no_means,
+    queue_of: QueueOf = no_queue,
 ) -> Snapshot:
     """The facts as of `now`; the sets and flags are what the current pass knows (see Snapshot). `pace_of`: how live answers are had; `means_of`: what
-    may be spent.
+    may be spent; `queue_of`: which queue of tokens a batch goes into.
     """
     return Snapshot(
         jobs=_jobs(ledger, now, pace_of, means_of),
-        batches=_batches(ledger, now),
+        batches=_batches(ledger, now, queue_of),
+        queues=_queues(ledger, queue_of),
         holds=tuple(
             (row["profile"], row["model"], row["until"])
             for row in ledger.rows(
@@ -89,12 +90,12 @@ def take_snapshot(
 
 
 _FACTS: Final = (
-    "id, job, profile, model, state, next_at, audit_until, remote_status, cancel_requested, cancel_sent_at, "
+    "id, job, profile, model, state, request_count, (select tokens from request_files f where f.id = request_file) as tokens, next_at, audit_until, remote_status, cancel_requested, cancel_sent_at, "
     "case when lost_at is not null then coalesce(created_at, intent_at) end as lost_since"
 )
 
 
-def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
+def _batches(ledger: Ledger, now: int, queue_of: QueueOf) -> tuple[BatchFacts, ...]:
     return tuple(
         BatchFacts(
             id=row["id"],
@@ -108,6 +109,9 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
             is_admitted=row["remote_status"] not in NOT_ADMITTED,
             cancel_requested=bool(row["cancel_requested"]),
             cancel_sent=row["cancel_sent_at"] is not None,
+            queue=_key(queue_of(row["profile"], row["model"])),
+            tokens=row["tokens"],
+            requests=row["request_count"],
         )
         for row in ledger.rows(
             f"select {_FACTS} from batch_rows where {IS_OPEN_BATCH} union all select {_FACTS} from batch_rows where state >= {int(BatchState.COLLECTED)} "
@@ -115,6 +119,23 @@ def _batches(ledger: Ledger, now: int) -> tuple[BatchFacts, ...]:
             (now, BatchState.LOST, LOST_MOST_S),
         )
     )
+
+
+def _key(queue: Queue | None) -> QueueKey | None:
+    return None if queue is None else queue.key
+
+
+def _queues(ledger: Ledger, queue_of: QueueOf) -> tuple[QueueFacts, ...]:
+    """The queues with limits into which open batches go."""
+    models = ledger.rows(f"select distinct profile, model from batch_rows where {IS_OPEN_BATCH}")
+    queues = {queue_of(row["profile"], row["model"]) for row in models}
+    found = [facts for queue in queues if (facts := queue_facts(ledger, queue)) is not None]
+    sent = sent_by_job(ledger, [facts.key for facts in found], queue_of)
+    return tuple(replace(facts, sent=sent[facts.key]) for facts in sorted(found, key=_by_key))
+
+
+def _by_key(facts: QueueFacts) -> QueueKey:
+    return facts.key
 
 
 def _jobs(ledger: Ledger, now: int, pace_of: PaceOf, means_of: MeansOf) -> tuple[JobFacts, ...]:

@@ -99,6 +99,20 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Count the input tokens of a batch whose queue has a limit."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recut:
+    """Give back the items of a batch that is too large for its queue, to be cut smaller."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """Send the input file."""
 
@@ -140,6 +154,8 @@ Action: TypeAlias = (
     | GoLive
     | Form
     | Cut
+    | Count
+    | Recut
     | Upload
     | Create
     | WriteOutputs

@@ -6,13 +6,15 @@ from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import Canary
 from batchrun.planning.deadline import Pace
 from batchrun.planning.means import Means
+from batchrun.planning.queue import QueueFacts, QueueKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFacts:
     """A batch that is not final, still under audit, or lost and looked for.
 
-    `sought_until`: of a lost one, until when it is looked for.
+    `sought_until`: of a lost one, until when it is looked for. `queue`: which queue of tokens it goes into; None where there is none. `tokens` and
+    `requests` are what it has; the former is None while nobody has counted.
     """
 
     id: int
@@ -26,6 +28,9 @@ class BatchFacts:
     is_admitted: bool = False  # the service took it into its queue: it runs, or has run
     cancel_requested: bool = False
     cancel_sent: bool = False
+    queue: QueueKey | None = None
+    tokens: int | None = None
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,8 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile. The hold of a
-    model outlives its moment while batches of the model wait: until then they are sent one by one.
+    """All that planning looks at. `holds`: (profile, model) -> do not send before; model "" stands for all of the profile.
+    `queues` are those of which a limit is known.
 
     `in_process`: profiles whose batches run inside our own pass; `exhausted`: those of them that have had their share of this pass;
     `quiet`: (profile, until when) of those whose server wants nothing before.
@@ -92,6 +97,7 @@ class Snapshot:
     jobs: tuple[JobFacts, ...] = ()
     batches: tuple[BatchFacts, ...] = ()
     holds: tuple[tuple[str, str, int], ...] = ()
+    queues: tuple[QueueFacts, ...] = ()
     in_process: frozenset[str] = frozenset()
     exhausted: frozenset[str] = frozenset()
     quiet: tuple[tuple[str, int], ...] = ()

@@ -12,6 +12,7 @@ from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
+    Count,
     Create,
     Cut,
     Drop,
@@ -19,6 +20,7 @@ from batchrun.planning.actions import (
     GoLive,
     Look,
     Poll,
+    Recut,
     Release,
     RunCalls,
     Sweep,
@@ -32,6 +34,7 @@ from batchrun.planning.canary import Verdict, judge
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.holds import held_until, job_held_until
 from batchrun.planning.policy import FOREVER, TIDY_MOST_S, UNREACHABLE_S
+from batchrun.planning.queue import going, to_count, why_waiting
 from batchrun.planning.switching import switches
 
 RETRY_GATHER_S: Final = 1_800  # retries wait this long for others of their job to go with them
@@ -134,17 +137,42 @@ def _sends(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> lis
         # Models of queued items are known when they are cut; a hold on the whole profile stops them here.
         if job_held_until(snapshot, job, "") <= now and _is_cut_due(job, job.id in gathering, now):
             actions.append(Cut(job.id))
-    paused = _not_sending(snapshot)
-    blocked = _blocked(snapshot, paused)
-    for b in batches:
-        if b.cancel_requested or b.job in paused | leaving or b.id in blocked:
-            continue
-        if b.next_at <= now and held_until(snapshot, b.profile, b.model) <= now:
-            if b.state == BatchState.PLANNED:
-                actions.append(Upload(b.id))
-            elif b.state == BatchState.UPLOADED:
-                actions.append(Create(b.id))
+    limited = {queue.key: queue for queue in snapshot.queues}
+    ready = _ready(snapshot, batches, now)
+    actions += [Count(b.id) for b in to_count(snapshot, ready)]
+    chosen, _ = going(snapshot, ready, now)
+    for b in ready:
+        queue = limited.get(b.queue) if b.queue else None
+        if queue and b.tokens is not None and queue.is_too_large(b.tokens, b.requests):
+            actions.append(Recut(b.id))
+        elif b.id in chosen:
+            actions.append(Upload(b.id) if b.state == BatchState.PLANNED else Create(b.id))
     return actions
+
+
+def _ready(snapshot: Snapshot, batches: tuple[BatchFacts, ...], now: int) -> tuple[BatchFacts, ...]:
+    """Batches that nothing but the queue of their service can keep from being sent."""
+    leaving = {switch.job for switch in switches(snapshot, now) if switch.at <= now}
+    waiting = leaving | _not_sending(snapshot)
+    return tuple(
+        b
+        for b in batches
+        if b.state in _NOT_CREATED
+        and not b.cancel_requested
+        and b.job not in waiting
+        and b.next_at <= now
+        and held_until(snapshot, b.profile, b.model) <= now
+    )
+
+
+def waits_for_room(snapshot: Snapshot, now: int) -> tuple[tuple[int, str], ...]:
+    """Batches that wait for nothing but room in the queue of their service, each with the reason."""
+    reachable = tuple(b for b in snapshot.batches if b.profile not in snapshot.unreachable)
+    ready = _ready(snapshot, reachable, now)
+    chosen, _ = going(snapshot, ready, now)
+    left = [b for b in ready if b.id not in chosen and b.queue is not None]
+    reasons = {key: why_waiting(snapshot, key) for key in {b.queue for b in left} if key}
+    return tuple((b.id, why) for b in left if b.queue and (why := reasons[b.queue]))
 
 
 def _not_sending(snapshot: Snapshot) -> set[int]:
@@ -163,28 +191,6 @@ def _gathering(snapshot: Snapshot) -> set[int]:
     }
     running = {b.job for b in snapshot.batches if b.state not in FINAL_BATCH_STATES}
     return (running - at_once) | {job.id for job in _calling(snapshot)}
-
-
-def _blocked(snapshot: Snapshot, paused: set[int]) -> set[int]:
-    """Batches that wait for another of their model, because the service's queue had no room for one: of each such model only one is on its
-    way at a time, until the service runs it or refuses it. Sent all at once, all but one would be uploaded in vain, again and again.
-    """
-    blocked: set[int] = set()
-    for profile, model, _ in snapshot.holds:
-        # What is further on its way goes first. A batch that was created cannot be held back; it is waited for.
-        waiting = sorted(
-            (
-                b
-                for b in snapshot.batches
-                if (b.profile, b.model) == (profile, model)
-                and b.state not in FINAL_BATCH_STATES
-                and not b.is_admitted
-                and not (b.state in _NOT_CREATED and (b.cancel_requested or b.job in paused))
-            ),
-            key=lambda b: (b.state in _NOT_CREATED, -b.state, b.next_at, b.id),
-        )
-        blocked |= {b.id for b in waiting[1:] if b.state in _NOT_CREATED}
-    return blocked
 
 
 def _tidy_moments(snapshot: Snapshot, now: int) -> Iterable[tuple[str, int]]:
@@ -213,7 +219,12 @@ def _next_moments(snapshot: Snapshot, now: int) -> Iterable[int]:
     """
     paused = _not_sending(snapshot)
     gathering = _gathering(snapshot)
-    blocked = _blocked(snapshot, paused)
+    reachable = tuple(b for b in snapshot.batches if b.profile not in snapshot.unreachable)
+    ready = _ready(snapshot, reachable, now)
+    chosen, moments = going(snapshot, ready, now)
+    # What waits for room is woken by the end of a batch; that is polled for.
+    blocked = {b.id for b in ready} - chosen
+    yield from (max(at, now + 1) for at in moments)
     resting = _resting(snapshot)
     quiet = dict(snapshot.quiet)
     for b in snapshot.batches:

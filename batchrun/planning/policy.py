@@ -7,13 +7,11 @@ from batchrun.ledger.states import ItemEvent
 from batchrun.planning.classify import Outcome
 
 RUNS_PER_ATTEMPT: Final = 3  # releases are free, but an item that is sent for ever is not worth it
-TOKEN_HOLD_S: Final = (
-    60,
-    180,
-    420,
-    900,
-)  # back-off after the 1st, 2nd, … refusal for enqueued tokens
+# Back-off after the 1st, 2nd, … refusal for enqueued tokens. While a queue is full each try is an upload in vain: in the end one an hour.
+TOKEN_HOLD_S: Final = (60, 180, 420, 900, 1_800, 3_600)
 SHRINK_AFTER_REFUSALS: Final = 3
+# … of what is so small that others must be filling the queue: about a day.
+PATIENT_REFUSALS: Final = 24
 PAUSE_AFTER_RELEASES: Final = 5
 FILE_RETRIES: Final = 3  # uploads of one batch whose file the validator could not find
 POLL_SHARE: Final = 10  # a batch is polled again after a tenth of its age …
@@ -101,7 +99,7 @@ def poll_delay_s(age_s: int, poll_s: int) -> int:
 
 
 def token_hold_s(refusals: int) -> int:
-    """Seconds to hold a model back after `refusals` (>= 1) batches in a row did not fit the service's queue of tokens."""
+    """Seconds until something that may not fit the service's queue of tokens is tried again, after `refusals` (>= 1) in a row."""
     return TOKEN_HOLD_S[min(refusals, len(TOKEN_HOLD_S)) - 1]
 
 

@@ -11,6 +11,7 @@ from batchrun.errors import AuthError, BackendError, BatchrunError, NotFound, Wr
 from batchrun.ledger.batches import open_accounts
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.held import resting_batches
+from batchrun.ledger.queues import QueueOf, no_queue
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
@@ -47,7 +48,7 @@ class PassContext:
     what the look before the first create with a profile came to. `tools` runs the functions that answers call, until `tired_at`, but for
     the jobs in `not_lent`, which were submitted with other functions. `purse` knows the limits of what may be spent, None: there are none; `stopped` are jobs that
     these let send nothing, as they were seen last, `unpaid` such whose deadline would cost more than is left. `kept`: backends of the pass before that go on in this one; those
-    that are to go on in the next are left open in it. None: there is no next.
+    that are to go on in the next are left open in it. None: there is no next. `queue_of`: which queue of tokens a batch goes into.
     """
 
     ledger: Ledger
@@ -75,6 +76,7 @@ class PassContext:
     stopped: frozenset[int] = frozenset()
     unpaid: set[int] = field(default_factory=set)
     kept: dict[str, Backend] | None = None
+    queue_of: QueueOf = no_queue
 
     def backend(self, profile: str) -> Backend:
         """The backend of a profile, opened once; its account is compared with that of the rows before any use of it.

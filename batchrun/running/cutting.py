@@ -6,7 +6,7 @@ batch is recorded, and `sweep_cuts` removes those whose batch never was.
 
 import contextlib
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
 
@@ -40,12 +40,14 @@ def cut_queued(
     chosen: Collection[int] | None = None,
     profile: str | None = None,
     payment: Payment | None = None,
+    fitting: Callable[[str], Limits] | None = None,
 ) -> list[int]:
     """Batches of the queued items of a job that are due: one per model, criteria and chunk; requests are copied, never rendered again.
 
     The queue is read once, in the order of models, criteria and files, however many batches come of it. `uploaded` may
     raise BackendError: what was cut before stays. `chosen`: of these items alone, wherever they wait; `profile`: where the batches go, if
-    not where the job's go now. What cannot be paid by now stays in the queue. Raises UnknownPrice, Unbounded.
+    not where the job's go now. `fitting`: what a batch of a model's requests may hold, no more than `limits` allow. What cannot be paid by now
+    stays in the queue. Raises UnknownPrice, Unbounded.
     """
     job = ledger.row("select * from jobs where id = ?", (job_id,))
     assert job is not None
@@ -57,6 +59,7 @@ def cut_queued(
     )
     for source in list(sources):
         first = source["first"]
+        within = limits if fitting is None else fitting(source["model"])
         while first <= source["last"]:
             last = min(first + cap - 1, source["last"])
             ids = uploaded(job_id, source["endpoint"], (first, last))
@@ -65,7 +68,7 @@ def cut_queued(
                 ledger,
                 job,
                 source,
-                limits=limits,
+                limits=within,
                 at=at,
                 ids=ids,
                 profile=profile,

@@ -14,12 +14,13 @@ from batchrun.ledger.batches import (
     remote_columns,
     update_batch,
 )
-from batchrun.ledger.snapshot import NOT_ADMITTED
+from batchrun.ledger.queues import NOT_ADMITTED
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
 from batchrun.running.listing import failed_lately, note_failure
 from batchrun.running.lost import give_up
+from batchrun.running.queueing import learn_acceptance
 from batchrun.running.twins import yield_to_twin
 from batchrun.windows import window_s
 
@@ -41,7 +42,7 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
     now, ledger = ctx.clock.now(), ctx.ledger
     with ledger.transaction():
         if remote.status in _RUNNING and row["remote_status"] in NOT_ADMITTED:
-            _admitted(ctx, row)
+            learn_acceptance(ctx, row)
         if remote.status in TERMINAL_STATUSES:
             move_batch(
                 ledger,
@@ -88,20 +89,6 @@ def observe(ctx: PassContext, row: sqlite3.Row, remote: RemoteBatch) -> None:
         completed=remote.completed_count,
         failed=remote.failed_count,
         total=remote.total_count,
-    )
-
-
-def _admitted(ctx: PassContext, row: sqlite3.Row) -> None:
-    """The service's queue had room for a batch: refusals of its model are no longer in a row. Others that wait still go one by one."""
-    of_model = (row["profile"], row["model"])
-    ctx.ledger.execute(
-        "update holds set refusals = 0 where profile = ? and model = ? and until <= ?",
-        (*of_model, ctx.clock.now()),
-    )
-    ctx.ledger.execute(
-        "delete from holds where profile = ?1 and model = ?2 and until <= ?3 and not exists (select 1 from batch_rows b "
-        "where b.profile = ?1 and b.model = ?2 and b.state < ?4 and b.id <> ?5)",
-        (*of_model, ctx.clock.now(), BatchState.CREATED, row["id"]),
     )
 
 

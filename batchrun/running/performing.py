@@ -15,6 +15,7 @@ from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
+    Count,
     Create,
     Cut,
     Drop,
@@ -22,6 +23,7 @@ from batchrun.planning.actions import (
     GoLive,
     Look,
     Poll,
+    Recut,
     Release,
     RunCalls,
     Sweep,
@@ -41,6 +43,7 @@ from batchrun.running.ended import settle_ended
 from batchrun.running.form import form_from_file
 from batchrun.running.lost import look, postpone
 from batchrun.running.observe import cancel, poll
+from batchrun.running.queueing import count, limits_by_model, limits_of_file, recut
 from batchrun.running.refusing import reject
 from batchrun.running.room import has_room
 from batchrun.running.send import create, upload
@@ -65,13 +68,16 @@ def perform(context: PassContext, action: Action) -> None:
         case GoLive(job, profile):
             switch(context, job, profile)
         case Form(job, file):
-            payment = context.payment(job, sends_to(ledger, job))
-            form_from_file(ledger, file, now, _limits_elsewhere(context, job), payment)
+            profile = sends_to(ledger, job)
+            limits = limits_of_file(context, profile, file, _limits_elsewhere(context, job))
+            form_from_file(ledger, file, now, limits, context.payment(job, profile))
         case Cut(job):
             profile = sends_to(ledger, job)
-            limits = context.backend(profile).limits
+            whole = context.backend(profile).limits
             payment = context.payment(job, profile)
-            cut_queued(ledger, job, limits, now, uploading(context, profile), payment=payment)
+            fitting = limits_by_model(context, profile, job, whole)
+            uploaded = uploading(context, profile)
+            cut_queued(ledger, job, whole, now, uploaded, payment=payment, fitting=fitting)
         case Release(job):
             with ledger.transaction():
                 settle_canary(ledger, job, now)
@@ -95,7 +101,7 @@ def _limits_elsewhere(context: PassContext, job: int) -> Limits | None:
 
 
 def _perform_on_batch(
-    context: PassContext, action: Upload | Create | Cancel | Collect | Drop | Look
+    context: PassContext, action: Count | Recut | Upload | Create | Cancel | Collect | Drop | Look
 ) -> None:
     """A step of one batch, on its row as it is now: an earlier action of the same plan may have moved it."""
     row = context.ledger.row("select * from batch_rows where id = ?", (action.batch,))
@@ -110,6 +116,10 @@ def _perform_on_batch(
                 outcome=Outcome.RELEASED,
                 cause="cancelled",
             )
+        case Count(), _:
+            count(context, row)
+        case Recut(), BatchState.PLANNED | BatchState.UPLOADED:
+            recut(context, row)
         case ((Upload() | Create()), _) if is_held(context.ledger, row["job"]):
             pass  # since this plan was made
         case Upload(), BatchState.PLANNED:

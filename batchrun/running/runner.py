@@ -25,6 +25,7 @@ from batchrun.ledger.deadlines import give_back_asides
 from batchrun.ledger.home import Home
 from batchrun.ledger.jobs import pause, sends_to
 from batchrun.ledger.lock import pass_lock
+from batchrun.ledger.queues import QueueOf, no_queue
 from batchrun.ledger.slept import jobs_in_flight, slept_warning
 from batchrun.ledger.snapshot import PaceOf, no_means, no_pace, take_snapshot
 from batchrun.ledger.spool import sweep_temps
@@ -56,6 +57,7 @@ from batchrun.running.cutting import sweep_cuts
 from batchrun.running.passresult import PassResult
 from batchrun.running.paying import Purse
 from batchrun.running.performing import perform
+from batchrun.running.queueing import tell_waits
 from batchrun.running.stopped import stops
 from batchrun.tools.worker import Worker
 
@@ -65,7 +67,8 @@ class Runner:
     """Runs passes over one home. `is_in_process(profile)` tells, without opening it, whether a backend executes inside the pass; `deletes_remote(profile)`
     whether files on the service are deleted once their batch is settled. `open_tools` gives what runs the functions that answers call; None: they wait.
     `kept`: where a pass leaves open what goes on in the next one, for the caller to close in the end; None: each pass closes all.
-    `pace_of(profile, endpoint)` tells how its live twin may be asked. `purse` knows what may be spent; None: as much as needed.
+    `pace_of(profile, endpoint)` tells how its live twin may be asked, `queue_of(profile, model)` which queue of tokens its batches go into. `purse` knows what
+    may be spent; None: as much as needed.
     """
 
     home: Home
@@ -78,6 +81,7 @@ class Runner:
     kept: dict[str, Backend] | None = None
     pace_of: PaceOf = no_pace
     purse: Purse | None = None
+    queue_of: QueueOf = no_queue
 
     def run_pass(self, *, lock_wait_s: float, work_s: float = 300.0) -> PassResult:
         """One pass under the lock. Raises HomeLocked, LedgerError; what a backend did is in `problems`."""
@@ -128,6 +132,7 @@ class Runner:
             tired_at=self.clock.now() + int(work_s),
             kept=self.kept,
             purse=self.purse,
+            queue_of=self.queue_of,
         )
         try:
             yield context
@@ -144,6 +149,8 @@ class Runner:
             if to is not None:
                 snapshot = confined(snapshot, to)
             actions = plan(snapshot, self.clock.now())
+            if not actions or isinstance(actions[0], Wait):
+                tell_waits(context, snapshot, self.clock.now())
             if not actions:
                 return None
             if isinstance(actions[0], Wait):
@@ -180,6 +187,7 @@ class Runner:
             unpaid=frozenset(context.unpaid),
             pace_of=self.pace_of,
             means_of=no_means if self.purse is None else self.purse.means,
+            queue_of=self.queue_of,
         )
         context.stopped = frozenset(job.id for job in found.jobs if job.is_stopped)
         if self.purse is not None:

@@ -11,13 +11,14 @@ from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.classify import Outcome
 from batchrun.planning.policy import (
     FILE_RETRIES,
+    PATIENT_REFUSALS,
     PAUSE_AFTER_RELEASES,
     SHRINK_AFTER_REFUSALS,
     error_delay_s,
-    token_hold_s,
 )
 from batchrun.running.context import PassContext
-from batchrun.running.refusing import cut_smaller, hold, reject, remove_cut_file
+from batchrun.running.queueing import Refusal, forget_refusals, learn_refusal
+from batchrun.running.refusing import cut_smaller, reject, remove_cut_file
 
 _LINE_DIGITS: Final = 10
 _PASSING: Final = frozenset(
@@ -66,46 +67,39 @@ def _was_refused(ctx: PassContext, row: sqlite3.Row) -> bool:
 def _too_many_tokens(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
     """The service's queue for this model is full: wait without spending an attempt; if nothing of ours is in it, cut smaller.
 
-    The batch keeps its items and its request file: only the upload is made again.
+    The batch keeps its items and its request file: only the upload is made again, once planning finds room.
     """
-    ledger, now = ctx.ledger, ctx.clock.now()
-    of_model = (row["profile"], row["model"])
-    with ledger.transaction():
-        known = ledger.row("select * from holds where profile = ? and model = ?", of_model)
-        if known is not None and known["until"] > now:
-            refusals = int(known["refusals"])  # sent together with one that was refused: no news
-        else:
-            refusals = hold(ctx, *of_model, now, message)
-            ledger.execute(
-                "update holds set until = ? where profile = ? and model = ?",
-                (now + token_hold_s(refusals), *of_model),
-            )
-    others = ledger.value(
-        "select count(*) from batch_rows where profile = ? and model = ? and state in (?, ?)",
-        (*of_model, BatchState.CREATING, BatchState.CREATED),
-    )
+    refusal = learn_refusal(ctx, row, message)
     # While batches of ours fill the queue, waiting helps; what does not fit into an empty one, never will.
-    if not others and row["request_count"] > 1 and refusals >= SHRINK_AFTER_REFUSALS:
-        _shrink(ctx, row, message)
-    elif not others and row["request_count"] == 1 and refusals >= PAUSE_AFTER_RELEASES:
+    is_single = row["request_count"] == 1
+    if not refusal.is_alone or refusal.times < _patience(refusal, is_single=is_single):
+        # That the service counted its tokens proves that it could read the file: troubles with files begin anew.
+        _plan_again(ctx, row, message, next_at=ctx.clock.now(), uploads=0)
+    elif is_single:
         reject(ctx, row, message, outcome=Outcome.RELEASED, cause="rejected")
         remove_cut_file(ctx, row)
-        with ledger.transaction():
-            _forget_refusals(ctx, row)
-            ledger.execute(
+        with ctx.ledger.transaction():
+            forget_refusals(ctx, row)
+            ctx.ledger.execute(
                 "update jobs set paused = ? where id = ? and paused is null",
-                (_hopeless(message), row["job"]),
+                (_hopeless(message, refusal.times), row["job"]),
             )
     else:
-        # That the service counted its tokens proves that it could read the file: troubles with files begin anew.
-        _plan_again(ctx, row, message, next_at=now, uploads=0)
+        _shrink(ctx, row, message)
+
+
+def _patience(refusal: Refusal, *, is_single: bool) -> int:
+    """Refusals in a row by a queue with nothing of ours in it until more of the same is hopeless. Where others seem to fill it, that is not soon."""
+    if refusal.is_small:
+        return PATIENT_REFUSALS
+    return PAUSE_AFTER_RELEASES if is_single else SHRINK_AFTER_REFUSALS
 
 
 def _shrink(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
     """Cut the job's batches of this model that are not on their way in two; they are all as large as the one that did not fit."""
     cut_smaller(ctx, row, message)
     with ctx.ledger.transaction():
-        _forget_refusals(ctx, row)
+        forget_refusals(ctx, row)
         ctx.ledger.execute("update jobs set releases = 0 where id = ?", (row["job"],))
     for waiting in list(
         ctx.ledger.rows(
@@ -115,13 +109,6 @@ def _shrink(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
         )
     ):
         cut_smaller(ctx, waiting, message)
-
-
-def _forget_refusals(ctx: PassContext, row: sqlite3.Row) -> None:
-    ctx.ledger.execute(
-        "update holds set refusals = 0 where profile = ? and model = ?",
-        (row["profile"], row["model"]),
-    )
 
 
 def _upload_again(ctx: PassContext, row: sqlite3.Row, message: str, *, most: int) -> None:
@@ -159,13 +146,13 @@ def pause_if_hopeless(ctx: PassContext, row: sqlite3.Row, message: str) -> None:
     with ctx.ledger.transaction():
         ctx.ledger.execute(
             "update jobs set paused = ? where id = ? and releases >= ? and paused is null",
-            (_hopeless(message), row["job"], PAUSE_AFTER_RELEASES),
+            (_hopeless(message, PAUSE_AFTER_RELEASES), row["job"], PAUSE_AFTER_RELEASES),
         )
 
 
-def _hopeless(message: str) -> str:
+def _hopeless(message: str, times: int) -> str:
     return (
-        f"{PAUSE_AFTER_RELEASES} batches in a row came back without any answer; the last one: {message}. "
+        f"{times} batches in a row came back without any answer; the last one: {message}. "
         "Submit the job again when the cause is mended."
     )
 

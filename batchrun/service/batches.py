@@ -196,11 +196,11 @@ class Batches:
         """Every batch, oldest first."""
         return self._select("true ORDER BY seq", ())
 
-    def queued_tokens(self, *, besides: Batch) -> int:
-        """Estimated prompt tokens of all other batches that passed validation and have not ended."""
+    def queued_tokens(self, model: str | None, *, besides: Batch) -> int:
+        """Estimated prompt tokens of all other batches of a model that passed validation and have not ended."""
         (row,) = self._store.rows(
-            f"SELECT total(prompt_tokens) AS tokens FROM batches WHERE {_LIVE} AND seq != ?",
-            (besides.seq,),
+            f"SELECT total(prompt_tokens) AS tokens FROM batches WHERE {_LIVE} AND model IS ? AND seq != ?",
+            (model, besides.seq),
         )
         return int(row["tokens"])
 

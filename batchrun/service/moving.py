@@ -102,7 +102,9 @@ class Mover:
             return self._fail(batch, list(checked.problems))
         limit = self._options.queue_tokens
         if limit is not None:
-            queued = self._batches.queued_tokens(besides=batch) + checked.prompt_tokens
+            queued = (
+                self._batches.queued_tokens(checked.model, besides=batch) + checked.prompt_tokens
+            )
             if queued > limit:
                 what = (
                     f"Enqueued token limit reached for {checked.model}. Limit: {limit} enqueued tokens. "

@@ -24,7 +24,7 @@ class Options:
     `validating_s`, `finalizing_s`, `cancelling_s`: how long a batch stays in that status at least. `line_s`: line k of a batch is not
     executed before `in_progress_at + k * line_s`. `shuffle_seed`: order of the lines in the output file; None is the order of
     completion. `windows`: accepted completion windows, in seconds; None: any, as long as it says. `models`: names that exist; None accepts any.
-    `queue_tokens`: estimated prompt tokens that all unfinished batches may hold together (the enqueued-token limit); None is no limit.
+    `queue_tokens`: estimated prompt tokens that all unfinished batches of a model may hold together (the enqueued-token limit); None is no limit.
     `upload_bytes`: limit of one file.
     """
 

@@ -49,7 +49,7 @@ _SECTIONS: Final = {
 429 with Retry-After => that wait is kept, seconds or a date, for an hour at most
 429 without => tried again with growing, spread waits, and left to the next pass after a few tries
 429 `insufficient_quota` => no rate limit: exit 6 with the service's words, not tried again in this pass; the profile sends nothing more for an hour, `status` says why
-the queue of tokens is full => a free refusal: waits from 1 to 15 minutes, costs no attempt; what does not fit an empty queue is cut smaller
+the queue of tokens is full => a free refusal: costs no attempt, and teaches how much fits; the batch waits for room, and what does not fit an empty queue is cut smaller
 500, 502, 503, 504, 520 to 524 => of a create: in doubt; of any other call: made again
 """,
     "The line is bad": """

@@ -12,6 +12,7 @@ from batchrun.planning.actions import (
     Action,
     Cancel,
     Collect,
+    Count,
     Create,
     Cut,
     Drop,
@@ -19,6 +20,7 @@ from batchrun.planning.actions import (
     GoLive,
     Look,
     Poll,
+    Recut,
     Release,
     RunCalls,
     Sweep,
@@ -33,10 +35,22 @@ from batchrun.planning.deadline import Pace
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT, RETRY_GATHER_S, plan
 from batchrun.planning.policy import FOREVER, UNREACHABLE_S
+from batchrun.planning.queue import Learned, QueueFacts, QueueKey
 
 NOW = 1_000_000
 times = st.integers(NOW - 5_000, NOW + 5_000)
 profiles = st.sampled_from(["openai", "local", "other"])
+QUEUE, OTHER_QUEUE = QueueKey("account", "m"), QueueKey("account", "other")
+tokens = st.integers(0, 600_000)
+learned = st.builds(
+    Learned, tokens=tokens, at=times, stated=st.none() | tokens, until=st.just(0) | times
+)
+queues = st.builds(
+    QueueFacts,
+    key=st.sampled_from([QUEUE, OTHER_QUEUE]),
+    configured=tokens,
+    learned=st.none() | learned,
+) | st.builds(QueueFacts, key=st.sampled_from([QUEUE, OTHER_QUEUE]), learned=learned)
 
 
 canaries = st.builds(
@@ -102,6 +116,10 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                 sought_until=sought,
                 cancel_requested=draw(st.booleans()),
                 cancel_sent=draw(st.booleans()),
+                queue=draw(st.sampled_from([None, QUEUE, OTHER_QUEUE])),
+                tokens=draw(st.none() | st.integers(1, 300_000)),
+                requests=draw(st.integers(1, 3)),
+                is_admitted=draw(st.booleans()),
             )
         )
     holds = draw(st.lists(st.tuples(profiles, st.sampled_from(["", "m"]), times), max_size=2))
@@ -110,6 +128,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         jobs=tuple(jobs),
         batches=tuple(batches),
         holds=tuple(holds),
+        queues=tuple(draw(st.lists(queues, max_size=2, unique_by=lambda queue: queue.key))),
         in_process=frozenset({"local"}),
         exhausted=exhausted,
         untidy=tuple(
@@ -129,6 +148,8 @@ def batch_ids(action: Action) -> tuple[int, ...]:
         case Poll(_, ids):
             return ids
         case Cancel(batch) | Drop(batch) | Collect(batch) | Upload(batch) | Create(batch):
+            return (batch,)
+        case Recut(batch):
             return (batch,)
         case Look(batch):
             return (batch,)
@@ -211,7 +232,10 @@ def test_nothing_is_left_to_do_exactly_when_all_is_final(snapshot: Snapshot) -> 
 def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
     actions = plan(snapshot, NOW)
     steps = Counter(
-        i for a in actions if isinstance(a, Drop | Upload | Create | Collect) for i in batch_ids(a)
+        i
+        for a in actions
+        if isinstance(a, Drop | Upload | Create | Collect | Recut)
+        for i in batch_ids(a)
     )
     assert all(n == 1 for n in steps.values())
     states = {b.id: b.state for b in snapshot.batches}
@@ -219,6 +243,7 @@ def test_no_batch_is_sent_and_given_up_in_one_plan(snapshot: Snapshot) -> None:
         Drop: {BatchState.PLANNED, BatchState.UPLOADED},
         Upload: {BatchState.PLANNED},
         Create: {BatchState.UPLOADED},
+        Recut: {BatchState.PLANNED, BatchState.UPLOADED},
         Poll: {BatchState.CREATED},
         Cancel: {BatchState.CREATED},
         Look: {BatchState.LOST},
@@ -236,6 +261,8 @@ def test_looking_comes_before_collecting_and_collecting_before_sending(snapshot:
         Release: 4,
         Form: 4,
         Cut: 4,
+        Count: 4,
+        Recut: 4,
         Upload: 4,
         Create: 4,
         WriteOutputs: 5,
@@ -301,6 +328,7 @@ def test_the_order_in_which_facts_are_given_does_not_matter_but_for_order(
         jobs=snapshot.jobs[::-1],
         batches=snapshot.batches[::-1],
         holds=snapshot.holds[::-1],
+        queues=snapshot.queues[::-1],
         in_process=snapshot.in_process,
         exhausted=snapshot.exhausted,
         unreachable=snapshot.unreachable,

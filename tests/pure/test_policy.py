@@ -93,7 +93,7 @@ def test_every_outcome_settles_an_item_in_flight_and_nothing_is_asked_for_ever(
 def test_delays() -> None:
     assert [retry_delay_s(n, (60, 600, 3_600)) for n in (1, 2, 3, 9)] == [60, 600, 3_600, 3_600]
     assert [error_delay_s(n, None) for n in (1, 2, 3, 4, 5, 99)] == [10, 30, 60, 300, 900, 900]
-    assert [token_hold_s(n) for n in (1, 2, 3, 4, 9)] == [60, 180, 420, 900, 900]
+    assert [token_hold_s(n) for n in (1, 2, 3, 4, 5, 9)] == [60, 180, 420, 900, 1_800, 3_600]
 
 
 def test_a_service_is_given_the_time_it_asks_for_up_to_an_hour() -> None:

@@ -150,9 +150,12 @@ class World:
 
     def tick_moment(self) -> int | None:
         """When something is due next, without doing anything; None when all is final."""
+        api = self.api()
         with self.ledger() as ledger:
             now = self.clock.now()
-            actions = plan(take_snapshot(ledger, now, pace_of=self.api()._pace_of), now)
+            actions = plan(
+                take_snapshot(ledger, now, pace_of=api._pace_of, queue_of=api._queue_of), now
+            )
         if not actions:
             return None
         first = actions[0]

@@ -97,7 +97,7 @@ def test_token_refusals_never_fail_an_item_however_many(new_world: NewWorld) -> 
     world.write(items(1), other, job="other")
     world.submit(other)
     busy = world.remotes()[0]["id"]
-    failed_batch(world, 14, errors=[TOKENS], but=busy)
+    failed_batch(world, 10, errors=[TOKENS], but=busy)
     world.write(items(8))
     world.submit()
     refused = world.wire.edit
@@ -107,7 +107,7 @@ def test_token_refusals_never_fail_an_item_however_many(new_world: NewWorld) -> 
         else replace(b, status="in_progress", raw={**b.raw, "status": "in_progress"})
     )
     world.run_until(lambda: world.tally().get("succeeded") == 8)
-    assert len(world.remotes()) == 16
+    assert len(world.remotes()) == 12
     assert len(world.batches()) == 2, (
         "nothing was cut smaller, or anew, while another batch filled the queue"
     )

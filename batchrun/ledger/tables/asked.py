@@ -79,6 +79,7 @@ create table request_files (
   request_count integer not null default 0,
   input_count integer not null default 0,
   bytes integer not null default 0,
+  tokens integer,                     -- input tokens; null: nobody needed to count them
   checksum text,
   first_item integer,
   last_item integer,

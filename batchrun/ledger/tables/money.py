@@ -79,11 +79,14 @@ create table budget_notices (         -- shares of limits that were reached, eac
   primary key (scope, name, period, since, percent, is_hard, amount)
 ) strict, without rowid;
 
-create table queue_limits (           -- how many input tokens a service lets wait and run at once, as far as that is learned
+create table queue_limits (           -- how many input tokens a service lets wait and run at once, as far as refusals taught it
   account text not null,
   model text not null,
-  tokens integer not null,
-  at integer not null,
+  tokens integer not null,            -- so many of ours fit, in all likelihood
+  stated integer,                     -- what the service called its limit last, or null
+  at integer not null,                -- the last refusal
+  refusals integer not null,          -- in a row
+  until integer not null,             -- before that nothing is tried that may not fit
   primary key (account, model)
 ) strict, without rowid;
 """

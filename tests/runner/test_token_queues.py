@@ -1,0 +1,143 @@
+"""The queue of tokens: limits apart and shared, shrinking, too small for anything, and used by other homes."""
+
+from collections import Counter
+from typing import Any, Final
+
+from runnerkit import NewWorld, World
+
+from batchrun.model import JsonObject, Limits
+from batchrun.service.options import Options
+from batchrun.service.responders.script import Rule
+
+WORDS: Final = "the cat sat the dog ran "  # four bytes a token, as the service counts
+REQUEST: Final = 2_000  # tokens
+ANSWERS: Final = [Rule(reply="yes")]
+
+
+def texts(count: int, name: str = "", tokens: int = REQUEST) -> list[JsonObject]:
+    return [{"id": f"i{n}", "text": f"{name} {n} " + WORDS * (tokens // 6)} for n in range(count)]
+
+
+def settings(world: World, text: str) -> None:
+    (world.folder / "batchrun.toml").write_text(text)
+
+
+def submit(world: World, name: str, count: int, **changes: Any) -> None:
+    path = world.folder / f"{name}.jsonl"
+    world.write(texts(count, name), path, job=name, prompt="{{ text }}", **changes)
+    world.submit(path, send=False)
+
+
+def minutes(world: World, count: int) -> None:
+    """So many minutes pass, each with a pass."""
+    for _ in range(count):
+        world.tick()
+        world.serve()
+        world.clock.advance(60)
+
+
+def in_queue(world: World) -> Counter[str]:
+    """Tokens at the far end, as it counts them, by model."""
+    found: Counter[str] = Counter()
+    for remote in world.remotes():
+        if remote["status"] in ("in_progress", "finalizing"):
+            row = next(b for b in world.batches() if b["remote_id"] == remote["id"])
+            found[row["model"]] += row["input_bytes"] // 4
+    return found
+
+
+def is_answered_once(world: World, count: int) -> bool:
+    attempts = "select attempts, count(*) as n from results group by attempts"
+    return world.rows(attempts) == [{"attempts": 1, "n": count}]
+
+
+def waits(world: World, name: str) -> tuple[str, ...]:
+    (job,) = world.api().status((name,))
+    return job.waiting
+
+
+def test_status_says_what_a_batch_waits_for(new_world: NewWorld) -> None:
+    world = new_world(options=Options(queue_tokens=90_000, line_s=600), script=ANSWERS)
+    settings(world, "[profile.openai]\nqueue_tokens = 90_000\n")
+    submit(world, "reviews", 60)
+    minutes(world, 1)
+    (line,) = waits(world, "reviews")
+    assert line.startswith("waits for room in the queue of gpt-4.1-mini: 8")
+    assert line.endswith("K of 90K tokens")
+    assert world.run().problems == ()
+    assert is_answered_once(world, 60)
+    assert {b["uploads"] for b in world.batches()} == {1}
+    assert {b["reason"] for b in world.batches()} == {None}
+
+
+def test_limits_of_two_models_are_apart(new_world: NewWorld) -> None:
+    world = new_world(options=Options(queue_tokens=90_000, line_s=600), script=ANSWERS)
+    settings(world, '[profile.openai.queue_tokens]\n"small" = 90_000\n"*" = 45_000\n')
+    submit(world, "one", 60, model="small")
+    submit(world, "two", 60, model="large")
+    minutes(world, 2)
+    found = in_queue(world)
+    assert 75_000 < found["small"] <= 90_000
+    assert 35_000 < found["large"] <= 45_000
+
+
+def test_profiles_that_share_an_account_share_its_queues(new_world: NewWorld) -> None:
+    world = new_world(options=Options(queue_tokens=90_000, line_s=600), script=ANSWERS)
+    settings(
+        world,
+        '[profile.openai]\naccount = "team"\n[profile.other]\naccount = "team"\nqueue_tokens = 90_000\n',
+    )
+    submit(world, "one", 40)
+    submit(world, "two", 40, backend="other")
+    minutes(world, 2)
+    jobs = Counter(b["profile"] for b in world.batches() if b["remote_status"] == "in_progress")
+    assert abs(jobs["openai"] - jobs["other"]) <= 1, "in turns"
+    assert 75_000 < in_queue(world)["gpt-4.1-mini"] <= 90_000
+    world.run()
+    assert is_answered_once(world, 80)
+    assert {b["uploads"] for b in world.batches()} == {1}
+
+
+def test_jobs_take_turns_even_where_only_one_batch_fits(new_world: NewWorld) -> None:
+    world = new_world(
+        limits=Limits(request_count=4),
+        options=Options(queue_tokens=9_000, line_s=600),
+        script=ANSWERS,
+    )
+    settings(world, "[profile.openai]\nqueue_tokens = 9_000\n")
+    for name in ("one", "two", "three"):
+        submit(world, name, 8)
+    world.run()
+    created = world.rows("select job from batch_rows order by intent_at")
+    assert [row["job"] for row in created] == [1, 2, 3] * 2
+
+
+def test_a_limit_that_shrinks_is_learned_anew(new_world: NewWorld) -> None:
+    world = new_world(options=Options(queue_tokens=180_000, line_s=600), script=ANSWERS)
+    settings(world, "[profile.openai]\nqueue_tokens = 180_000\n")
+    submit(world, "reviews", 200)
+    minutes(world, 2)
+    assert in_queue(world)["gpt-4.1-mini"] > 150_000
+    world.embedded.close()
+    world.embedded._options = Options(queue_tokens=60_000, line_s=600)
+    world.run()
+    assert is_answered_once(world, 200)
+    (known,) = world.rows("select * from queue_limits")
+    assert known["stated"] == 60_000
+    # One is refused; whatever was cut too large for what there is now is cut again.
+    assert world.backend.calls.count("upload") <= len(world.remotes()) + 3
+
+
+def test_a_request_that_fits_no_queue_pauses_its_job_and_keeps_no_other_waiting(
+    new_world: NewWorld,
+) -> None:
+    world = new_world(options=Options(queue_tokens=6_000, line_s=60), script=ANSWERS)
+    path = world.folder / "large.jsonl"
+    world.write(texts(1, tokens=9_000), path, job="large", prompt="{{ text }}")
+    world.submit(path, send=False)
+    submit(world, "small", 6)
+    world.run()
+    assert is_answered_once(world, 6)
+    (large,) = world.rows("select paused from jobs where name = 'large'")
+    assert "Enqueued token limit reached for gpt-4.1-mini" in large["paused"]
+    assert world.rows("select count(*) as n from items where state = 'pending'") == [{"n": 1}]
