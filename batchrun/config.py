@@ -5,7 +5,6 @@ built-in `openai` and `direct` the environment wins over the file. Every profile
 asks the same server line by line; it needs no table. A key is looked up when it is first needed and is never part of a repr; job files cannot set an address or a key.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +18,7 @@ from batchrun.money.limits import Budgets, Payer, read_budgets
 from batchrun.money.pricetables import Entry, read_entries, read_fees
 from batchrun.profiles import LIVE_SUFFIX, BackendKind, Profile
 from batchrun.profiletables import path_in, read_profiles
-
-FILE_NAME = "batchrun.toml"
+from batchrun.settingsfile import FILE_NAME, find_settings
 
 _KEYS: Final = frozenset(
     {"profile", "retention", "attach_from", "write_to", "price", "fee", "budget"}
@@ -124,11 +122,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     The file is the first `batchrun.toml` upwards from the job file's folder, else upwards from the folder that holds the home.
     Raises UsageError with everything that is wrong with it.
     """
-    path = None
-    for start in (near, home):
-        if start is not None and path is None:
-            folder = start.absolute()
-            path = _find(folder if start is near and folder.is_dir() else folder.parent)
+    path = find_settings(near, home)
     tree = _read(path) if path is not None else {}
     tables = _profile_tables(tree, path)
     problems: list[str] = []
@@ -152,25 +146,6 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
         budgets=budgets,
         fees=fees,
     )
-
-
-def _find(folder: Path) -> Path | None:
-    """The nearest settings file upwards, but none that someone else could have planted: it may name a command to run."""
-    for parent in (folder, *folder.parents):
-        path = parent / FILE_NAME
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        if hasattr(os, "geteuid"):
-            trusted = {0, os.geteuid(), folder.stat().st_uid if folder.exists() else 0}
-            if found.st_uid not in trusted or found.st_mode & 0o002:
-                raise UsageError(
-                    f"{path}: another user can change this file, so it is not read. "
-                    "Own it and take away the others' right to write, or remove it."
-                )
-        return path
-    return None
 
 
 def _read(path: Path) -> dict[str, Json]:

@@ -33,6 +33,7 @@ from batchrun.running.paying import Purse
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:
+    from batchrun.ledger.standings import LimitStanding, Notice
     from batchrun.outputs.explain import Explanation
     from batchrun.outputs.failures import FailureGroup
     from batchrun.outputs.results import Format
@@ -78,6 +79,21 @@ class HomeView:
         """Ids of jobs that wait for money which nothing that is out can free, and of which no command has told."""
         with open_for_reading(self.home) as ledger:
             return untold_shortages(ledger)
+
+    def untold_notices(self) -> "tuple[Notice, ...]":
+        """Shares of limits, such as 75 %, that were reached and of which no command has told; of each limit the largest."""
+        from batchrun.ledger.standings import untold_notices
+
+        with open_for_reading(self.home) as ledger:
+            return untold_notices(ledger)
+
+    def limits(self, jobs: Sequence[str] = ()) -> "tuple[LimitStanding, ...]":
+        """How the limits stand that the named jobs fall under (none: those of the settings, and of the lines of jobs with open items)."""
+        from batchrun.limitview import limits_under
+
+        with open_for_reading(self.home) as ledger:
+            chosen = [job.id for job in self._chosen(ledger, jobs)] if jobs else None
+            return limits_under(ledger, self.config, self.clock.now(), jobs=chosen)
 
     def last_pass_at(self) -> int | None:
         """When the last pass ended well, in unix seconds."""

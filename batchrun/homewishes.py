@@ -26,6 +26,7 @@ from batchrun.ledger.wishes import (
 )
 
 if TYPE_CHECKING:
+    from batchrun.ledger.standings import Notice
     from batchrun.ledger.waking import Woken
 
 
@@ -99,6 +100,14 @@ class HomeWishes(HomeView):
         if jobs:
             with open_ledger(self.home) as ledger:
                 mark_shortages_told(ledger, jobs, self.clock.now())
+
+    def mark_notices_told(self, notices: "Collection[Notice]") -> None:
+        """A person was told of these: `untold_notices` has them no more."""
+        from batchrun.ledger.standings import mark_notices_told
+
+        if notices:
+            with open_ledger(self.home) as ledger:
+                mark_notices_told(ledger, notices, self.clock.now())
 
     def left_out(
         self,

@@ -31,6 +31,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "batchrun.backends.presets",
         "batchrun.outputs.escaping",
         "batchrun.configtable",
+        "batchrun.settingsfile",
         "batchrun.jobfile",
         "batchrun.service",
     ),
@@ -54,7 +55,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("batchrun.fieldsfile",),
     ("batchrun.takingitems",),
-    ("batchrun.prepare", "batchrun.looking", "batchrun.outputs"),
+    ("batchrun.prepare", "batchrun.looking", "batchrun.limitview", "batchrun.outputs"),
     (
         "batchrun.running",
         "batchrun.submitting",

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from batchrun.cli.amounts import amount_json
 from batchrun.cli.printing import counted
 from batchrun.cli.submitting import job_json, job_line
 from batchrun.estimating.costs import Cost, Spread
 from batchrun.estimating.estimate import FREE, Estimate, ModelEstimate, joined
 from batchrun.estimating.saving import Saving
-from batchrun.money.amounts import DOLLAR, dollars
+from batchrun.money.amounts import dollars
 from batchrun.money.prices import Mode
 
 _UNKNOWN: Final = "unknown"
@@ -200,11 +201,4 @@ def _cost_json(cost: Cost) -> dict[str, object]:
 
 
 def _amount(amount: int | None) -> dict[str, object] | None:
-    if amount is None:
-        return None
-    whole, rest = divmod(abs(amount), DOLLAR)
-    sign = "-" if amount < 0 else ""
-    return {
-        "picodollars": amount,
-        "usd": sign + f"{whole}.{rest:012d}".rstrip("0").rstrip("."),
-    }
+    return None if amount is None else amount_json(amount)

@@ -96,6 +96,7 @@ def pass_json(
     jobs: Sequence["JobStatus"],
     problems: Sequence[BatchrunError],
     next_at: int | None,
+    notices: Sequence[dict[str, object]] = (),
 ) -> dict[str, object]:
     """The document of `run`, `wait` and `tick`."""
     from batchrun.cli.standing import status_json
@@ -105,4 +106,5 @@ def pass_json(
         "jobs": [status_json(job) for job in jobs],
         "problems": [error_json(problem) for problem in problems],
         "next_at": None if next_at is None else rfc3339(next_at),
+        "notices": list(notices),
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchrun.cli.finishing import goes_on
+from batchrun.cli.printing import tell
 from batchrun.clock import rfc3339
 from batchrun.errors import BackendError, BatchrunError, GuardError, NotFinished
 from batchrun.ledger.held import HOME
@@ -59,6 +60,21 @@ class Needs:
         batchrun.mark_pauses_told([job.id for job in self.paused])
         batchrun.mark_shortages_told([job.id for job in self.short])
         batchrun.mark_holds_told(self.held)
+
+
+def tell_notices(batchrun: "Batchrun", *, is_json: bool) -> list[dict[str, object]]:
+    """The shares of limits that were reached and not told: on stderr, a line each, or as JSON for a document. News, and no failure."""
+    notices = batchrun.untold_notices()
+    if not notices:
+        return []
+    from batchrun.cli.amounts import notice_json
+
+    batchrun.mark_notices_told(notices)
+    if is_json:
+        return [notice_json(notice) for notice in notices]
+    for notice in notices:
+        tell(f"batchrun: {notice.words}")
+    return []
 
 
 def untold_needs(batchrun: "Batchrun", jobs: Sequence["JobStatus"]) -> Needs:

@@ -4,9 +4,9 @@ import csv
 import io
 from typing import Final
 
+from batchrun.cli.amounts import amount_json, limit_json, usd
 from batchrun.clock import rfc3339
-from batchrun.money.amounts import DOLLAR
-from batchrun.spending.report import By, LimitStanding, Row, Spending
+from batchrun.spending.report import By, Row, Spending
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS: Final = (
@@ -42,13 +42,13 @@ def spending_json(spending: Spending, by: By) -> dict[str, object]:
         "by": str(by),
         "rows": [_row_json(row) for row in spending.rows(by)],
         "total": {key: value for key, value in _row_json(spending.total).items() if key != "name"},
-        "timeline": [{"name": name, "cost": _amount(cost)} for name, cost in spending.timeline],
+        "timeline": [{"name": name, "cost": amount_json(cost)} for name, cost in spending.timeline],
         "under_way": {
             "batches": way.batches,
-            "reserved": _amount(way.reserved),
+            "reserved": amount_json(way.reserved),
             "unreserved_batches": way.unbilled,
         },
-        "limits": [_limit_json(limit) for limit in spending.limits],
+        "limits": [limit_json(limit) for limit in spending.limits],
         "unpriced": [
             {"model": one.model, "requests": one.requests, "why_not": one.why_not}
             for one in spending.unpriced
@@ -74,39 +74,10 @@ def _row_json(row: Row) -> dict[str, object]:
             "completion": usage.output_tokens,
             "reasoning": usage.reasoning_tokens,
         },
-        "cost": _amount(row.cost) if row.is_priced else None,
-        "presumed": _amount(row.presumed),
-        "saved": _amount(row.saved) if row.is_compared else None,
+        "cost": amount_json(row.cost) if row.is_priced else None,
+        "presumed": amount_json(row.presumed),
+        "saved": amount_json(row.saved) if row.is_compared else None,
         "unpriced_requests": row.unpriced,
         "uncompared_requests": row.uncompared,
         "prices": list(row.prices),
     }
-
-
-def _limit_json(found: LimitStanding) -> dict[str, object]:
-    limit, stands = found.limit, found.standing
-    return {
-        "scope": str(limit.scope),
-        "name": limit.name,
-        "period": str(limit.period),
-        "hard": limit.is_hard,
-        "amount": _amount(limit.amount),
-        "percent": found.percent,
-        "spent": _amount(stands.spent),
-        "presumed": _amount(stands.presumed),
-        "reserved": _amount(stands.reserved),
-        "set_aside": _amount(stands.aside),
-        "left": _amount(found.left),
-        "ends_at": None if found.ends_at is None else rfc3339(found.ends_at),
-    }
-
-
-def _amount(amount: int) -> dict[str, object]:
-    return {"picodollars": amount, "usd": usd(amount)}
-
-
-def usd(amount: int) -> str:
-    """An amount in dollars, to its last digit: `0.0075`."""
-    whole, rest = divmod(abs(amount), DOLLAR)
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{whole}.{rest:012d}".rstrip("0").rstrip(".")

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 from batchrun.cli.printing import counted, is_terminal
 from batchrun.clock import rfc3339
+from batchrun.ledger.standings import LimitStanding
 from batchrun.money.amounts import dollars
 from batchrun.outputs.escaping import printable
-from batchrun.spending.report import By, LimitStanding, Row, Spending
+from batchrun.spending.report import By, Row, Spending
 
 _BAR: Final = 20  # characters of a whole one
 _SPARKS: Final = "▁▂▃▄▅▆▇█"

@@ -1,7 +1,9 @@
 """`batchrun status`: where every job stands. Reads the ledger only, and imports little: it is asked often."""
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -11,12 +13,16 @@ from batchrun.cli.options import Duration, job_names, shared
 from batchrun.cli.printing import is_terminal, put, put_json, tell
 from batchrun.cli.standing import age, status_json, status_text
 from batchrun.clock import rfc3339
-from batchrun.errors import NotFinished
+from batchrun.errors import NotFinished, UsageError
 from batchrun.ledger.copied import copied_warning
+from batchrun.ledger.shortages import has_limited_jobs, overruns
 from batchrun.ledger.slept import slept_warning
 from batchrun.looking import job_statuses, worst_exit_code
+from batchrun.settingsfile import find_settings
 
 if TYPE_CHECKING:
+    from batchrun.ledger.connection import Ledger
+    from batchrun.ledger.standings import LimitStanding
     from batchrun.looking import JobStatus
 
 _WATCH_S = 5
@@ -59,25 +65,85 @@ def command(
     """
     if is_check:
         return _check(invocation, home, int(max_age_s))
-    before = ""
+    before, told = "", set[str]()
     while True:
         with read_ledger(home) as ledger:
             found = job_statuses(ledger, jobs, profile=wanted_profile(backend))
             place = str(ledger.home.path)
+            budget = _budget(ledger, invocation.clock.now(), found if jobs else None)
             warning = copied_warning(ledger) or slept_warning(ledger, invocation.clock.now())
-        if warning is not None and not before:
+        for message in {warning, budget.problem} - told - {None}:
             from batchrun.cli.errors import show_warning
 
-            show_warning(warning, invocation)
-        before = _show(found, place, invocation, before=before, is_watch=watch)
+            told.add(str(message))
+            show_warning(str(message), invocation)
+        before = _show(found, budget, place, invocation, before=before, is_watch=watch)
         if not watch or not any(job.is_open for job in found):
             break
         invocation.clock.sleep_until(invocation.clock.now() + _WATCH_S)
     return worst_exit_code([job.exit_code for job in found]) if jobs else 0
 
 
+class _Budget(NamedTuple):
+    """How limits stand, the accounts that a batch has stopped (account, batch, by how much it cost more than was reserved), or why that is not known."""
+
+    limits: "tuple[LimitStanding, ...]" = ()
+    stopped: tuple[tuple[str, int, int], ...] = ()
+    problem: str | None = None
+
+
+def _budget(ledger: "Ledger", now: int, jobs: "Sequence[JobStatus] | None") -> _Budget:
+    """Of the jobs that were named, or (None) of the home. Where nobody has set a limit nothing is loaded for it."""
+    stopped = tuple(overruns(ledger))
+    try:
+        path = find_settings(None, ledger.home.path)
+        if not has_limited_jobs(ledger) and (path is None or b"budget" not in path.read_bytes()):
+            return _Budget(stopped=stopped)
+        from batchrun.config import load_config
+        from batchrun.limitview import limits_under
+
+        config = load_config(None, ledger.home.path, os.environ)
+    except UsageError as exc:  # what stands in the ledger is shown all the same
+        return _Budget(stopped=stopped, problem=f"limits are not shown: {exc.message}")
+    except OSError as exc:
+        return _Budget(
+            stopped=stopped, problem=f"limits are not shown: {exc.filename}: {exc.strerror}"
+        )
+    numbers = None if jobs is None else [job.id for job in jobs]
+    return _Budget(limits=limits_under(ledger, config, now, jobs=numbers), stopped=stopped)
+
+
+def _budget_text(budget: _Budget) -> str:
+    if not budget.limits and not budget.stopped:
+        return ""
+    from batchrun.cli.amounts import limit_line
+    from batchrun.money.amounts import dollars
+
+    lines = [f"budget: {limit_line(found)}" for found in budget.limits]
+    lines += [
+        f"stopped: account {account!r}, by batch {batch}, which cost {dollars(over)} more than was reserved. Go on with: batchrun resume"
+        for account, batch, over in budget.stopped
+    ]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _budget_json(budget: _Budget) -> dict[str, object]:
+    if not budget.limits and not budget.stopped:
+        return {"limits": [], "stopped": []}
+    from batchrun.cli.amounts import amount_json, limit_json
+
+    return {
+        "limits": [limit_json(found) for found in budget.limits],
+        "stopped": [
+            {"account": account, "batch": batch, "over": amount_json(over)}
+            for account, batch, over in budget.stopped
+        ],
+    }
+
+
 def _show(
     jobs: "tuple[JobStatus, ...]",
+    budget: _Budget,
     home: str,
     invocation: Invocation,
     *,
@@ -87,9 +153,11 @@ def _show(
     """Print the table (while watching: over the last one at a terminal, elsewhere only when it has changed); returns its text."""
     now = invocation.clock.now()
     if invocation.is_json:
-        put_json({"home": home, "now": rfc3339(now), "jobs": [status_json(job) for job in jobs]})
+        document = {"home": home, "now": rfc3339(now), "jobs": [status_json(job) for job in jobs]}
+        put_json({**document, **_budget_json(budget)})
         return ""
     text = status_text(jobs, now) if jobs else f"no jobs yet in {home}"
+    text += _budget_text(budget)
     if is_watch and is_terminal(sys.stdout):
         put(text, over=_CLEAR)
     elif text != before:

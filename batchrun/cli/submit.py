@@ -72,6 +72,7 @@ def _submit(
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import error_json
     from batchrun.cli.finishing import goes_on, show_problems
+    from batchrun.cli.needing import tell_notices
     from batchrun.cli.opening import home_option
     from batchrun.cli.submitting import job_json, job_line, show_errors, submit_files
     from batchrun.clock import rfc3339
@@ -88,6 +89,7 @@ def _submit(
                 "jobs": [job_json(job) for job in prepared],
                 "problems": [error_json(problem) for problem in problems],
                 "next_at": None if next_at is None else rfc3339(next_at),
+                "notices": tell_notices(batchrun, is_json=True),
             }
         )
     queued = [job for job in prepared if job.tally is not None]
@@ -95,22 +97,31 @@ def _submit(
         for job in queued:
             put(f"{job_line(job)}. Outputs: {job.outputs}")
         put(f"home: {batchrun.home.path}")
+        tell_notices(batchrun, is_json=False)
     codes += show_problems(problems, invocation)
     labels = [f"{job.job}@{job.profile}" for job in queued]
     found = batchrun.status(labels) if queued else ()
-    codes += [status.exit_code for status in found if status.has_failed_canary]
+    codes += [s.exit_code for s in found if s.has_failed_canary or s.is_stuck]
     paused = [status for status in found if status.is_open and status.paused]
     if queued and result is not None and not invocation.is_json:
         option = home_option(batchrun.home)
         for status in paused:
             tell(f"batchrun: job {status.label} is paused: {status.paused}")
-        stopped = [s for s in found if s.is_open and (s.is_held or s.held_since or s.paused)]
+        for status in found:
+            if status.short is not None:
+                tell(f"batchrun: job {status.label} waits for money: {status.short}")
+        stopped = [
+            s
+            for s in found
+            if s.is_open and (s.is_held or s.held_since or s.paused or s.needs_resume)
+        ]
         held = [goes_on(status, option) for status in stopped]
         if held or result.next_at is not None:
             tools = _tools_option(batchrun, prepared)
             tell(f"Go on with: {'; '.join(held) or f'batchrun wait{tools}{option}'}")
-    # Where nothing is said, the exit code tells of a canary alone.
+    # Where nothing is said, the exit code tells of a canary, and of what waits for money, alone.
     is_silent = result is None or invocation.is_json
+    batchrun.mark_shortages_told([s.id for s in found if s.is_stuck])
     batchrun.mark_pauses_told([s.id for s in paused if s.has_failed_canary or not is_silent])
     return worst_exit_code(codes)
 
@@ -158,6 +169,7 @@ def _dry_run(
                 "jobs": [job_json(job) for job in prepared],
                 "problems": [],
                 "next_at": None,
+                "notices": [],
             }
         )
         return code

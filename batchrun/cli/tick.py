@@ -42,7 +42,7 @@ def command(
     from batchrun.api import worst_exit_code
     from batchrun.cli.errors import show_warning
     from batchrun.cli.finishing import pass_json, show_jobs, show_problems
-    from batchrun.cli.needing import untold_needs
+    from batchrun.cli.needing import tell_notices, untold_needs
     from batchrun.cli.opening import home_option, open_batchrun, with_tools
     from batchrun.errors import NotFinished
     from batchrun.looking import calls_line
@@ -68,10 +68,17 @@ def command(
     if is_strange:
         what = f"no job was submitted with the functions of {tools}, and calls wait for others"
         show_warning(f"{what}. Name the file that their job was submitted with.", invocation)
+    notices = tell_notices(batchrun, is_json=invocation.is_json)
     if invocation.is_json:
         told = {job.id: job for job in (*ended, *needs.jobs, *calling)}.values()
         put_json(
-            pass_json(batchrun, jobs=tuple(told), problems=result.problems, next_at=result.next_at)
+            pass_json(
+                batchrun,
+                jobs=tuple(told),
+                problems=result.problems,
+                next_at=result.next_at,
+                notices=notices,
+            )
         )
     else:
         show_jobs(batchrun, ended)

@@ -9,6 +9,7 @@ from batchrun.api import Batchrun, worst_exit_code
 from batchrun.cli.errors import show_warning
 from batchrun.cli.finishing import pass_json, show_jobs, show_problems
 from batchrun.cli.invocation import Invocation
+from batchrun.cli.needing import tell_notices
 from batchrun.cli.printing import is_terminal, put_json, tell
 from batchrun.clock import rfc3339
 from batchrun.errors import NotFinished, placed
@@ -41,6 +42,7 @@ class _Notes:
             self._is_news = False
             tell(f"batchrun: all is kept; trying again from {rfc3339(until)} on")
         if event == "sleeping" and not self._is_silent:
+            tell_notices(self._batchrun, is_json=False)
             self._tell_what_waits()
 
     def _tell_what_waits(self) -> None:
@@ -78,8 +80,17 @@ def wait_for(
     for message in sorted({problem.placed for problem in result.others} - notes.told):
         show_warning(message, invocation)
     if invocation.is_json:
-        put_json(pass_json(batchrun, jobs=found, problems=result.problems, next_at=result.next_at))
+        put_json(
+            pass_json(
+                batchrun,
+                jobs=found,
+                problems=result.problems,
+                next_at=result.next_at,
+                notices=tell_notices(batchrun, is_json=True),
+            )
+        )
     else:
+        tell_notices(batchrun, is_json=False)
         show_jobs(batchrun, found, told={*notes.reasons, *map(str, result.problems)})
     batchrun.mark_told([job.id for job in found if not job.is_open])
     batchrun.mark_pauses_told([job.id for job in found if job.is_open and job.paused])

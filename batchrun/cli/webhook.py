@@ -115,7 +115,7 @@ class Teller:
     def _tell_pass(self, result: "PassResult") -> None:
         from batchrun.cli.errors import show_warning
         from batchrun.cli.finishing import pass_json, show_jobs
-        from batchrun.cli.needing import untold_needs
+        from batchrun.cli.needing import tell_notices, untold_needs
         from batchrun.cli.opening import home_option
 
         batchrun = self._batchrun
@@ -129,8 +129,13 @@ class Teller:
         ended = [job for job in jobs if job.id in untold and not job.is_open]
         needs = untold_needs(batchrun, jobs)
         told = (*ended, *needs.jobs)
-        if self._invocation.is_json and (told or news):
-            put_json(pass_json(batchrun, jobs=told, problems=news, next_at=result.next_at))
+        notices = tell_notices(batchrun, is_json=self._invocation.is_json)
+        if self._invocation.is_json and (told or news or notices):
+            put_json(
+                pass_json(
+                    batchrun, jobs=told, problems=news, next_at=result.next_at, notices=notices
+                )
+            )
         elif told or news:
             show_jobs(batchrun, ended)
             self._show(news)

@@ -67,6 +67,14 @@ def mark_shortages_told(ledger: Ledger, jobs: Iterable[int], at: int) -> None:
         )
 
 
+def has_limited_jobs(ledger: Ledger) -> bool:
+    """Whether the line of any job has a limit of its own."""
+    found = ledger.value(
+        "select 1 from jobs where submission is not null and settings ->> '$.budget' is not null limit 1"
+    )
+    return found is not None
+
+
 def overruns(ledger: Ledger) -> list[tuple[str, int, int]]:
     """(account, batch, by how much it cost more than was reserved), the last of each account that sends nothing for it."""
     return [

@@ -28,6 +28,7 @@ from batchrun.ledger.shortages import (
     overruns,
     shortage_of,
 )
+from batchrun.ledger.standings import limits_of_jobs, note_shares
 from batchrun.ledger.submissions import settings_from_json
 from batchrun.modes import mode_of
 from batchrun.money.amounts import dollars
@@ -245,6 +246,11 @@ class Purse:
             return None
         short = shortage_of(ledger, job["id"]) or Shortage(0, 0, "")
         return found.means(least=short.least, whole=short.whole)
+
+    def note_shares(self, ledger: Ledger, now: int) -> None:
+        """Record of which limits so much is spent that a person is told."""
+        limits = (*self.config.budgets.limits, *limits_of_jobs(ledger, is_untold=True))
+        note_shares(ledger, limits, self.config.budgets.notices, now)
 
     def note_stops(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> None:
         """Record why jobs wait for money, as it is now, and that others do not any more; what was prepared of those that may send nothing, and not sent, is taken back.

@@ -96,6 +96,8 @@ class Runner:
         with self.context(ledger, work_s=work_s) as context:
             warning = _note_sleep(ledger, self.clock.now())
             next_at = self._until_nothing_is_due(context)
+        if self.purse is not None:
+            self.purse.note_shares(ledger, self.clock.now())
         told = {str(problem) for problem in context.problems}
         context.problems += [stop for stop in stops(ledger) if str(stop) not in told]
         with ledger.transaction():

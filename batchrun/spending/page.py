@@ -5,11 +5,12 @@ from html import escape
 from typing import Final
 
 from batchrun.clock import rfc3339
+from batchrun.ledger.standings import LimitStanding
 from batchrun.money.amounts import dollars
 from batchrun.outputs.escaping import printable
 from batchrun.spending.charts import STYLE as CHARTS
 from batchrun.spending.charts import columns_chart, share_bar
-from batchrun.spending.report import By, LimitStanding, Row, Spending
+from batchrun.spending.report import By, Row, Spending
 
 _ROWS_MOST: Final = 40  # of a breakdown that was not asked for; the rest is one row
 _COLUMNS: Final = (

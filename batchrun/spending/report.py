@@ -6,13 +6,11 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from batchrun.config import Config
-from batchrun.ledger.bills import Standing, standing
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.standings import LimitStanding, limit_standings, limits_of_jobs
 from batchrun.ledger.states import IS_OPEN_BATCH
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.model import Usage
 from batchrun.money.amounts import dollars
-from batchrun.money.limits import Budgets, Limit, Payer
 from batchrun.spending.batches import TRIED, Spent, spent_in
 from batchrun.spending.pricing import FREE, Pricing
 from batchrun.spending.spans import Span, day_of
@@ -100,25 +98,6 @@ class Unpriced(NamedTuple):
     why_not: str
 
 
-class LimitStanding(NamedTuple):
-    """How a limit stands in its current period, which ends at `ends_at` (None: never)."""
-
-    limit: Limit
-    standing: Standing
-    ends_at: int | None
-
-    @property
-    def percent(self) -> int:
-        """How much of it is spent or presumed to be, rounded up; 100 of a limit of nothing."""
-        gone = self.standing.spent + self.standing.presumed
-        return -(-gone * _PERCENT // self.limit.amount) if self.limit.amount else _PERCENT
-
-    @property
-    def left(self) -> int:
-        """What may still be taken; below 0 where more is taken than it allows."""
-        return self.limit.amount - self.standing.taken
-
-
 class Underway(NamedTuple):
     """Batches that are not settled: how many, what is reserved for those that have a bill, and how many have none."""
 
@@ -194,7 +173,7 @@ def spending(ledger: Ledger, config: Config, span: Span, *, now: int) -> Spendin
         batches=batches,
         total=_sum("total", batches),
         underway=_underway(ledger),
-        limits=tuple(_standings(ledger, config, now)),
+        limits=limit_standings(ledger, (*config.budgets.limits, *limits_of_jobs(ledger)), now),
         notes=tuple(_notes(batches)),
     )
 
@@ -235,17 +214,6 @@ def _underway(ledger: Ledger) -> Underway:
     )
     reserved = [int(row["reserved"]) for row in rows if row["reserved"] is not None]
     return Underway(len(rows), sum(reserved), len(rows) - len(reserved))
-
-
-def _standings(ledger: Ledger, config: Config, now: int) -> Iterator[LimitStanding]:
-    """Every limit of the settings, then those that jobs have of their own."""
-    limits = list(config.budgets.limits)
-    for row in ledger.rows("select name, settings from jobs where source <> '' order by name, id"):
-        own = settings_from_json(row["settings"]).budget
-        if own is not None:
-            limits += Budgets().limits_of(Payer(account="", profile="", job=row["name"]), own)
-    for limit in dict.fromkeys(limits):
-        yield LimitStanding(limit, standing(ledger, limit, now), limit.period.ends(now))
 
 
 def _notes(found: Sequence[Spent]) -> Iterator[str]:

@@ -133,3 +133,68 @@ def test_who_waits_is_told_once_that_the_rest_goes_in_parts(
     told = [line for line in called.err.splitlines() if "waits for money" in line]
     assert len(told) == 1
     assert "More is sent as batches that are out are settled for less" in told[0]
+
+
+def test_status_shows_how_limits_stand_and_of_a_job_those_that_it_falls_under(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget]\nmonth = 5\nsoft_day = 2\n[budget.tag.nightly]\nday = 1\n")
+    desk.call("submit", desk.job("faq", *texts(3), budget=3))
+    shown = desk.call("status").out.splitlines()[-4:]
+    assert shown == [
+        "budget: $0.632 of $5.00 a month: $4.36 left ($0.632 reserved)",
+        "budget: $0.632 of $2.00 a day (soft): $1.36 left ($0.632 reserved)",
+        "budget: $0.00 of $1.00 a day of tag 'nightly': $1.00 left",
+        "budget: $0.632 of $3.00 in all of job 'faq': $2.36 left ($0.632 reserved)",
+    ]
+    assert desk.call("wait").code == 0
+    found = desk.call("status", "faq", "--json").json
+    assert [(one["scope"], one["period"], one["hard"]) for one in found["limits"]] == [
+        ("home", "month", True),
+        ("home", "day", False),
+        ("job", "total", True),
+    ]
+    month = found["limits"][0]
+    assert month["spent"]["usd"] == "0.00132"
+    assert month["left"]["usd"] == "4.99868"
+    assert month["ends_at"] == "2026-10-01T00:00:00Z"
+    assert found["limits"] == [
+        {**one} for one in desk.call("spend", "--json").json["limits"] if one["scope"] != "tag"
+    ]
+
+
+def test_status_without_limits_has_no_line_of_them_and_wrong_settings_do_not_stop_it(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "")
+    desk.call("submit", desk.job("faq", *texts(1)))
+    assert "budget" not in desk.call("status").out
+    assert desk.call("status", "--json").json["limits"] == []
+    settings(desk, "[budget]\nweek = 3\n")
+    called = desk.call("status")
+    assert called.code == 0
+    assert "faq" in called.out
+    assert "limits are not shown" in called.err
+    assert "'week'" in called.err
+
+
+@pytest.mark.parametrize("words", [("wait",), ("run", "faq.jsonl"), ("tick",)])
+def test_shares_of_a_limit_are_told_once_by_whoever_finds_them(
+    desk: Desk, service: BatchService, words: tuple[str, ...]
+) -> None:
+    settings(desk, "[budget]\nsoft_total = 0.0008\n")
+    desk.call("submit", desk.job("faq", *texts(1)))
+    for _ in range(100 if words == ("tick",) else 1):
+        called = desk.call(*words)
+        told = [line for line in called.err.splitlines() if "is spent" in line]
+        if told:
+            break
+        desk.clock.advance(1)
+    assert told == ["batchrun: 50 % of $0.0008 in all (soft) is spent: $0.00044"]
+    assert called.code == 0
+    assert "is spent" not in desk.call(*words).err
+    assert "; over 50 % is spent" in desk.call("status").out
+    settings(desk, "[budget]\nsoft_total = 0.0009\nnotices = [10, 20, 48]\n")
+    found = desk.call("submit", desk.job("more", *texts(1)), "--json").json
+    assert [(one["percent"], one["amount"]["usd"]) for one in found["notices"]] == [(48, "0.0009")]
+    assert found["notices"][0]["spent"]["usd"] == "0.00044"
