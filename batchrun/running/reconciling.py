@@ -28,9 +28,6 @@ def reconcile(ledger: Ledger, batch: sqlite3.Row, at: int) -> None:
     found = list(differences(usage_of(taken_by(ledger, number)), service_usage(remote)))
     if not found or ledger.value("select 1 from strays where batch = ?", (number,)):
         return
-    known = "select 1 from incidents where batch = ? and kind = ?"
-    if ledger.value(known, (number, USAGE_DIFFERS)):
-        return
     told = "; ".join(
         f"the service counts {said:,} {_WORDS[name]}, and the answers add up to {items:,}"
         for name, items, said in found

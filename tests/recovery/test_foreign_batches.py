@@ -102,6 +102,10 @@ def test_a_batch_of_which_some_requests_are_no_items_any_more_is_taken_in_part(
     lines = (Path(batch.folder or "") / "results.jsonl").read_text().splitlines()
     assert {json.loads(line)["output"] for line in lines} == {"Review: text 3", "Review: text 4"}
     assert sum(world.charges().values()) == 5
+    assert set(world.incidents()) == {"unknown_result"}, "the others took the rest of its usage"
+    (remote,) = world.remotes()
+    usage = world.api().spend().total.usage
+    assert usage.output_tokens == remote["usage"]["output_tokens"], "all of it was paid"
 
 
 def test_an_adopted_batch_that_the_service_refuses_yet_goes_again_with_its_items_only(

@@ -126,3 +126,22 @@ def test_over_a_socket_the_sums_are_the_same(tmp_path: Path) -> None:
     assert spent.total.cost > 0
     (row,) = spent.rows(By.TAG)
     assert (row.name, row.cost, row.saved) == ("shop", spent.total.cost, spent.total.cost)
+
+
+def test_what_a_limit_counts_is_what_the_report_says(new_world: NewWorld) -> None:
+    world = new_world(script=RULES, limits=Limits(request_count=3))
+    (world.folder / "batchrun.toml").write_text(
+        "[budget]\nmonth = 1\n[budget.job.reviews]\nday = 1\n"
+    )
+    world.write(items(7), model="gpt-5-mini", max_output_tokens=100, tags=["shop"])
+    world.submit()
+    running = world.api().spend()
+    assert running.underway.reserved == running.limits[0].standing.reserved > 0
+    world.run()
+    spent = world.api().spend()
+    assert [limit.standing.spent for limit in spent.limits] == [spent.total.cost] * 2
+    assert spent.total.cost > 0
+    assert spent.underway.batches == 0
+    assert all(price.is_frozen for price in spent.prices)
+    (world.folder / "batchrun.toml").unlink()
+    assert world.api().spend().total == spent.total
