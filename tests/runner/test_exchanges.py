@@ -76,7 +76,13 @@ def exchanged(
     world = new_world(script=script)
     asked = [{"id": one.name, "input": one.asked, "body": one.body} for one in exchanges]
     world.write(
-        asked, endpoint=endpoint, prompt=None, max_output_tokens=None, attempts=1, **changes
+        asked,
+        endpoint=endpoint,
+        prompt=None,
+        max_output_tokens=None,
+        attempts=1,
+        dedupe=False,
+        **changes,
     )
     tally = world.submit()
     assert tally.error is None, tally
