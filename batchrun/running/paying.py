@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from batchrun.config import Config
 from batchrun.errors import Unbounded, UnknownPrice
@@ -29,7 +31,7 @@ from batchrun.ledger.shortages import (
     shortage_of,
 )
 from batchrun.ledger.standings import limits_of_jobs, note_shares
-from batchrun.ledger.submissions import settings_from_json
+from batchrun.model import Allowance, JsonObject
 from batchrun.modes import mode_of
 from batchrun.money.amounts import dollars
 from batchrun.money.frozen import frozen
@@ -43,6 +45,17 @@ from batchrun.profiles import Profile
 
 if TYPE_CHECKING:
     from batchrun.running.context import PassContext
+
+
+class _Terms(msgspec.Struct):
+    """What of a job's settings is about money; of a job that was forgotten, nothing."""
+
+    tags: tuple[str, ...] = ()
+    budget: Allowance | None = None
+    body: JsonObject = {}
+
+
+_decode_terms: Final = msgspec.json.Decoder(_Terms).decode
 
 
 class Quote(NamedTuple):
@@ -219,7 +232,7 @@ class Purse:
 
     def payment(self, ledger: Ledger, job: sqlite3.Row, profile: str, now: int) -> Payment | None:
         """For batches of a job, a row of `jobs`, that go to a profile; None where they cost nothing or no limit is for them."""
-        settings = settings_from_json(job["settings"])
+        settings = _decode_terms(job["settings"])
         found = self.config.find(profile)
         payer = self.config.payer(profile=profile, job=job["name"], tags=settings.tags)
         if found is None or payer is None or (mode := mode_of(found, settings.body)) is None:
