@@ -99,9 +99,7 @@ def test_by_default_what_would_fill_input_files_is_uploaded(new_world: NewWorld)
     for name, size in {"alone.png": 75, "larger.png": 76, "shared.png": 38}.items():
         (world.folder / name).write_bytes(PNG + bytes(size - len(PNG)))
     names = ["alone.png", "larger.png", "shared.png", "shared.png"]
-    submitted(
-        world, [{"id": n, "text": n, "file": f} for n, f in zip("abcd", names, strict=True)]
-    )
+    submitted(world, [{"id": n, "text": n, "file": f} for n, f in zip("abcd", names, strict=True)])
     assert [next(iter(image)) for image in images(world)] == [
         "image_url", "file_id", "file_id", "file_id",
     ]  # fmt: skip
