@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from reading_lines import line as result_line
 from runnerkit import World, items
 from wounds import Wound, mauled, wounds
 
+from batchrun.backends.base import RemoteBatch
 from batchrun.endpoints import ENDPOINTS
 from batchrun.endpoints.reading import make_reader
 
@@ -62,18 +64,21 @@ def test_any_damage_to_a_result_line_gives_a_sound_reading(line: bytes) -> None:
 
 
 COUNT = 6
-# What the service of the world counts for each of these requests, so that its sum for the batch is that of the lines.
-USAGE = {"input_tokens": 4, "output_tokens": 4}
 WHOLE = b"".join(
     json.dumps(
         {
-            **result_line(response(message(f"answer {n}"), usage=USAGE)),
+            **result_line(response(message(f"answer {n}"))),
             "custom_id": f"<{n}>",
         }
     ).encode()
     + b"\n"
     for n in range(COUNT)
 )
+
+
+def without_usage(batch: RemoteBatch) -> RemoteBatch:
+    """As older services tell of it: no sum that figures in damaged lines could differ from."""
+    return replace(batch, raw={k: v for k, v in batch.raw.items() if k != "usage"})
 
 
 @given(wounds(WHOLE))
@@ -100,6 +105,7 @@ def test_the_sound_lines_of_a_damaged_file_settle_their_items(wound: Wound) -> N
             return data
 
         world.wire.content = content
+        world.wire.edit = without_usage
         world.run()
         spared = {
             n
