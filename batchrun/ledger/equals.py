@@ -122,8 +122,7 @@ class EqualRequests:
                 "delete from twice; delete from alike; delete from equal;"
             )
             with ledger.transaction():
-                for starts in self.hashes.repeated():
-                    ledger.executemany("insert into twice values (?)", ((s,) for s in starts))
+                ledger.executemany("insert into twice values (?)", zip(self.hashes.repeated()))
                 if ledger.value("select 1 from twice limit 1") is None:
                     return
                 self._gather(has_earlier=has_earlier)

@@ -7,7 +7,9 @@ back twice at most: once to mark a slot for each, which leaves those that may be
 import contextlib
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import BinaryIO, Final
 
 from batchrun.ledger.home import Home
@@ -17,8 +19,8 @@ START_BYTES: Final = 8  # of a hash: what is compared here
 _HASH_BYTES: Final = 16
 _WORDS: Final = _HASH_BYTES // START_BYTES
 _SLOTS_MOST: Final = 1 << 23
-_HELD_MOST: Final = 200_000  # hashes that may be repeated, held at a time
-_BLOCK_BYTES: Final = 1 << 20
+_HELD_MOST: Final = 300_000  # hashes that may be repeated, held at a time
+_BLOCK_BYTES: Final = 1 << 18
 _PARTS_MOST: Final = 256  # told apart by the highest byte of what is compared
 
 
@@ -43,23 +45,16 @@ class Fingerprints:
             raise disk_error(self._path, exc) from exc
         self.count += len(data) // _HASH_BYTES
 
-    def repeated(self) -> Iterator[set[bytes]]:
-        """The first START_BYTES of those that were added more than once, in portions. Of two different ones that begin alike, both are."""
+    def repeated(self) -> Iterator[bytes]:
+        """The first START_BYTES of those that were added more than once, each once. Two different ones that begin alike count as one."""
         if self.count < 2:
             return
-        assert self._file is not None
         parts = 1
         while (found := self._repeated(0, parts)) is None:
             parts *= 4
-        part = 0
-        while found is not None:
-            if found:
-                yield {number.to_bytes(START_BYTES, sys.byteorder) for number in found}
-            part += 1
-            if part == parts:
-                return
-            found = self._repeated(part, parts)
-            assert found is not None
+        for part in range(parts):
+            found = found if part == 0 else self._repeated(part, parts)
+            yield from (number.to_bytes(START_BYTES, sys.byteorder) for number in found or ())
 
     def close(self) -> None:
         """Let the file go; idempotent."""
@@ -78,26 +73,17 @@ class Fingerprints:
         """Those of one part of all; None where too many of the first part may be, and more parts would be fewer each."""
         slots = bytearray(min(_SLOTS_MOST, 1 << (8 * self.count).bit_length()))
         mask = len(slots) - 1
-        maybe: set[int] = set()
-        add = maybe.add
-        is_first = part == 0 and parts < _PARTS_MOST
         for numbers in self._numbers(part, parts):
             for number in numbers:
-                if slots[slot := number & mask]:
-                    add(number)
-                else:
-                    slots[slot] = 1
-            if is_first and len(maybe) > _HELD_MOST:
-                return None
-        if not maybe:
-            return maybe
-        once: set[int] = set()
-        twice: set[int] = set()
+                slot = number & mask
+                slots[slot] = 2 if slots[slot] else 1
+        maybe = array("Q")
         for numbers in self._numbers(part, parts):
-            mine = [number for number in numbers if number in maybe]
-            for number in mine:
-                (twice if number in once else once).add(number)
-        return twice
+            maybe.extend([number for number in numbers if slots[number & mask] == 2])
+            if len(maybe) > _HELD_MOST and part == 0 and parts < _PARTS_MOST:
+                return None
+        del slots
+        return {number for number, after in pairwise(sorted(maybe)) if number == after}
 
     def _numbers(self, part: int, parts: int) -> Iterator[Iterable[int]]:
         assert self._file is not None

@@ -21,12 +21,10 @@ def repeated(folder: Path, *portions: list[bytes]) -> set[bytes]:
     for portion in portions:
         found.note(portion)
     assert list(home.requests.iterdir()) == []  # nothing to sweep, whatever dies
-    starts = set[bytes]()
-    for some in found.repeated():
-        assert not starts & some
-        starts |= some
+    starts = list(found.repeated())
+    assert len(set(starts)) == len(starts)
     found.close()
-    return starts
+    return set(starts)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +46,5 @@ def test_those_that_came_twice_are_found_and_no_others(
 
 
 def test_very_many_are_found_in_portions(tmp_path: Path) -> None:
-    all_of_them = hashes(range(230_000))
-    assert len(repeated(tmp_path, all_of_them, all_of_them)) == 230_000
+    all_of_them = hashes(range(160_000))
+    assert len(repeated(tmp_path, all_of_them, all_of_them)) == 160_000
