@@ -202,6 +202,7 @@ class Batchrun(HomeCare, HomeWishes):
                 is_check=True,
                 offered=self._offered,
                 inspect=estimator.inspect,
+                is_strict=False,
             )
             return tuple(estimator.estimates(submitter, files))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from batchrun.affording import Affordable, Assessor
 from batchrun.backends.base import Backend
 from batchrun.config import Config
 from batchrun.endpoints import endpoint_of
@@ -25,7 +26,10 @@ from batchrun.takingitems import SubmitOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then). `settings` are as they fit the profile."""
+    """What became of one job line: its tally, or the error that stopped it (nothing of it was sent then). `settings` are as they fit the profile.
+
+    `affordable`: what it may cost at most, where a hard limit is for it.
+    """
 
     job: str
     profile: str
@@ -35,6 +39,7 @@ class Prepared:
     error: BatchrunError | None = None
     warnings: tuple[Problem, ...] = ()
     settings: JobSettings | None = None
+    affordable: Affordable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class Submitter:
     `home` is where outputs are beside; `backend` overrides the job lines' own; `confirm` is asked once per job, before anything of it
     becomes visible, and must not wait for a person, since nothing else can use the home meanwhile; `replace` and `fresh` as on the command line; with `is_check` everything is read and checked, and nothing is kept.
     `only` is the one job of a file that is prepared, where not all are; `met` is told the numbers of the items that the data bring.
+    A job that nothing bounds is refused under a hard limit, unless nobody `is_strict` about that.
     `inspect` is shown each submission while all of it can be read, also where nothing of it is kept. `offered` gives the tools for jobs with `rounds`, and raises JobFileError for a file that has none; None where no file was named.
     """
 
@@ -63,6 +69,7 @@ class Submitter:
     only: str | None = None
     met: Callable[[Iterable[int | None]], object] = lambda _: None
     inspect: Callable[[Submission], object] = lambda _: None
+    is_strict: bool = True
 
     def prepare_files(self, files: Sequence[Path]) -> Iterator[Prepared]:
         """One Prepared for each job line, and for each file that cannot be read as a job file. Raises LedgerError."""
@@ -180,6 +187,12 @@ class Submitter:
         except JobFileError as error:
             problems.add_all(error.problems)
 
+        assessed: list[Affordable | None] = []
+
+        def inspect(submission: Submission) -> None:
+            self.inspect(submission)
+            assessed.append(self._assessor.assess(submission, profile))
+
         def prepared(tally: Tally) -> Prepared:
             return Prepared(
                 job=settings.name,
@@ -189,6 +202,7 @@ class Submitter:
                 outputs=outputs,
                 warnings=(*doubts, *self._hurry(settings, profile, tally)),
                 settings=settings,
+                affordable=assessed[-1] if assessed else None,
             )
 
         return prepared(
@@ -209,10 +223,20 @@ class Submitter:
                 live_twin=self.config.live_twin(profile),
                 in_process=self.config.in_process,
                 met=self.met,
-                inspect=self.inspect,
+                inspect=inspect,
                 problems=problems,
                 reads_items=entry.settings is not None or entry.reads_items,
             )
+        )
+
+    @property
+    def _assessor(self) -> Assessor:
+        return Assessor(
+            ledger=self.ledger,
+            config=self.config,
+            now=self.now,
+            knows_spending=self.ledger.home == self.home,
+            is_strict=self.is_strict,
         )
 
     def _hurry(self, settings: JobSettings, profile: str, tally: Tally) -> Iterator[Problem]:

@@ -47,6 +47,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("batchrun.ledger",),
     (
+        "batchrun.affording",
         "batchrun.guards",
         "batchrun.fitting",
         "batchrun.pace",

@@ -43,6 +43,7 @@ def command(
     from batchrun.cli.opening import open_for_files, with_tools
     from batchrun.cli.submitting import (
         Wishes,
+        budget_line,
         job_json,
         show_errors,
         stdin_for,
@@ -66,6 +67,8 @@ def command(
             put(
                 f"{job.job} ({job.profile}): ok, {counted(job.tally.items, 'item')}{bad}{shared}{canary}"
             )
+        if (line := budget_line(job)) is not None:
+            put(line)
         for line in _advice(job):
             put(f"  advice: {line}")
     return code

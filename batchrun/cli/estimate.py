@@ -85,6 +85,9 @@ def command(
         if one.unpriced:
             error = GuardError(f"{one.prepared.job}: {one.unpriced}")
             codes.append(show_error(error, invocation))
+        elif (found_budget := one.prepared.affordable) is not None and found_budget.why_not:
+            error = GuardError(f"{one.prepared.job}: {found_budget.why_not}")
+            codes.append(show_error(error, invocation))
     return worst_exit_code(codes)
 
 

@@ -43,6 +43,8 @@ def estimate_text(estimate: Estimate) -> str:
     rows += [_cost_row(str(mode), cost) for mode, cost in estimate.costs.items()]
     lines += _table(rows)
     lines += saved
+    if estimate.prepared.affordable is not None:
+        lines.append(f"  budget  {estimate.prepared.affordable.words}")
     lines.append(f"  time    {_time(estimate)}")
     if estimate.compared:
         lines += ["", *_comparison(estimate)]

@@ -52,7 +52,7 @@ def command(
     from batchrun.api import worst_exit_code
     from batchrun.cli.finishing import pass_json
     from batchrun.cli.opening import open_for_files, with_tools
-    from batchrun.cli.submitting import Wishes, job_line, show_errors, submit_files
+    from batchrun.cli.submitting import Wishes, budget_line, job_line, show_errors, submit_files
     from batchrun.cli.waiting import wait_for
 
     paths = [Path(file) for file in files]
@@ -70,6 +70,8 @@ def command(
     if not invocation.is_json:
         for job in queued:
             tell(job_line(job))
+            if (line := budget_line(job)) is not None:
+                tell(line)
         if not is_there:
             tell(f"home: {batchrun.home.path}")
     names = [f"{job.job}@{job.profile}" for job in queued]

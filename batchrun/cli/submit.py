@@ -74,7 +74,7 @@ def _submit(
     from batchrun.cli.finishing import goes_on, show_problems
     from batchrun.cli.needing import tell_notices
     from batchrun.cli.opening import home_option
-    from batchrun.cli.submitting import job_json, job_line, show_errors, submit_files
+    from batchrun.cli.submitting import budget_line, job_json, job_line, show_errors, submit_files
     from batchrun.clock import rfc3339
 
     prepared, result = submit_files(batchrun, files, wishes, yes=yes)
@@ -96,6 +96,8 @@ def _submit(
     if queued and not invocation.is_json:
         for job in queued:
             put(f"{job_line(job)}. Outputs: {job.outputs}")
+            if (line := budget_line(job)) is not None:
+                put(line)
         put(f"home: {batchrun.home.path}")
         tell_notices(batchrun, is_json=False)
     codes += show_problems(problems, invocation)
@@ -145,6 +147,7 @@ def _dry_run(
     is_there: bool,
 ) -> int:
     from batchrun.cli.submitting import (
+        budget_line,
         job_json,
         job_line,
         show_errors,
@@ -176,4 +179,6 @@ def _dry_run(
     for job in prepared:
         if job.tally is not None:
             put(f"{job_line(job)}. Nothing was sent (--dry-run)")
+            if (line := budget_line(job)) is not None:
+                put(line)
     return code

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from batchrun.affording import Affordable
 from batchrun.api import Batchrun, Prepared, worst_exit_code
+from batchrun.cli.amounts import amount_json
 from batchrun.cli.errors import error_json, problem_json, show_error, show_warnings
 from batchrun.cli.invocation import Invocation
 from batchrun.cli.printing import ask, can_ask, counted, is_terminal
@@ -174,8 +176,27 @@ def job_json(prepared: Prepared) -> dict[str, object]:
         "path": prepared.path or None,
         "outputs": prepared.outputs or None,
         "items": None if tally is None else tally_json(tally),
+        "budget": None if prepared.affordable is None else _budget_json(prepared.affordable),
         "error": None if prepared.error is None else error_json(prepared.error),
         "warnings": [problem_json(warning) for warning in prepared.warnings],
+    }
+
+
+def budget_line(prepared: Prepared) -> str | None:
+    """`  may cost up to $3.10; $10.00 a month leaves $7.10`; None where no hard limit is for what is added."""
+    return None if prepared.affordable is None else f"  {prepared.affordable.words}"
+
+
+def _budget_json(found: Affordable) -> dict[str, object]:
+    limit = found.limit
+    return {
+        "worst": None if found.worst is None else amount_json(found.worst),
+        "left": None if found.left is None else amount_json(found.left),
+        "scope": str(limit.scope),
+        "name": limit.name,
+        "period": str(limit.period),
+        "amount": amount_json(limit.amount),
+        "why_not": found.why_not or None,
     }
 
 

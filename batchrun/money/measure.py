@@ -8,7 +8,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from batchrun.errors import Unbounded
 from batchrun.money.asked import Asked
@@ -16,6 +18,17 @@ from batchrun.money.counted import Look, Sums
 from batchrun.money.counting import CHUNK, RequestCounter
 from batchrun.money.prices import Ceiling, Price
 from batchrun.money.worst import Bound
+
+
+class _Body(msgspec.Struct, gc=False):
+    model: Any = ""
+
+
+class _Line(msgspec.Struct, gc=False):
+    body: _Body
+
+
+_model_of: Final = msgspec.json.Decoder(_Line).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +164,35 @@ class _Scale:
             self._reserved += len(more) * least + sum(more) * a_token
         else:
             self._reserved += sum(bound.worst(found, one, count) for count in more)
+
+
+class Meter:
+    """The worst case of requests to whatever models, as they stream by. `bound_of` gives what binds those to one, and raises UnknownPrice."""
+
+    def __init__(self, url: str, bound_of: Callable[[str], Bound], look: Look) -> None:
+        self._url, self._bound_of, self._look = url, bound_of, look
+        self._scales: dict[str, _Scale] = {}
+
+    def take(self, lines: Iterable[bytes]) -> None:
+        """Some request lines, as for `measure`. Raises UnknownPrice, Unbounded."""
+        asking: dict[str, list[bytes]] = {}
+        for line in lines:
+            model = _model_of(line).body.model
+            asking.setdefault(model if isinstance(model, str) else "", []).append(line)
+        for model, chunk in asking.items():
+            if model not in self._scales:
+                self._scales[model] = _Scale(self._url, self._bound_of(model), self._look)
+            self._scales[model].take(chunk)
+
+    @property
+    def requests(self) -> int:
+        """How many went by."""
+        return sum(scale.weight.requests for scale in self._scales.values())
+
+    @property
+    def reserved(self) -> int:
+        """The worst case of all of them, in picodollars."""
+        return sum(scale.weight.reserved for scale in self._scales.values())
 
 
 def _prefix(chunk: Sequence[bytes], new_scale: Callable[[], _Scale], space: _Space) -> int:

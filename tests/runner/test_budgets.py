@@ -118,7 +118,7 @@ def test_a_limit_that_is_lowered_takes_back_what_was_not_sent(new_world: NewWorl
     assert world.tally() == {"succeeded": 20}
 
 
-def test_an_unknown_price_pauses_the_job_under_a_hard_limit_only(
+def test_an_unknown_price_pauses_the_job_under_a_hard_limit_that_comes_later_only(
     new_world: NewWorld,
 ) -> None:
     for name, budget, states in (
@@ -126,7 +126,9 @@ def test_an_unknown_price_pauses_the_job_under_a_hard_limit_only(
         ("soft", "[budget]\nsoft_month = 1\n", {"succeeded": 20}),
     ):
         world = new_world()
-        with_budget(world, budget, model="nobody-knows-it")
+        world.write(items(20), model="nobody-knows-it")
+        world.submit(send=False)
+        (world.folder / "batchrun.toml").write_text(PRICE + budget)
         world.run()
         assert world.tally() == states
         (job,) = world.rows("select paused from jobs")
