@@ -74,12 +74,12 @@ def test_the_job_of_the_readme_is_a_valid_job(
     assert "my-reviews" in capsys.readouterr().out
 
 
-def test_the_profile_of_the_readme_is_a_valid_profile(tmp_path: Path) -> None:
-    (table,) = [text for kind, text in FENCE.findall(README) if kind == "toml"]
-    (tmp_path / "batchrun.toml").write_text(table, "utf-8")
-    profile = load_config(tmp_path / "reviews.jsonl", tmp_path / ".batchrun", {}).profile(
-        "rehearsal"
-    )
+def test_the_settings_of_the_readme_are_valid_together(tmp_path: Path) -> None:
+    tables = [text for kind, text in FENCE.findall(README) if kind == "toml"]
+    (tmp_path / "batchrun.toml").write_text("\n".join(tables), "utf-8")
+    config = load_config(tmp_path / "reviews.jsonl", tmp_path / ".batchrun", {})
+    assert [limit.words for limit in config.budgets.limits] == ["$10.00 a month"]
+    profile = config.profile("rehearsal")
     assert profile.traits.settle_s == profile.traits.second_settle_s == 0
 
 
