@@ -7,7 +7,7 @@ job's `bad_items` are none; what is wrong with a whole source always is.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,7 @@ def prepare(
     is_fresh: bool = False,
     live_twin: str | None = None,
     in_process: frozenset[str] = frozenset(),
+    servers: Collection[str] = (),
     met: Callable[[Iterable[int | None]], object] = lambda _: None,
     inspect: Callable[[Submission], object] = lambda _: None,
     problems: Problems | None = None,
@@ -74,7 +75,7 @@ def prepare(
     may disappoint. Raises JobFileError with every problem (exit 5),
     GuardError (exit 8), LedgerError; then nothing of it stays. Nothing stays of a dry run either, nor where `is_kept` is false.
     `problems` of the job line that are known already are told with all others that can be found, those of the first items among them if `reads_items`.
-    `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live; `in_process` are those whose lines run in our own passes. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
+    `met` is told the numbers of the items that the data bring, new and known ones. `live_twin` is the profile that answers a canary that is to be live; `in_process` are those whose lines run in our own passes. `servers`: the addresses that `profile` stands for. `is_fresh` starts over: all items are new, and the job that had the name is archived, in the moment in which this one is ready.
     """
     keeps = is_kept and not options.is_dry_run
     if not options.dedupe:
@@ -103,6 +104,7 @@ def prepare(
         is_fresh=is_fresh,
         live_twin=live_twin,
         in_process=in_process,
+        servers=servers,
         is_shared=shares(settings, names_fields=builder.names_fields),
     )
     submission.begin(items_from=options.items)

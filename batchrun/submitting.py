@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchrun.affording import Affordable, Assessor
+from batchrun.backends.accounts import addresses_of
 from batchrun.backends.base import Backend
 from batchrun.config import Config
 from batchrun.endpoints import endpoint_of
@@ -222,6 +223,7 @@ class Submitter:
                 is_fresh=self.fresh,
                 live_twin=self.config.live_twin(profile),
                 in_process=self.config.in_process,
+                servers=addresses_of(target),
                 met=self.met,
                 inspect=inspect,
                 problems=problems,

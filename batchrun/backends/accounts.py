@@ -9,6 +9,16 @@ from batchrun.profiles import BackendKind, Profile
 
 DIRECT_PREFIX = "direct:"  # before the base_url, where batches are in our own folder and only their lines go to the server
 
+EMBEDDED_URL = "embedded:"  # in place of a base_url, where the model runs in our own process
+
+
+def addresses_of(profile: Profile) -> tuple[str, ...]:
+    """The base_urls that batches bear whose answers come from the server of this profile, asked by batch or line by line."""
+    if profile.kind is BackendKind.LOCAL:
+        return (EMBEDDED_URL,)
+    base_url = profile.base_url.rstrip("/")
+    return base_url, DIRECT_PREFIX + base_url
+
 
 def key_of(profile: Profile) -> str:
     """The key, unless it would travel where it must not. Raises AuthError."""

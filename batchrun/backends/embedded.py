@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from batchrun.backends.accounts import EMBEDDED_URL
 from batchrun.backends.base import (
     LOCAL_TRAITS,
     BatchPage,
@@ -28,7 +29,7 @@ from batchrun.service.refusals import ServiceError
 from batchrun.service.responders.base import Reply, Responder
 from batchrun.service.service import BatchService
 
-BASE_URL = "embedded:"
+BASE_URL = EMBEDDED_URL
 _COPY_BYTES = 1 << 20
 
 

@@ -8,9 +8,10 @@ Not shared is what is meant to differ: where the request asks for a temperature 
 and videos, and answers of which functions of the user's have a part, since these may do something for each item.
 """
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ _OTHER_JOBS: Final = f"""
 insert or ignore into alike select i.id, i.hash, i.file, i.offset, f.criteria, 1
 from item_rows i not indexed cross join jobs j on j.id = i.job cross join request_files f on f.id = i.file
 cross join result_rows r on r.item = i.id cross join batch_rows b on b.id = r.batch
-where i.job <> ?1 and j.profile = ?2 and j.submission is not null and i.id < ?3
+where i.job <> ?1 and j.profile = ?2 and j.submission is not null and i.id < ?3 and b.base_url in (select value from json_each(?4))
   and i.state = {int(ItemState.SUCCEEDED)} and {_ANSWERED} and {_START.format("i")}
 """
 # What the answers took that are there already.
@@ -97,12 +98,14 @@ class EqualRequests:
         first: int,
         profile: str,
         is_shared: bool,
-        is_cached: bool,
+        servers: Collection[str],
     ) -> None:
+        """`is_shared`: equal requests are asked once. `servers`: answers of earlier jobs will do, where they came from one of these addresses."""
         self._ledger, self._settings = ledger, settings
         self._job, self._submission, self._first, self._profile = job, submission, first, profile
-        self._is_shared, self._is_cached = is_shared, is_cached
-        self.hashes = Fingerprints(ledger.home) if is_shared or is_cached else None
+        self._is_shared, self._servers = is_shared, servers
+        self._is_cached = bool(servers)
+        self.hashes = Fingerprints(ledger.home) if is_shared or servers else None
         self._paths: Mapping[int, Path] = {}
         self._files: dict[int, int] = {}
         self._criteria: dict[int | None, int | None] = {}
@@ -150,7 +153,8 @@ class EqualRequests:
             ledger.execute(_AGAIN)
             ledger.execute(_EARLIER, (self._job, self._first))
         if self._is_cached:
-            ledger.execute(_OTHER_JOBS, (self._job, self._profile, self._first))
+            servers = json.dumps(sorted(self._servers))
+            ledger.execute(_OTHER_JOBS, (self._job, self._profile, self._first, servers))
         by_text: dict[tuple[str | None, str | None], int] = {}
         self._criteria = {None: None}
         for row in ledger.rows("select id, labels, schema from criteria order by id"):

@@ -5,7 +5,7 @@ dies before that is swept by the next holder of the lock, as if it had never bee
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,14 +56,15 @@ class Submission:
         live_twin: str | None = None,
         in_process: frozenset[str] = frozenset(),
         is_shared: bool = False,
+        servers: Collection[str] = (),
     ) -> None:
         """`is_fresh`: begin a new job; the one that has the name now is archived when this one is ready. `live_twin`: the profile that answers
         a live canary of it. `in_process`: the profiles whose lines run in our own passes, so that those not begun can be taken back.
-        `is_shared`: equal requests are asked once.
+        `is_shared`: equal requests are asked once. `servers`: the addresses that the profile stands for, whose answers to earlier jobs may be taken.
         """
         self._ledger, self.settings, self._limits = ledger, settings, limits
         self._is_fresh, self._live_twin = is_fresh, live_twin or profile
-        self._in_process, self._is_shared = in_process, is_shared
+        self._in_process, self._is_shared, self._servers = in_process, is_shared, servers
         self._profile, self._outputs, self._at = profile, outputs, at
         self._bad: list[BadRow] = []
         self._canary_items: int | None = None
@@ -112,7 +113,7 @@ class Submission:
             first=first,
             profile=self._profile,
             is_shared=self._is_shared,
-            is_cached=self.settings.cache and not self._is_fresh,
+            servers=self._servers if self.settings.cache and not self._is_fresh else (),
         )
         self.intake = Intake(
             self._ledger,

@@ -1,5 +1,6 @@
 """Equal requests, as the command line tells of them: what is asked once, what earlier jobs have answered, and what that saves."""
 
+import pytest
 from clikit import Desk
 
 from batchrun.service.service import BatchService
@@ -61,3 +62,13 @@ def test_other_jobs_are_asked_anew_unless_they_say_otherwise(
     assert desk.call("run", desk.job("old", "one")).code == 0
     assert desk.call("run", desk.job("new", "one")).code == 0
     assert desk.outputs("new")[0]["attempts"] == 1
+
+
+def test_answers_of_another_server_will_not_do(
+    desk: Desk, service: BatchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert desk.call("run", desk.job("old", "one")).code == 0
+    path = desk.job("new", "one", cache=True)
+    assert desk.call("submit", "--dry-run", "--json", path).json["jobs"][0]["items"]["reused"] == 1
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
+    assert desk.call("submit", "--dry-run", "--json", path).json["jobs"][0]["items"]["reused"] == 0
