@@ -60,7 +60,7 @@ def command(
 ) -> int:
     """Show where every job stands, or the named ones.
 
-    With a JOB the exit code says it too: 0 done, 3 finished with failed items, 4 not finished. A name that several backends have
+    With a JOB the exit code says it too: 0 done, 3 finished with failed items, 4 not finished, 8 nor going to be by itself. A name that several backends have
     run is written NAME@BACKEND.
     """
     if is_check:

@@ -1,4 +1,4 @@
-"""`batchrun tick`: one pass, made for cron: silent unless a job ended or a person is needed."""
+"""`batchrun tick`: one pass, made for cron: silent unless a job ended, a person is needed or a share of a limit is reached."""
 
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def command(
 ) -> int:
     """One pass over everything in the home: find, poll, collect, retry, send.
 
-    Prints only when a job has ended or a person is needed, so a mail from cron is news. Where another batchrun is at work in the
+    Prints only when a job has ended, a person is needed or a share of a limit is reached, so a mail from cron is news. Where another batchrun is at work in the
     home it leaves at once, silently, with exit code 0: that one does the same.
     """
     from batchrun.api import worst_exit_code
