@@ -1,5 +1,6 @@
 """The queues of tokens as the ledger knows them: which batches are in one, what they have, and what refusals taught of its limit."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -59,32 +60,43 @@ def queue_facts(ledger: Ledger, queue: Queue | None) -> QueueFacts | None:
     return QueueFacts(key=queue.key, configured=queue.configured, learned=learned)
 
 
-def standing(ledger: Ledger, key: QueueKey, queue_of: QueueOf, *, besides: int) -> Standing:
-    """What of ours is in a queue, but for one batch. What was not counted is taken for nothing: `uncounted` names it."""
-    batches = tokens = proven = 0
-    for row in ledger.rows(
-        "select b.profile, b.remote_status, f.tokens from batch_rows b join request_files f on f.id = b.request_file "
-        "where b.state in (?, ?) and b.model = ? and b.id <> ?",
-        (BatchState.CREATING, BatchState.CREATED, key.model, besides),
-    ):
-        if _is_in(queue_of, row["profile"], key):
-            batches += 1
-            tokens += row["tokens"] or 0
-            proven += 0 if row["remote_status"] in NOT_ADMITTED else row["tokens"] or 0
-    return Standing(batches, tokens, proven)
+def standing(
+    ledger: Ledger, key: QueueKey, queue_of: QueueOf, *, besides: int, since: int | None = None
+) -> Standing:
+    """What of ours is in a queue, but for one batch, or was there after `since`. What was not counted is taken for nothing: `uncounted` names it."""
+    rows = [row for row in _members(ledger, key, queue_of, since) if row["id"] != besides]
+    proven = [row for row in rows if row["remote_status"] not in NOT_ADMITTED]
+    return Standing(len(rows), _tokens(rows), _tokens(proven))
 
 
-def uncounted(ledger: Ledger, key: QueueKey, queue_of: QueueOf) -> list[int]:
-    """Request files of batches in a queue that nobody has counted."""
-    return [
-        row["id"]
-        for row in ledger.rows(
-            "select f.id, b.profile from batch_rows b join request_files f on f.id = b.request_file "
-            "where b.state in (?, ?) and b.model = ? and f.tokens is null order by f.id",
-            (BatchState.CREATING, BatchState.CREATED, key.model),
-        )
-        if _is_in(queue_of, row["profile"], key)
-    ]
+def uncounted(
+    ledger: Ledger, key: QueueKey, queue_of: QueueOf, *, since: int | None = None
+) -> list[int]:
+    """Request files of such batches that nobody has counted."""
+    rows = _members(ledger, key, queue_of, since)
+    return [row["request_file"] for row in rows if row["tokens"] is None]
+
+
+def _members(
+    ledger: Ledger, key: QueueKey, queue_of: QueueOf, since: int | None
+) -> list[sqlite3.Row]:
+    rows = ledger.rows(
+        "select b.id, b.profile, b.remote_status, b.request_file, f.tokens from batch_rows b join request_files f on f.id = b.request_file "
+        "where b.model = ?1 and (b.state in (?2, ?3) or (b.state in (?4, ?5) and b.ended_at > ?6 and b.remote_status <> 'failed')) order by b.id",
+        (
+            key.model,
+            BatchState.CREATING,
+            BatchState.CREATED,
+            BatchState.ENDED,
+            BatchState.COLLECTED,
+            since,
+        ),
+    )
+    return [row for row in rows if _is_in(queue_of, row["profile"], key)]
+
+
+def _tokens(rows: Iterable[sqlite3.Row]) -> int:
+    return sum(row["tokens"] or 0 for row in rows)
 
 
 def sent_by_job(

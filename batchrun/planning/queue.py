@@ -101,6 +101,10 @@ class QueueFacts:
             return None
         return max(self.whole // PIECES, min(self.whole, _PIECE_LEAST))
 
+    def is_small(self, tokens: int) -> bool:
+        """Whether a batch has so few that it fits beside several others, if they are ours alone."""
+        return self.whole is not None and tokens * PIECES * 100 <= self.whole * _WHOLE_PERCENT
+
     def is_too_large(self, tokens: int, requests: int) -> bool:
         """Whether a batch is to be cut before it is sent."""
         piece = self.piece

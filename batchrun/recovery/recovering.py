@@ -6,6 +6,7 @@ until one has come to its end.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from batchrun.ledger.jobs import find_jobs
 from batchrun.ledger.lock import pass_lock
 from batchrun.ledger.origins import adopt_ledger, own_ledgers
 from batchrun.model import JsonObject
+from batchrun.queues import queue_of
 from batchrun.recovery.asked import asked_of
 from batchrun.recovery.foreseeing import foresee
 from batchrun.recovery.found import Became, FoundBatch, Recovered
@@ -138,6 +140,7 @@ class Recoverer:
             open_backend=self.open_backend,
             is_in_process=self.is_in_process,
             observer=self.observer,
+            queue_of=partial(queue_of, self.config),
         )
         matcher, found, again = Matcher(ledger), list[FoundBatch](), dict[str, int]()
         try:

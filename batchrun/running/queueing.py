@@ -29,7 +29,6 @@ from batchrun.planning.classify import Outcome
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import waits_for_room
 from batchrun.planning.queue import (
-    PIECES,
     Queue,
     QueueFacts,
     QueueKey,
@@ -167,11 +166,13 @@ def learn_refusal(ctx: PassContext, row: sqlite3.Row, said: str) -> Refusal:
     """A batch did not fit the service's queue of tokens, which `said` so: learn from that."""
     ledger, now = ctx.ledger, ctx.clock.now()
     queue = _queue(ctx, row)
-    for file in uncounted(ledger, queue.key, ctx.queue_of):
+    # Seen only now, it was refused before: what has ended since then may have been in its way.
+    since = row["created_at"]
+    for file in uncounted(ledger, queue.key, ctx.queue_of, since=since):
         tokens_of(ledger, file)
     tokens = tokens_of(ledger, row["request_file"])
     with ledger.transaction():
-        others = standing(ledger, queue.key, ctx.queue_of, besides=row["id"])
+        others = standing(ledger, queue.key, ctx.queue_of, besides=row["id"], since=since)
         learned = refused(
             learned_of(ledger, queue.key),
             configured=queue.configured,
@@ -182,9 +183,8 @@ def learn_refusal(ctx: PassContext, row: sqlite3.Row, said: str) -> Refusal:
             now=now,
         )
         remember(ledger, queue.key, learned)
-    whole = QueueFacts(key=queue.key, configured=queue.configured, learned=learned).whole
-    is_small = whole is not None and tokens * PIECES <= whole
-    return Refusal(learned.refusals, others.batches == 0, is_small)
+    facts = QueueFacts(key=queue.key, configured=queue.configured, learned=learned)
+    return Refusal(learned.refusals, others.batches == 0, facts.is_small(tokens))
 
 
 def forget_refusals(ctx: PassContext, row: sqlite3.Row) -> None:
