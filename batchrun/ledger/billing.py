@@ -6,13 +6,17 @@ from typing import Final
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.bills import settle_bill
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.states import BatchState
 from batchrun.ledger.usage import taken_by
 from batchrun.money.amounts import dollars
 from batchrun.money.billed import billed_cost, service_usage
 from batchrun.money.frozen import thawed
+from batchrun.windows import window_s
 
 # Causes of attempts that may have been executed, and paid for, without an answer that says what it took.
 UNKNOWN_CAUSES: Final = ("missing_result", "lost_result", "uncertain", "malformed_result")
+_OF_ATTEMPT: Final = "cause, send > 0 and (output is not null or model is not null) as is_answered, input_tokens + output_tokens as tokens"
+_ENDED: Final = ("completed", "failed", "expired", "cancelled")  # as services say it
 OVERRUN: Final = "over_reserved"  # the incident
 _IMAGES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
@@ -29,9 +33,12 @@ def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False
     )
     if row is None:
         return
-    cost, unknown = _cost(ledger, row)
+    if row["state"] == BatchState.REJECTED:
+        cost, unknown = 0, row["request_count"] if _is_doubted(row, at) else 0
+    else:
+        cost, unknown = _cost(ledger, row)
     over = settle_bill(
-        ledger, batch=batch, cost=cost, unknown=unknown, booked_at=row["ended_at"] or at
+        ledger, batch=batch, cost=cost, unknown=unknown, booked_at=_latest_end(row, at)
     )
     if over is not None and is_late:
         ledger.execute("update bills set reserved = cost, is_overrun = 0 where batch = ?", (batch,))
@@ -49,12 +56,32 @@ def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False
         )
 
 
+def _latest_end(row: sqlite3.Row, at: int) -> int:
+    """When a batch ended; of one that may still run, when it ends at the latest: until then it counts in every day and month."""
+    window = window_s(row["window"])
+    match row["state"]:
+        case BatchState.REJECTED if _is_doubted(row, at):
+            return int(row["audit_until"]) + window
+        case BatchState.LOST if row["remote_status"] not in _ENDED:
+            return max(at, int(row["created_at"] or row["intent_at"]) + window)
+        case BatchState.COLLECTED | BatchState.LOST:
+            return int(row["ended_at"] or at)
+        case _:
+            return at
+
+
+def _is_doubted(row: sqlite3.Row, at: int) -> bool:
+    """Whether a create was refused and may have taken effect all the same: until a listing shows that it did not."""
+    return row["remote_id"] is None and (row["audit_until"] or 0) > at
+
+
 def _cost(ledger: Ledger, row: sqlite3.Row) -> tuple[int, int]:
-    """(picodollars, requests of unknown fate)."""
+    """(picodollars, requests of unknown fate: with those that were answered, and of which nobody said what they took)."""
     causes = ", ".join(repr(cause) for cause in UNKNOWN_CAUSES)
     unknown = ledger.value(
-        "select count(*) from (select cause from result_rows where item between ?1 and ?2 and batch = ?3 "
-        f"union all select cause from history where item between ?1 and ?2 and batch = ?3) where cause in ({causes})",
+        f"select count(*) from (select {_OF_ATTEMPT} from result_rows where item between ?1 and ?2 and batch = ?3 "
+        f"union all select {_OF_ATTEMPT} from history where item between ?1 and ?2 and batch = ?3) "
+        f"where cause in ({causes}) or (is_answered and not tokens)",
         (row["first_item"], row["last_item"], row["id"]),
     )
     taken = taken_by(ledger, row["id"])

@@ -12,6 +12,8 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.held import HELD_AT
+from batchrun.ledger.states import BatchState
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Limit, Payer, Scope
 
@@ -64,7 +66,8 @@ def settle_bill(
     ledger: Ledger, *, batch: int, cost: int, unknown: int, booked_at: int
 ) -> int | None:
     """What a batch came to: `cost`, and for each of its `unknown` requests, of which nobody knows whether they were executed, the most that one
-    can cost, as long as that was reserved. Inside the transaction that settles the batch; again where that is settled again.
+    can cost, as long as that was reserved. Inside the transaction that settles the batch; again where that is settled again: it stays in the day
+    in which it was kept room for, if that is earlier.
 
     Returns by how much it cost more than was reserved, or None. A batch without a bill needs none.
     """
@@ -74,10 +77,22 @@ def settle_bill(
     over = cost - bill["reserved"]
     presumed = max(0, min(unknown * bill["largest"], -over))
     ledger.execute(
-        "update bills set cost = ?, presumed = ?, booked_at = ?, is_overrun = ? where batch = ?",
+        "update bills set cost = ?1, presumed = ?2, booked_at = min(?3, coalesce(booked_at, ?3)), is_overrun = ?4 where batch = ?5",
         (min(cost, LARGEST), presumed, booked_at, over > 0, batch),
     )
     return over if over > 0 else None
+
+
+def reopen_bill(ledger: Ledger, batch: int) -> None:
+    """A batch that was believed to be none is there: all of it is reserved again. Inside the transaction that takes it back."""
+    ledger.execute(
+        "update bills set cost = null, presumed = 0, booked_at = null where batch = ?", (batch,)
+    )
+
+
+def free_presumed(ledger: Ledger, batch: int) -> None:
+    """It is proven that a batch was never created: nothing is kept for it any more. Inside the caller's transaction."""
+    ledger.execute("update bills set presumed = 0 where batch = ?", (batch,))
 
 
 def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
@@ -99,6 +114,28 @@ def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
         reserved=_whole(still_open, "reserved"),
         aside=_amount(ledger, "set_aside", limit),
     )
+
+
+def will_free(ledger: Ledger, limit: Limit) -> bool:
+    """Whether anything that is reserved of a limit may become free by itself: batches that are out end; those that are not wait for their job,
+    which may wait for a person.
+    """
+    whose, parameters = _within(limit)
+    moving = (
+        "select b.id from batch_rows b join jobs j on j.id = b.job where "
+        f"b.state >= {int(BatchState.CREATING)} or (j.paused is null and {HELD_AT} is null)"
+    )
+    found = f"select 1 from bills where booked_at is null and {whose} and batch in ({moving})"
+    return ledger.value(found, parameters) is not None
+
+
+def payer_of(ledger: Ledger, batch: int) -> Payer | None:
+    """For whom a batch was reserved; None: nothing is."""
+    row = ledger.row("select account, profile, job, tags from bills where batch = ?", (batch,))
+    if row is None:
+        return None
+    tags = tuple(json.loads(row["tags"]))
+    return Payer(account=row["account"], profile=row["profile"], job=row["job"], tags=tags)
 
 
 def room(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[int, Limit] | None:

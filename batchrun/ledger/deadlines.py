@@ -67,7 +67,8 @@ def go_live(
     """
     with ledger.transaction():
         if payer is not None:
-            set_aside(ledger, job=job, payer=payer, amount=aside + aside_of(ledger, job), at=at)
+            kept = aside_of(ledger, job, payer)
+            set_aside(ledger, job=job, payer=payer, amount=aside + kept, at=at)
         cancelled = ledger.execute(
             "update batch_rows set cancel_requested = ?1, next_at = case when state = ?2 then 0 else next_at end "
             "where job = ?3 and profile <> ?4 and state <= ?2 and cancel_requested = 0",

@@ -39,13 +39,17 @@ def set_aside(ledger: Ledger, *, job: int, payer: Payer, amount: int, at: int) -
     )
 
 
-def aside_of(ledger: Ledger, job: int) -> int:
-    """What is still kept for a job."""
-    return int(ledger.value("select amount from set_aside where job_id = ?", (job,)) or 0)
+def aside_of(ledger: Ledger, job: int, payer: Payer) -> int:
+    """What is still kept for a job, in the very limits that `payer` falls under: nothing else can be used there."""
+    kept = ledger.value(
+        "select amount from set_aside where (job_id, account, profile, job, tags) = (?, ?, ?, ?, ?)",
+        (job, payer.account, payer.profile, payer.job, json.dumps(payer.tags)),
+    )
+    return int(kept or 0)
 
 
-def take_aside(ledger: Ledger, job: int, amount: int) -> int:
+def take_aside(ledger: Ledger, job: int, payer: Payer, amount: int) -> int:
     """Use up to so much of what is kept for a job, for a batch of it that is being made; returns how much that was."""
-    taken = min(amount, aside_of(ledger, job))
+    taken = min(amount, aside_of(ledger, job, payer))
     ledger.execute("update set_aside set amount = amount - ? where job_id = ?", (taken, job))
     return taken

@@ -10,6 +10,7 @@ class Shortage(NamedTuple):
     """`least` and `whole`: the most that the next request and the next batch can cost, in picodollars; 0 where that does not matter.
 
     `is_bound`: something that is out may yet make room by itself; else only time does, or a person. `needs_resume`: a person who lets go.
+    `basis`: what the two amounts were found for; they say nothing once that is another.
     """
 
     least: int
@@ -17,14 +18,15 @@ class Shortage(NamedTuple):
     reason: str
     is_bound: bool = False
     needs_resume: bool = False
+    basis: str = ""
 
 
 def note_shortage(ledger: Ledger, job: int, found: Shortage, at: int) -> None:
     """A job waits, for this reason from now on; since when, and whether that was told, stays as it was. Inside the caller's transaction."""
     ledger.execute(
-        "insert into short_of_money (job, least, whole, reason, is_bound, needs_resume, at) values (?, ?, ?, ?, ?, ?, ?) "
+        "insert into short_of_money (job, least, whole, reason, is_bound, needs_resume, basis, at) values (?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict do update set least = excluded.least, whole = excluded.whole, reason = excluded.reason, "
-        "is_bound = excluded.is_bound, needs_resume = excluded.needs_resume",
+        "is_bound = excluded.is_bound, needs_resume = excluded.needs_resume, basis = excluded.basis",
         (job, *found, at),
     )
     # Its outputs say why it waits.
@@ -39,7 +41,7 @@ def end_shortage(ledger: Ledger, job: int) -> None:
 def shortage_of(ledger: Ledger, job: int) -> Shortage | None:
     """What a job waits for, or None."""
     row = ledger.row(
-        "select least, whole, reason, is_bound, needs_resume from short_of_money where job = ?",
+        "select least, whole, reason, is_bound, needs_resume, basis from short_of_money where job = ?",
         (job,),
     )
     if row is None:
@@ -50,6 +52,7 @@ def shortage_of(ledger: Ledger, job: int) -> Shortage | None:
         reason=row["reason"],
         is_bound=bool(row["is_bound"]),
         needs_resume=bool(row["needs_resume"]),
+        basis=row["basis"],
     )
 
 

@@ -124,7 +124,7 @@ def record_formed(
     """
     batch = _insert(ledger, job, source, file, at=at, profile=profile)
     if quote is not None:
-        take_aside(ledger, job["id"], quote.bill.reserved)
+        take_aside(ledger, job["id"], quote.bill.payer, quote.bill.reserved)
         insert_bill(ledger, batch=batch, bill=quote.bill, at=at)
     _assign(ledger, job=job["id"], batch=batch, where=where, parameters=parameters, at=at)
     mark_requests(ledger, batch)

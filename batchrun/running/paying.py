@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -18,7 +19,7 @@ from batchrun.config import Config
 from batchrun.errors import Unbounded, UnknownPrice
 from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.batches import update_batch
-from batchrun.ledger.bills import Bill, standing
+from batchrun.ledger.bills import Bill, payer_of, standing, will_free
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.deadlines import take_back_unsent
 from batchrun.ledger.jobs import DIVERTED_TO
@@ -31,6 +32,7 @@ from batchrun.ledger.shortages import (
     shortage_of,
 )
 from batchrun.ledger.standings import limits_of_jobs, note_shares
+from batchrun.ledger.states import ItemState
 from batchrun.model import Allowance, JsonObject
 from batchrun.modes import mode_of
 from batchrun.money.amounts import dollars
@@ -136,7 +138,7 @@ class Payment:
     def room(self) -> int | None:
         """Picodollars that are left to the job, with what was set aside for it; None: no hard limit holds."""
         found = self._tightest()
-        return None if found is None else found.left + aside_of(self.ledger, self.job)
+        return None if found is None else found.left + aside_of(self.ledger, self.job, self.payer)
 
     @property
     def is_bound(self) -> bool:
@@ -150,7 +152,7 @@ class Payment:
         if found is None:
             return None
         return Means(
-            room=found.left + aside_of(self.ledger, self.job),
+            room=found.left + aside_of(self.ledger, self.job, self.payer),
             is_stopped=self.stop() is not None,
             is_bound=found.is_bound,
             least=least,
@@ -180,13 +182,24 @@ class Payment:
         """Why a batch waits that may cost `whole`, and its first request `least`."""
         found = self._tightest()
         assert found is not None, "nothing binds"
-        left = max(found.left + aside_of(self.ledger, self.job), 0)
+        left = max(found.left + aside_of(self.ledger, self.job, self.payer), 0)
         first = "" if least == whole else f", its first request {dollars(least)}"
         why = (
             f"{dollars(left, is_down=True)} is left of {found.limit.words}, and the next batch may cost up to {dollars(whole)}{first}. "
             f"{self._remedy(found, needs=least)}"
         )
-        return Shortage(least, whole, why, is_bound=found.is_bound)
+        return Shortage(least, whole, why, is_bound=found.is_bound, basis=self.basis)
+
+    @property
+    def basis(self) -> str:
+        """What the amounts of a shortage are found for: what waits, and what it is priced by. Not the limits, which they are held against."""
+        row = self.ledger.row(
+            "select j.submission, (select sum(n) from item_counts c where c.job = j.id and c.state = ?) as n from jobs j where j.id = ?",
+            (ItemState.PENDING, self.job),
+        )
+        assert row is not None
+        prices = crc32(f"{self.profile.name} {self.config.prices} {self.config.fees}".encode())
+        return f"{row['submission']} {row['n']} {prices:08x}"
 
     def _remedy(self, found: "_Tightest", *, needs: int = 0) -> str:
         return remedy(
@@ -204,7 +217,7 @@ class Payment:
 
     def _tightest(self) -> "_Tightest | None":
         """None: no hard limit."""
-        own = aside_of(self.ledger, self.job)
+        own = aside_of(self.ledger, self.job, self.payer)
         found = None
         for limit in self.limits:
             if not limit.is_hard:
@@ -212,7 +225,8 @@ class Payment:
             stands = standing(self.ledger, limit, self.now)
             left = limit.amount - stands.taken
             if found is None or left < found.left:
-                found = _Tightest(left, limit, stands.reserved + stands.aside > own)
+                is_bound = stands.aside > own or will_free(self.ledger, limit)
+                found = _Tightest(left, limit, is_bound)
         return found
 
 
@@ -257,7 +271,9 @@ class Purse:
         found = self.payment(ledger, job, job["diverted_to"] or job["profile"], now)
         if found is None:
             return None
-        short = shortage_of(ledger, job["id"]) or Shortage(0, 0, "")
+        short = shortage_of(ledger, job["id"])
+        if short is None or short.basis != found.basis:
+            short = Shortage(0, 0, "")
         return found.means(least=short.least, whole=short.whole)
 
     def note_shares(self, ledger: Ledger, now: int) -> None:
@@ -303,8 +319,11 @@ def is_unpaid(ctx: "PassContext", batch: sqlite3.Row) -> bool:
     payment = ctx.payment(batch["job"], batch["profile"])
     if payment is None or payment.room is None:
         return False
-    has_bill = ctx.ledger.value("select 1 from bills where batch = ?", (batch["id"],))
-    why = payment.stop() or (None if has_bill else Shortage(0, 0, "nothing is reserved for it"))
+    why = payment.stop()
+    if why is None and payer_of(ctx.ledger, batch["id"]) != payment.payer:
+        why = Shortage(
+            0, 0, "nothing is reserved for it in the limits that its job falls under now"
+        )
     if why is None:
         return False
     update_batch(ctx.ledger, batch["id"], reason=why.reason)

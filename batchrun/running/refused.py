@@ -10,6 +10,7 @@ import sqlite3
 
 from batchrun.backends.base import Backend, RemoteBatch
 from batchrun.ledger.batches import add_incident, move_batch, remote_columns
+from batchrun.ledger.bills import reopen_bill
 from batchrun.ledger.reopening import reopen_refused
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.running.context import PassContext
@@ -60,6 +61,7 @@ def _take_back(ctx: PassContext, backend: Backend, row: sqlite3.Row, remote: Rem
             reason=None,
             **remote_columns(remote),
         )
+        reopen_bill(ctx.ledger, row["id"])
         add_incident(
             ctx.ledger,
             at=now,

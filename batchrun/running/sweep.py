@@ -10,14 +10,16 @@ from typing import Final
 from batchrun.backends.base import TERMINAL_STATUSES, Backend
 from batchrun.errors import BackendError, NotFound
 from batchrun.ledger.batches import move_batch, update_batch
+from batchrun.ledger.bills import free_presumed
 from batchrun.ledger.states import FINAL_BATCH_STATES, BatchEvent, BatchState
 from batchrun.planning.policy import INTENT_MOST_S, LOST_MOST_S
 from batchrun.running.audit import audit
 from batchrun.running.context import PassContext
-from batchrun.running.finding import own_batch
+from batchrun.running.finding import own_batch, own_batches
 from batchrun.running.listing import MARGIN_S, Listing, read_listing
 from batchrun.running.lost import give_up, note_reappeared
 from batchrun.running.observe import observe
+from batchrun.running.results import never_ran
 from batchrun.running.send import record_created
 
 log = logging.getLogger(__name__)
@@ -92,12 +94,15 @@ def _release_refused(
     now = ctx.clock.now()
     wait = _intent_settle_left(ctx, backend, row, listing, now)
     is_over = wait <= 0 and listing.is_complete and ctx.is_account_of(row)
+    is_absent = all(map(never_ran, own_batches(ctx, row, listing)))
     with ctx.ledger.transaction():
         # Audited already in this sweep, and perhaps readmitted: then this says nothing about it.
         ctx.ledger.execute(
             "update batch_rows set audit_until = case when ?1 then null else audit_until end, next_at = ?2 where id = ?3 and state = ?4",
             (is_over, now + min(max(wait, 60), 300), row["id"], BatchState.REJECTED),
         )
+        if is_over and is_absent:
+            free_presumed(ctx.ledger, row["id"])
 
 
 def _intent_settle_left(

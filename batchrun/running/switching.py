@@ -31,7 +31,7 @@ def switch(context: PassContext, job: int, profile: str) -> None:
     except GuardError as exc:
         why = str(exc)
     room = payment.room
-    if why is None and room is not None and needed > room - aside_of(ledger, job):
+    if why is None and room is not None and needed > room - aside_of(ledger, job, payment.payer):
         why = "asking the rest live may cost more than its limits leave"
     if why is None:
         go_live(ledger, job=job, profile=profile, at=now, payer=payment.payer, aside=needed)

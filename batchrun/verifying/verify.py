@@ -7,6 +7,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.outputs.rows import snapshot
 from batchrun.verifying.attachments import attachments_unchanged, attachments_whole
 from batchrun.verifying.batches import batches_have_remotes, batches_hold_their_items
+from batchrun.verifying.bills import bills_follow_batches
 from batchrun.verifying.books import counts_match_items, events_give_batches, events_give_counts
 from batchrun.verifying.invariant import Invariant, Outcome, outcome_of
 from batchrun.verifying.items import (
@@ -206,6 +207,12 @@ INVARIANTS: Final = (
         rule="The usage that is kept of each batch is the sum of its attempts, but for what was forgotten.",
         fix=_REPORT,
         check=usage_as_settled,
+    ),
+    Invariant(
+        name="bills-follow-batches",
+        rule="What is reserved is of a batch that is open; what a settled one cost is booked, within what was reserved or with an incident.",
+        fix=_REPORT,
+        check=bills_follow_batches,
     ),
     Invariant(
         name="outputs-as-listed",

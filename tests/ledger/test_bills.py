@@ -1,6 +1,7 @@
 """Bills: how what batches may cost and did stands against limits."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,9 @@ def test_a_limit_sees_its_own_scope_alone(ledger: Ledger, scope: Scope, name: st
 def test_what_is_set_aside_is_used_up_by_what_is_made_of_it(ledger: Ledger) -> None:
     payer = Payer(account="a", profile="p", job="j")
     set_aside(ledger, job=1, payer=payer, amount=50, at=NOW)
-    assert [take_aside(ledger, 1, 40), take_aside(ledger, 1, 40)] == [40, 10]
-    assert aside_of(ledger, 1) == 0
+    assert take_aside(ledger, 1, replace(payer, tags=("eu",)), 40) == 0  # it counts in other limits
+    assert [take_aside(ledger, 1, payer, 40), take_aside(ledger, 1, payer, 40)] == [40, 10]
+    assert aside_of(ledger, 1, payer) == 0
 
 
 def test_sums_may_be_larger_than_what_sqlite_can_add_up(ledger: Ledger) -> None:

@@ -61,6 +61,7 @@ create table short_of_money (         -- jobs of which something waits for room 
   reason text not null,
   is_bound integer not null default 0,   -- 1: something that is out may make room by itself
   needs_resume integer not null default 0,  -- 1: a person has to let it go
+  basis text not null default '',      -- what the amounts were found for: submission, number that wait, prices
   at integer not null,                -- since when
   told_at integer                     -- when a pass told it, or null
 ) strict;
