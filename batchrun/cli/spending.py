@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -16,6 +17,11 @@ _BAR: Final = 20  # characters of a whole one
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _PLAIN: Final = "."
+_SPARK_WORDS: Final = (
+    28  # characters of its line beside the blocks: `2026-11-01 to 2026-11-21`, and what is before
+)
+_INDENT: Final = " " * 11
+_WRAPPED_LEAST: Final = 40
 
 
 class Terminal(NamedTuple):
@@ -43,11 +49,12 @@ def spending_text(spending: Spending, by: By, where: Terminal) -> str:
     ]
     if total.saved or total.cost:
         lines[0] += f", {_saved(total)} against live prices"
-    costs = [cost for _, cost in spending.timeline]
+    timeline = spending.timeline
+    if where.width is not None:
+        timeline = timeline[-max(1, where.width - _SPARK_WORDS) :]
+    costs = [cost for _, cost in timeline]
     if any(costs) and len(costs) > 1:
-        lines.append(
-            f"  {spark(costs, where.has_blocks)}  {spending.timeline[0][0]} to {spending.timeline[-1][0]}"
-        )
+        lines.append(f"  {spark(costs, where.has_blocks)}  {timeline[0][0]} to {timeline[-1][0]}")
     rows = spending.rows(by)
     if rows:
         lines += ["", *_table(by, rows, total, where)]
@@ -55,7 +62,7 @@ def spending_text(spending: Spending, by: By, where: Terminal) -> str:
         lines += ["", "limits:"]
         for limit in spending.limits:
             lines += _limit(limit, where)
-    lines += ["", *_foot(spending, by)]
+    lines += ["", *(part for line in _foot(spending, by) for part in _wrapped(line, where))]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -77,6 +84,15 @@ def _foot(spending: Spending, by: By) -> Iterator[str]:
         yield f"note: {note}"
     if by is By.TAG and any(len(spent.tags) > 1 for spent in spending.batches):
         yield "note: what has several tags is in each of their rows, and once in the total"
+
+
+def _wrapped(line: str, where: Terminal) -> list[str]:
+    if where.width is None or len(line) <= where.width:
+        return [line]
+    width = max(where.width, _WRAPPED_LEAST)
+    return textwrap.wrap(
+        line, width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def spark(values: Sequence[int], has_blocks: bool) -> str:
@@ -187,7 +203,12 @@ def _limit(found: LimitStanding, where: Terminal) -> Iterator[str]:
     gone = stands.spent + stands.presumed
     share = bar(gone, limit.amount or 1, where.has_blocks).ljust(_BAR)
     until = "" if found.ends_at is None else f" until {rfc3339(found.ends_at)}"
-    yield f"  {found.percent:>3} %  [{share}] {limit.words}: {_left(found.left)}{until}"
+    first, rest = f"  {found.percent:>3} %  [{share}]", f"{limit.words}: {_left(found.left)}{until}"
+    if where.width is None or len(first) + 1 + len(rest) <= where.width:
+        yield f"{first} {rest}"
+    else:
+        yield first
+        yield from _wrapped(f"         {rest}", where)
     parts = [f"{dollars(stands.spent)} spent"]
     parts += [f"{dollars(stands.presumed)} presumed"] if stands.presumed else []
     parts += [f"{dollars(stands.reserved)} reserved"] if stands.reserved else []

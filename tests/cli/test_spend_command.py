@@ -121,6 +121,9 @@ def test_a_narrow_terminal_gets_fewer_columns_and_is_told_which(busy: Desk, widt
     assert max(map(len, table)) <= width
     assert "COST" in table[0]
     assert ("(no room here for " in text) is (width < 100)
+    if width > 50:
+        others = [line for line in text.splitlines()[1:] if "batchrun.toml" not in line]
+        assert max(map(len, others)) <= width, "but for a path, which is not broken"
 
 
 def test_what_cannot_show_blocks_gets_plain_characters(busy: Desk) -> None:
