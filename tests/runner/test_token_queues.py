@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from runnerkit import OPENAI, NewWorld, World
 
+from batchrun.ledger.states import BatchState
 from batchrun.model import JsonObject, Limits
 from batchrun.service.options import Options
 from batchrun.service.responders.script import Rule
@@ -220,3 +221,17 @@ def test_an_account_whose_queue_others_fill_wholly_is_waited_for(new_world: NewW
     world.run()
     assert is_answered_once(world, 6)
     assert len(world.batches()) == 1, "nothing was cut smaller"
+
+
+def test_what_a_batch_had_reserved_is_free_when_it_is_cut_to_fit(new_world: NewWorld) -> None:
+    world = new_world(options=Options(queue_tokens=30_000, line_s=60), script=ANSWERS, traits=CALM)
+    settings(world, "[budget]\nday = 5\n")
+    submit(world, "one", 10)
+    submit(world, "two", 14)
+    world.run()
+    assert is_answered_once(world, 24)
+    bills = "select b.state, l.reserved > 0 as had, l.booked_at is not null as booked, l.cost, l.presumed from bills l join batch_rows b on b.id = l.batch"
+    cut = [row for row in world.rows(bills) if row["state"] == BatchState.REJECTED]
+    assert cut, "sent before the limit was known, and too large for it"
+    assert all((row["cost"], row["presumed"]) == (0, 0) for row in cut)
+    assert all(row["had"] and row["booked"] for row in world.rows(bills))
