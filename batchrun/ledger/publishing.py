@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.deadlines import BY_CHANGE
+from batchrun.ledger.followers import stop_following
 from batchrun.ledger.history import keep_history
 from batchrun.ledger.items import count_added, count_removed, count_vanished, move_items
 from batchrun.ledger.known import KnownItems
@@ -27,6 +28,7 @@ def apply_revisions(ledger: Ledger, *, job: int, submission: int, at: int) -> No
     )
     keep_history(ledger, chosen, mine)
     ledger.execute(f"delete from queue where item in ({chosen})", mine)
+    stop_following(ledger, chosen, mine)  # it asks something else than its leader now
     drop_turns(ledger, chosen, mine)
     ledger.execute(f"delete from bad_items where item in ({chosen})", mine)
     move_items(

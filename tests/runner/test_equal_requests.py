@@ -319,3 +319,14 @@ def test_those_that_wait_are_told_of_while_they_do(new_world: NewWorld) -> None:
     world.run()
     (status,) = world.api().status()
     assert status.waiting == ()
+
+
+def test_items_that_waited_for_one_answer_and_are_changed_ask_for_themselves(
+    new_world: NewWorld,
+) -> None:
+    world = submitted(new_world(), saying("a", "a", "a", "b"))
+    submitted(world, saying("a", "c", "d", "d"))
+    world.run()
+    assert world.tally() == {"succeeded": 4}
+    assert asked(world) == [1, 2, 3]
+    assert world.answers()["i3"] == world.answers()["i2"] == "Review: d"
