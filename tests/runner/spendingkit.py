@@ -146,6 +146,7 @@ class MeteredWorld(World):
         self.budget: dict[str, Any] = {}
         self.limits_now: tuple[Limit, ...] = ()
         self._checked: object = None
+        self._seen: object = None
         # What each limit may come to: its amount, or what was taken already when it was set.
         self.allowed: dict[Limit, int] = {}
         self.set_budget("")
@@ -208,6 +209,13 @@ class MeteredWorld(World):
         return max(limit.amount, taken, charged)
 
     # -- what must hold -----------------------------------------------------------------------------------------------------------
+
+    def has_moved(self) -> bool:
+        """Whether anything was written since this was asked last: here, or by the meter."""
+        paths = (self.home.database, self.home.path / "batchrun.db-wal", self.log)
+        found = [path.stat().st_mtime_ns for path in paths if path.exists()]
+        self._seen, before = (found, self.limits_now), self._seen
+        return self.home.database.exists() and self._seen != before
 
     def check_books(self, ledger: Ledger) -> None:
         """Every limit by our own books: after each commit."""
@@ -302,6 +310,6 @@ def metered_world(folder: Path, *, limits: Limits | None = None, **settings: Any
         folder,
         traits=HASTY,
         limits=limits or Limits(request_count=4),
-        options=Options(validating_s=50, line_s=20),
+        options=Options(validating_s=50, line_s=20, cancelling_s=30),
         **settings,
     )
