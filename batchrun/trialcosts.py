@@ -1,7 +1,7 @@
 """What a trial in a home that is thrown away may cost, counted in the home that it stands beside: a limit does not care where a request was made."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrun.clock import Clock
 from batchrun.errors import GuardError
@@ -26,11 +26,15 @@ class TrialCosts:
         Raises GuardError where a limit does not leave so much.
         """
         amount = _sum_of_bills(ledger, batches)
-        if not amount:
+        if not batches:
             return None
         self.home.create()
         now = self.clock.now()
         with open_ledger(self.home, create=True) as here, here.transaction():
+            if (stop := replace(payment, ledger=here, now=now).stop()) is not None:
+                raise GuardError(f"{stop.reason}. Nothing of it was asked")
+            if not amount:
+                return None
             left = room(here, payment.limits, now)
             if left is not None and left[0] < amount:
                 raise GuardError(

@@ -33,6 +33,7 @@ def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False
     )
     if row is None:
         return
+    is_late = is_late or not row["reserved"]  # of requests that are not here nothing was reckoned
     if row["state"] == BatchState.REJECTED:
         cost, unknown = 0, row["request_count"] if _is_doubted(row, at) else 0
     else:

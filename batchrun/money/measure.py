@@ -28,6 +28,7 @@ class _Line(msgspec.Struct, gc=False):
     body: _Body
 
 
+_TEXT: Final = frozenset({"hosted tools"})  # of what is not in a request: what surely is text
 _model_of: Final = msgspec.json.Decoder(_Line).decode
 
 
@@ -37,6 +38,7 @@ class Measured:
 
     `tokens` is the most input that the requests contain, `counted` what the rules say of it. `reserved` is the worst case of all, `largest`
     that of the dearest; of `reserved`, `fees` are for tools that the service runs, which no usage will tell. `fitting` counts those from the first on that fit into the room that there is.
+    `is_seen`: all that the model is shown is known here, but for what its tools find: then no sound is in what it will say that it took.
     """
 
     requests: int
@@ -46,6 +48,7 @@ class Measured:
     largest: int
     fees: int
     fitting: int
+    is_seen: bool = True
 
 
 def measure(
@@ -86,6 +89,7 @@ def measure(
         largest=total.largest,
         fees=total.fees,
         fitting=total.requests if fitting is None else fitting,
+        is_seen=total.is_seen,
     )
 
 
@@ -99,6 +103,7 @@ class _Weight:
     reserved: int = 0
     largest: int = 0
     fees: int = 0
+    is_seen: bool = True
 
 
 class _Space(NamedTuple):
@@ -150,6 +155,7 @@ class _Scale:
             reserved=self._reserved,
             largest=self._largest,
             fees=self._fees,
+            is_seen=not any(one.unseen.keys() - _TEXT for one in sums),
         )
 
     def _watch(self, found: Asked, one: Sums, more: Sequence[int]) -> None:

@@ -98,6 +98,15 @@ class Price:
         reached = [self.rates, *(tier.rates for tier in self.tiers if tier.above < input_tokens)]
         return Rates(*map(max, zip(*reached, strict=True)))
 
+    @property
+    def of_any_input(self) -> "Price":
+        """The same where sound may be in what answers took, which is not told from text here: each token of input as the dearest that it can be."""
+        return replace(
+            self,
+            rates=_of_any_input(self.rates),
+            tiers=tuple(tier._replace(rates=_of_any_input(tier.rates)) for tier in self.tiers),
+        )
+
     def raised(self, percent: int) -> "Price":
         """What the same costs at a server that takes so much more."""
         if not percent:
@@ -135,6 +144,13 @@ class Price:
             + image_output * rates.image_output
             + audio_output * rates.audio_output
         )
+
+
+def _of_any_input(rates: Rates) -> Rates:
+    dearest = max(rates.image_input, rates.audio_input)
+    if dearest <= rates.input:
+        return rates
+    return rates._replace(input=dearest, cached_input=dearest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

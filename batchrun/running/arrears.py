@@ -5,14 +5,14 @@ So a limit that is set in the middle of a month counts all of that month.
 
 import sqlite3
 
-from batchrun.errors import GuardError
+from batchrun.errors import GuardError, LedgerError
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.billing import settle_billing
 from batchrun.ledger.bills import insert_bill
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import pause
 from batchrun.ledger.states import BatchState
-from batchrun.running.paying import Purse
+from batchrun.running.paying import Payment, Purse
 
 _UNPRICED = "unpriced"  # the kind of an incident
 _PAID = (
@@ -29,24 +29,28 @@ def bill_arrears(ledger: Ledger, purse: Purse, now: int) -> None:
 
     A job with a batch out of which nobody can say what it costs at most is paused, under a hard limit; of one that has ended an incident tells.
     """
-    rows = ledger.rows(
-        f"select b.* from batch_rows b where b.state in {tuple(map(int, _PAID))} and not exists (select 1 from bills l where l.batch = b.id)"
-    )
-    for row in list(rows):
-        _bill(ledger, purse, row, now)
+    unbilled = f"from batch_rows b where b.state in {tuple(map(int, _PAID))} and not exists (select 1 from bills l where l.batch = b.id)"
+    # A home has thousands of batches that no limit is for, of a few jobs: what holds is asked once for each of these.
+    for job, profile in ledger.execute(f"select distinct b.job, b.profile {unbilled}").fetchall():
+        row = ledger.row("select * from jobs where id = ?", (job,))
+        payment = None if row is None else purse.payment(ledger, row, profile, now)
+        if payment is None:
+            continue
+        mine = ledger.rows(f"select b.* {unbilled} and b.job = ? and b.profile = ?", (job, profile))
+        for batch in list(mine):
+            _bill(ledger, payment, batch, now)
 
 
-def _bill(ledger: Ledger, purse: Purse, row: sqlite3.Row, now: int) -> None:
-    job = ledger.row("select * from jobs where id = ?", (row["job"],))
-    payment = None if job is None else purse.payment(ledger, job, row["profile"], now)
-    if payment is None:
-        return
+def _bill(ledger: Ledger, payment: Payment, row: sqlite3.Row, now: int) -> None:
     is_over = row["state"] in (BatchState.COLLECTED, BatchState.LOST)
+    path = ledger.home.request_file(row["request_file"])
     try:
-        path = ledger.home.request_file(row["request_file"])
-        quote = payment.quote(path, endpoint=row["endpoint"], model=row["model"])
-        bill = None if quote is None else quote.bill
-    except GuardError as exc:
+        if path.exists():
+            quote = payment.quote(path, endpoint=row["endpoint"], model=row["model"])
+            bill = None if quote is None else quote.bill
+        else:
+            bill = payment.bill_of_pruned(row["model"])
+    except (GuardError, LedgerError) as exc:
         if not is_over:
             pause(ledger, row["job"], str(exc))
         with ledger.transaction():
@@ -55,8 +59,6 @@ def _bill(ledger: Ledger, purse: Purse, row: sqlite3.Row, now: int) -> None:
                 ledger, at=now, kind=_UNPRICED, message=message, job=row["job"], batch=row["id"]
             )
         return
-    except FileNotFoundError:
-        bill = payment.bill_of_pruned(row["model"])
     if bill is None:
         return
     with ledger.transaction():

@@ -6,12 +6,13 @@ A batch and its items' move to IN_FLIGHT are one transaction; the input file was
 import json
 import sqlite3
 
+from batchrun.errors import LedgerError
 from batchrun.ledger.attachments import has_attached
 from batchrun.ledger.batches import insert_batch, new_token
 from batchrun.ledger.bills import insert_bill
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.items import move_items
-from batchrun.ledger.jobs import sends_to
+from batchrun.ledger.jobs import pause, sends_to
 from batchrun.ledger.requestfiles import RequestFile, break_up
 from batchrun.ledger.reserves import take_aside
 from batchrun.ledger.shortages import end_shortage, note_shortage
@@ -49,7 +50,12 @@ def form_from_file(
     quote = None
     if waiting and is_whole and fits and payment is not None:
         path = ledger.home.request_file(file_id)
-        quote = payment.quote(path, endpoint=file["endpoint"], model=file["model"])
+        try:
+            quote = payment.quote(path, endpoint=file["endpoint"], model=file["model"])
+        except LedgerError as exc:
+            # As where no limit is: this job waits for a person, the others need not.
+            pause(ledger, job["id"], str(exc))
+            return None
         if is_put_off(ledger, payment, quote):
             return None
     with ledger.transaction():

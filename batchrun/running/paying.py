@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 
 from batchrun.config import Config
-from batchrun.errors import Unbounded, UnknownPrice
+from batchrun.errors import LedgerError, Unbounded, UnknownPrice
 from batchrun.ledger.attachments import pixels_named
 from batchrun.ledger.batches import update_batch
 from batchrun.ledger.bills import Bill, payer_of, standing, will_free
@@ -86,7 +86,7 @@ class Payment:
     def quote(self, path: Path, *, endpoint: str, model: str) -> Quote | None:
         """What the requests of a file may cost. None where that is not known, and no hard limit is to hold.
 
-        Raises UnknownPrice, Unbounded, OSError.
+        Raises UnknownPrice, Unbounded, and LedgerError where the file is not there, or not what was written.
         """
         base_url = self.profile.base_url
         book = self._book
@@ -108,13 +108,20 @@ class Payment:
                     )
 
             whole, first = measured(None), measured(1)
+        except (OSError, msgspec.MsgspecError) as exc:
+            if room is None:
+                return None  # whoever sends it will say so
+            raise LedgerError(
+                f"{path}: cannot be read as it was written: {exc}. It holds requests that are still to be sent: "
+                "restore it from a backup, or submit the job again with --fresh."
+            ) from exc
         except (UnknownPrice, Unbounded):
             if room is None:
                 return None
             raise
         bill = Bill(
             payer=self.payer,
-            price=frozen(price),
+            price=frozen(price if whole.is_seen else price.of_any_input),
             reserved=whole.reserved,
             largest=whole.largest,
             tokens=whole.tokens,

@@ -1,7 +1,7 @@
 """Taking a job out of its batches for its deadline: paid for first, then cancelled, and only then asked live."""
 
 from batchrun.clock import rfc3339
-from batchrun.errors import GuardError
+from batchrun.errors import GuardError, LedgerError
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.deadlines import go_live, leaving_batches
 from batchrun.ledger.reserves import aside_of
@@ -28,7 +28,7 @@ def switch(context: PassContext, job: int, profile: str) -> None:
             path = ledger.home.request_file(row["request_file"])
             quote = payment.quote(path, endpoint=row["endpoint"], model=row["model"])
             needed += 0 if quote is None else quote.bill.reserved
-    except GuardError as exc:
+    except (GuardError, LedgerError) as exc:
         why = str(exc)
     room = payment.room
     if why is None and room is not None and needed > room - aside_of(ledger, job, payment.payer):

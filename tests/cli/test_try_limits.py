@@ -4,7 +4,7 @@ import pytest
 from clikit import FAST_PROFILE, Desk
 
 from batchrun.ledger.bills import Standing, standing
-from batchrun.ledger.connection import open_for_reading
+from batchrun.ledger.connection import open_for_reading, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.money.limits import Limit, Period, Scope
 from batchrun.service.service import BatchService
@@ -64,3 +64,16 @@ def test_a_price_that_nobody_knows_is_asked_for_first(desk: Desk, asked: list[st
     assert called.code == 8
     assert "Give it in" in called.err
     assert asked == []
+
+
+def test_an_account_that_a_batch_has_stopped_is_asked_nothing_beside_it(
+    desk: Desk, asked: list[str]
+) -> None:
+    limited(desk, "[budget]\nmonth = 1000\n")
+    assert desk.call("try", desk.job("faq", "a", max_output_tokens=10), "--keep").code == 0
+    with open_ledger(Home(desk.folder / ".batchrun")) as ledger, ledger.transaction():
+        ledger.execute("update bills set is_overrun = 1")
+    called = desk.call("try", desk.job("other", "b", max_output_tokens=10))
+    assert called.code == 8
+    assert "account 'default' sends nothing" in called.err
+    assert len(asked) == 1

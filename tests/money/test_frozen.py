@@ -39,3 +39,12 @@ def test_a_kept_price_names_its_rates_and_its_table() -> None:
 def test_what_is_no_kept_price_is_none() -> None:
     with pytest.raises(msgspec.MsgspecError):
         thawed('{"model": "m"}')
+
+
+def test_input_of_any_kind_costs_as_much_as_the_dearest_kind_in_every_tier() -> None:
+    text, heard = Rates(10, 100, 1, 12, 10, 100, 10, 100), Rates(10, 100, 1, 12, 20, 200, 40, 400)
+    price = Price(
+        model="m", mode=Mode.LIVE, rates=text, tiers=(Tier(9, heard),), table="", dated=""
+    ).of_any_input
+    assert price.rates == text
+    assert price.rates_for(10) == heard._replace(input=40, cached_input=40)

@@ -109,3 +109,26 @@ def test_tokens_are_measured_where_no_price_is_known() -> None:
 def test_requests_of_several_models_have_no_price_together() -> None:
     with pytest.raises(Unbounded, match=r"several models: 'm', 'o'"):
         weigh([line({"model": "m", "input": "a"}), line({"model": "o", "input": "a"})], "m")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_seen"),
+    [
+        ("hello", True),
+        ([{"type": "input_text", "text": "hello"}], True),
+        ([{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}], False),
+        ([{"type": "input_image", "image_url": "https://x.org/a.png"}], True),
+        ([{"type": "input_file", "file_id": "file-1"}], False),
+    ],
+)
+def test_that_a_model_is_shown_what_is_not_known_here_is_told(
+    content: object, is_seen: bool
+) -> None:
+    asked: list[dict[str, Any]] = [{"input": "plain"}, {"input": [{"role": "user", "content": content}]}]
+    whole = weigh([line({"model": "gpt-4o", **body}) for body in asked], "gpt-4o")
+    assert whole.is_seen is is_seen
+
+
+def test_what_hosted_tools_bring_is_text() -> None:
+    body = {"input": "x", "max_tool_calls": 1, "tools": [{"type": "web_search"}]}
+    assert weigh([line({"model": "gpt-4o", **body})], "gpt-4o").is_seen

@@ -179,3 +179,28 @@ def test_a_limit_that_is_taken_away_leaves_no_word_of_it(world: World) -> None:
     assert shortages(world) == []
     world.run()
     assert world.tally() == {"succeeded": 20}
+
+
+def test_sound_is_settled_at_the_price_of_sound(world: World) -> None:
+    text = '[price."gpt-audio"]\nbatch = { input = 10, output = 100, audio_input = 320 }\ncontext_tokens = 1000\n'
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    (world.folder / "batchrun.toml").write_text(f"{text}[budget]\nmonth = 100\n")
+    world.write(
+        [
+            {
+                "id": "a",
+                "input": [{"role": "user", "content": [{"type": "text", "text": "hear"}, sound]}],
+            }
+        ],
+        model="gpt-audio",
+        endpoint="/v1/chat/completions",
+        prompt=None,
+        max_output_tokens=None,
+        body={"max_completion_tokens": 10},
+    )
+    assert world.submit().error is None
+    world.run()
+    (bill,) = world.rows("select * from bills")
+    usage = world.rows("select sum(input_tokens) as i, sum(output_tokens) as o from results")[0]
+    assert usage["i"] > 0
+    assert bill["cost"] == usage["i"] * 320 * 10**6 + usage["o"] * 100 * 10**6
