@@ -1,11 +1,11 @@
 """Which limits are shown: those of a home, or those that some of its jobs fall under; and how they stand."""
 
+import json
 from collections.abc import Collection, Iterator
 
 from batchrun.config import Config
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.standings import LimitStanding, limit_standings, limits_of_jobs
-from batchrun.ledger.submissions import settings_from_json
 from batchrun.money.limits import Limit
 
 
@@ -21,9 +21,12 @@ def limits_under(
 
 
 def _limits_of(ledger: Ledger, config: Config, job: int) -> Iterator[Limit]:
-    row = ledger.row("select name, profile, settings from jobs where id = ?", (job,))
+    row = ledger.row(
+        "select name, profile, settings ->> '$.tags' as tags from jobs where id = ?", (job,)
+    )
     assert row is not None
-    settings = settings_from_json(row["settings"])
-    payer = config.payer(profile=row["profile"], job=row["name"], tags=settings.tags)
+    tags = tuple(json.loads(row["tags"] or "[]"))
+    payer = config.payer(profile=row["profile"], job=row["name"], tags=tags)
     if payer is not None:
-        yield from config.budgets.limits_of(payer, settings.budget)
+        yield from config.budgets.limits_of(payer)
+        yield from limits_of_jobs(ledger, job=job)

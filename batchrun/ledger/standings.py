@@ -8,11 +8,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from batchrun.clock import rfc3339
 from batchrun.ledger.bills import Standing, standing
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import IS_OPEN_ITEM
-from batchrun.ledger.submissions import settings_from_json
+from batchrun.model import Allowance
 from batchrun.money.amounts import dollars
 from batchrun.money.limits import Limit, Period, Scope, own_limits
 
@@ -20,9 +22,9 @@ BUDGET_NOTICE: Final = "budget_notice"  # the event
 _PERCENT: Final = 100
 _DATE: Final = len("2026-11-01")
 _KEY: Final = "scope, name, period, since, is_hard, amount"
-_LIMITED: Final = (
-    "select name, settings from jobs where source <> '' and settings ->> '$.budget' is not null"
-)
+_LIMITED: Final = "select name, settings ->> '$.budget' as budget from jobs where source <> '' and settings ->> '$.budget' is not null"
+# Not the whole settings: what reads them loads endpoints and schemas, and `status` shows limits.
+_allowance: Final = msgspec.json.Decoder(Allowance).decode
 
 
 class LimitStanding(NamedTuple):
@@ -75,20 +77,18 @@ def limit_standings(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[
 
 
 def limits_of_jobs(
-    ledger: Ledger, *, is_open: bool = False, is_untold: bool = False
+    ledger: Ledger, *, job: int | None = None, is_open: bool = False, is_untold: bool = False
 ) -> list[Limit]:
-    """What job lines say that their jobs may spend: of all, of those with open items, or also of those that ended and of which nobody was told."""
+    """What job lines say that their jobs may spend: of all, of one, of those with open items, or also of those that ended and of which nobody was told."""
     where = f"exists (select 1 from item_counts c where c.job = jobs.id and c.{IS_OPEN_ITEM} and c.n > 0)"
     if is_untold:
         where = f"(reported_at is null or {where})"
+    elif not is_open:
+        where = "1"
     rows = ledger.rows(
-        f"{_LIMITED}{f' and {where}' if is_open or is_untold else ''} order by name, id"
+        f"{_LIMITED} and (?1 is null or id = ?1) and {where} order by name, id", (job,)
     )
-    return [
-        limit
-        for row in rows
-        for limit in own_limits(row["name"], settings_from_json(row["settings"]).budget)
-    ]
+    return [limit for row in rows for limit in own_limits(row["name"], _allowance(row["budget"]))]
 
 
 def note_shares(ledger: Ledger, limits: Iterable[Limit], percents: Sequence[int], now: int) -> None:
