@@ -3,24 +3,39 @@ asks in a home that is thrown away.
 """
 
 import json
+from typing import Final
 
 from batchrun.ledger.connection import Ledger
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Payer
 
+_LONGEST_S: Final = 86_400  # of a trial, whose process may die before it can say what it came to
+
 
 def open_trial(ledger: Ledger, *, payer: Payer, amount: int, at: int) -> int:
-    """Count what another, passing home is about to spend as spent; its number. Inside the caller's transaction."""
+    """Count what another, passing home is about to spend as spent, in every day and month until it is settled or must have ended; its number.
+    Inside the caller's transaction.
+    """
     cursor = ledger.execute(
         "insert into trials (account, profile, job, tags, amount, booked_at) values (?, ?, ?, ?, ?, ?)",
-        (payer.account, payer.profile, payer.job, json.dumps(payer.tags), min(amount, LARGEST), at),
+        (
+            payer.account,
+            payer.profile,
+            payer.job,
+            json.dumps(payer.tags),
+            min(amount, LARGEST),
+            at + _LONGEST_S,
+        ),
     )
     return int(cursor.lastrowid or 0)
 
 
-def settle_trial(ledger: Ledger, trial: int, amount: int) -> None:
-    """What it came to. Inside the caller's transaction."""
-    ledger.execute("update trials set amount = ? where id = ?", (min(amount, LARGEST), trial))
+def settle_trial(ledger: Ledger, trial: int, amount: int, at: int) -> None:
+    """What it came to, and when. Inside the caller's transaction."""
+    ledger.execute(
+        "update trials set amount = ?, booked_at = ? where id = ?",
+        (min(amount, LARGEST), at, trial),
+    )
 
 
 def set_aside(ledger: Ledger, *, job: int, payer: Payer, amount: int, at: int) -> None:

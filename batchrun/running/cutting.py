@@ -78,6 +78,7 @@ def cut_queued(
             if batch is None and taken:
                 batch, taken = cut((first, first + taken - 1))
             if batch is None:
+                sweep_cuts(ledger)
                 return batches  # the rest waits for money
             batches.append(batch)
             first += taken
@@ -188,6 +189,8 @@ def _cut_one(
     cut = (span[0], span[0] + taken - 1)
     chosen = "select item from due where n between ? and ?"
     with ledger.transaction():
+        if payment is not None and quote is not None and not payment.affords(quote):
+            return None, 0  # since it was measured; `sweep_cuts` has the file
         done = writer.finish(FileState.USED)
         batch = record_formed(
             ledger,

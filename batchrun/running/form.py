@@ -59,7 +59,10 @@ def form_from_file(
         if is_put_off(ledger, payment, quote):
             return None
     with ledger.transaction():
-        is_payable = quote is None or quote.fitting == quote.requests
+        # Measuring takes a while, and a trial that stands beside this home needs no lock of it.
+        is_payable = quote is None or (
+            quote.fitting == quote.requests and (payment is None or payment.affords(quote))
+        )
         if not waiting or not is_whole or not fits or not is_payable:
             break_up(ledger, file_id)
             return None

@@ -147,6 +147,11 @@ class Payment:
         found = self._tightest()
         return None if found is None else found.left + aside_of(self.ledger, self.job, self.payer)
 
+    def affords(self, quote: Quote) -> bool:
+        """Whether a batch still fits: what was measured is some time ago. Inside the transaction that reserves for it."""
+        room = self.room
+        return room is None or quote.bill.reserved <= room
+
     @property
     def is_bound(self) -> bool:
         """Whether something that is out may yet make more room in the tightest limit."""

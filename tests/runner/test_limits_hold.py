@@ -4,15 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runnerkit import DAY_S, World, items
+import pytest
+from runnerkit import DAY_S, PROFILE, World, items
 from spendingkit import BATCH, INPUT_TOKENS, NEAR, MeteredWorld, metered_world, watched
 from test_lost_batches import vanish
 
 from batchrun.errors import Refused
 from batchrun.ledger.bills import Standing, standing
+from batchrun.ledger.connection import Ledger
+from batchrun.ledger.reserves import open_trial, settle_trial
 from batchrun.money.amounts import DOLLAR
-from batchrun.money.limits import Limit, Period, Scope
+from batchrun.money.limits import Limit, Payer, Period, Scope
 from batchrun.recovery.recovering import RecoverOptions
+from batchrun.running import cutting, form
+from batchrun.running.form import is_put_off
+from batchrun.running.paying import Payment, Quote
 from batchrun.testing_backend import Fault
 
 LONGEST = INPUT_TOKENS * BATCH[0] + 1_084 * BATCH[1]  # what an answer costs here
@@ -262,6 +268,37 @@ def test_batches_that_a_recovery_found_count(tmp_path: Path) -> None:
         world.run()
     world.check_meter()
     assert len(world.metered()) == 2
+    world.close()
+
+
+def test_a_trial_that_begins_while_a_batch_is_measured_is_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial in a home of its own needs no lock of this one."""
+    world = world_at(tmp_path, "[budget]\nday = 0.3\n")
+    payer = Payer(account="default", profile=PROFILE, job="else")
+    trials: list[int] = []
+
+    def measured(ledger: Ledger, payment: Payment | None, quote: Quote | None) -> bool:
+        is_waiting = is_put_off(ledger, payment, quote)
+        if not trials:
+            with ledger.transaction():
+                now = world.clock.now()
+                trials.append(open_trial(ledger, payer=payer, amount=DOLLAR // 5, at=now))
+        return is_waiting
+
+    for module in (form, cutting):
+        monkeypatch.setattr(module, "is_put_off", measured)
+    with watched(world):
+        assert world.run().next_at is None
+        assert world.tally() == {"pending": 2}
+        world.clock.advance(20 * 3_600)
+        assert stands(world).spent == DOLLAR // 5  # it may still go on, on the next day
+        with world.ledger() as ledger, ledger.transaction():
+            settle_trial(ledger, trials[0], 7, world.clock.now())
+        assert stands(world).spent == 7
+        world.run()
+    assert world.tally() == {"succeeded": 2}
     world.close()
 
 
