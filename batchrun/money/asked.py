@@ -42,6 +42,8 @@ class Body(msgspec.Struct, gc=False):
     service_tier: Any = None
     suffix: Any = None
     context_management: Any = None
+    models: Any = None
+    plugins: Any = None
     prompt_cache_options: msgspec.Raw = msgspec.Raw()
     reasoning: msgspec.Raw = msgspec.Raw()
 

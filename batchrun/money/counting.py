@@ -211,5 +211,6 @@ _SCALARS: Final = frozenset({type(None), int, str})
 _RARE: Final = attrgetter(
     *("previous_response_id", "conversation", "prompt"),
     *("modalities", "audio", "prediction", "web_search_options", "context_management"),
+    *("models", "plugins"),
 )
-_NONE: Final = (None,) * 8
+_NONE: Final = (None,) * 10

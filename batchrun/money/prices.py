@@ -40,6 +40,8 @@ class Mode(StrEnum):
     PRIORITY = "priority"
 
 
+# What every answer of a model may cost besides its tokens, in genai-prices' words: no price a token tells that.
+_BESIDE_TOKENS: Final = ("requests_kcount", "output_citation_mtok")
 # In genai-prices' words.
 _CONTEXTS: Final[Mapping[Mode, dict[str, str]]] = {
     Mode.BATCH: {"processing": "batch"},
@@ -245,7 +247,7 @@ class _Listed(NamedTuple):
         ):
             return None
         row = _row(prices, above=None)
-        if row is None:
+        if row is None or any(getattr(prices, name, None) for name in _BESIDE_TOKENS):
             return None
         values = vars(prices).values()
         starts = {tier.start for value in values for tier in getattr(value, "tiers", ())}

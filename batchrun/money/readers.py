@@ -38,6 +38,11 @@ def _unbound(body: Body) -> str:
         return (
             "'context_management' may have the model work more than once, and no cap holds for that"
         )
+    # Of services that stand between many others.
+    if body.models is not None:
+        return "any of its 'models' may answer, each at a price of its own"
+    if body.plugins is not None:
+        return "what its 'plugins' take is not known"
     if (mode := _field(body.reasoning, "mode")) not in {None, "standard"}:
         return f"what reasoning in the mode {mode!r} takes is not known"
     if (ttl := _field(body.prompt_cache_options, "ttl")) not in {None, "30m"}:
@@ -45,15 +50,22 @@ def _unbound(body: Body) -> str:
     return ""
 
 
+_OTHER_INPUT: Final = "input of other kinds"
+
+
 def _responses(body: Body) -> Asked:
     found = Asked(overhead=REPLY_TOKENS, slack=SLACK_TOKENS, cap=_number(body.max_output_tokens))
     if isinstance(body.instructions, str):
         found.message("system", body.instructions)
+    elif body.instructions is not None:
+        found.unseen.add(_OTHER_INPUT)
     if isinstance(body.input, str):
         found.message("user", body.input)
     elif isinstance(body.input, list):
         for item in body.input:
             _item(found, item)
+    elif body.input is not None:
+        found.unseen.add(_OTHER_INPUT)
     if body.previous_response_id is not None or body.conversation is not None:
         found.unseen.add("earlier responses")
     if body.prompt is not None:
@@ -94,8 +106,10 @@ def _chat(body: Body) -> Asked:
             continue
         found.message(message.get("role"), message.get("content"), message.get("name"))
         for call in message.get("tool_calls") or ():
-            called = call.get("function") if isinstance(call, dict) else None
+            called = call.get(str(kind_of(call) or "function")) if isinstance(call, dict) else None
             _called(found, called)
+            if not isinstance(called, dict):
+                found.unseen.add(_OTHER_INPUT)
         _called(found, message.get("function_call"))
         if isinstance(refusal := message.get("refusal"), str):
             found.texts.append(refusal)
@@ -132,6 +146,8 @@ def _completions(body: Body) -> Asked:
 
 def _embeddings(body: Body) -> Asked:
     found = _list_of_inputs(body.input if isinstance(body.input, list) else [body.input])
+    if body.messages is not None:
+        found.unseen.add(_OTHER_INPUT)
     found.cap = 0
     return found
 
@@ -142,10 +158,12 @@ def _list_of_inputs(inputs: list[Json]) -> Asked:
     for one in inputs:
         if isinstance(one, str):
             found.texts.append(one)
-        elif isinstance(one, list):
-            found.overhead += len(one)
         elif isinstance(one, int):
             found.overhead += 1
+        elif isinstance(one, list) and all(isinstance(token, int) for token in one):
+            found.overhead += len(one)
+        elif one is not None:
+            found.unseen.add(_OTHER_INPUT)
     return found
 
 

@@ -127,6 +127,7 @@ def test_what_only_the_service_counts_has_the_dearest_rates() -> None:
         ('{"usage": {"input_tokens": "5", "output_tokens": 1}}', None),
         ('{"usage": {"input_tokens": -5, "output_tokens": 1}}', None),
         ('{"usage": {"input_tokens": 5, "output_tokens": 1}}', (5, 1, None, None)),
+        ('{"usage": {"input_tokens": 5, "output_tokens": 5}}', (5, 5, None, None)),
     ],
 )
 def test_a_usage_that_is_none_is_no_usage(

@@ -124,7 +124,10 @@ def test_requests_of_several_models_have_no_price_together() -> None:
 def test_that_a_model_is_shown_what_is_not_known_here_is_told(
     content: object, is_seen: bool
 ) -> None:
-    asked: list[dict[str, Any]] = [{"input": "plain"}, {"input": [{"role": "user", "content": content}]}]
+    asked: list[dict[str, Any]] = [
+        {"input": "plain"},
+        {"input": [{"role": "user", "content": content}]},
+    ]
     whole = weigh([line({"model": "gpt-4o", **body}) for body in asked], "gpt-4o")
     assert whole.is_seen is is_seen
 

@@ -297,3 +297,8 @@ def test_our_own_list_has_a_day_for_every_price_and_repeats_none_that_the_other_
             assert entry.dated, name
             found = other.price(name.replace("*", "x"), Mode(mode), base_url=OPENAI_URL, at=AT)
             assert found.table == OUR_TABLE, name
+
+
+def test_a_fee_for_every_request_makes_a_price_a_token_unknown() -> None:
+    with pytest.raises(UnknownPrice, match="no live price of 'sonar-pro' is known"):
+        PriceBook().price("sonar-pro", Mode.LIVE, base_url="https://api.perplexity.ai", at=AT)

@@ -98,6 +98,8 @@ def test_a_large_request_pays_the_rates_of_a_large_one() -> None:
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"input": [{"type": "reasoning", "encrypted_content": "abc"}]},
         {"input": [{"role": "user", "content": [{"type": "input_hologram", "data": "…"}]}]},
+        {"input": {"text": "x"}},
+        {"input": "x", "instructions": [{"role": "system", "content": "x"}]},
     ],
 )
 def test_what_a_request_does_not_contain_takes_all_that_the_model_takes_in(
@@ -264,3 +266,37 @@ def test_no_answer_within_its_cap_costs_more_than_the_worst_case(
     )
 
     assert at.cost(usage) <= measured(body, url=CHAT, at=at).reserved
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": [{"type": "image_url", "image_url": "https://x.org/a.png"}]},
+        {"input": [["a text in a list of its own"]]},
+        {"messages": [{"role": "user", "content": "x"}]},
+    ],
+)
+def test_what_is_embedded_and_no_text_takes_all_that_the_model_takes_in(
+    body: dict[str, Any],
+) -> None:
+    assert measured(body, url="/v1/embeddings").reserved == 40 * 400_000
+
+
+def test_calls_that_a_conversation_had_are_input() -> None:
+    def said(call: dict[str, Any]) -> dict[str, Any]:
+        return {"messages": [{"role": "assistant", "tool_calls": [call]}], "max_tokens": 1}
+
+    name = {"name": "f", "arguments": "x " * 500}
+    custom = {"type": "custom", "custom": {"name": "f", "input": "x " * 500}}
+    functions = ({"type": "function", "function": name}, {"function": name}, custom)
+    assert len({most_input(CHAT, said(call)) for call in functions}) == 1
+    assert most_input(CHAT, said(custom)) > 500
+    other = said({"type": "spell", "words": "x " * 500})
+    assert measured(other, url=CHAT).reserved == 40 * 400_000 + answer(1)
+
+
+@pytest.mark.parametrize("extra", [{"models": ["gpt-5-pro"]}, {"plugins": [{"id": "web"}]}])
+def test_what_another_server_may_add_to_a_request_is_refused(extra: dict[str, Any]) -> None:
+    said = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    with pytest.raises(Unbounded, match=next(iter(extra))):
+        measured(said, {**said, **extra}, url=CHAT)
