@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _VIDEOS: Final = "/v1/videos"
 _VIDEO_LIFE_S: Final = 86_400  # after the end of its batch. Source: OpenAI's Batch guide
+# Written by running/switching.py, and by a kind that ledger/deadlines.py names: too much to load here.
+_UNPAID_DEADLINE: Final = "select message from incidents where job = ? and kind = 'unpaid_deadline' and at >= ? order by id desc limit 1"
 _EXIT_ORDER: Final = (1, 7, 75, 6, 8, 5, 3, 4)  # the most urgent first (docs/exit-codes.md)
 
 
@@ -173,6 +175,9 @@ def job_status(ledger: Ledger, job: JobRow) -> JobStatus:
     if is_open and job.held_at is not None:
         whole = ", with the whole home" if job.is_home_held else ""
         waiting.append(f"held since {rfc3339(job.held_at)}{whole}: nothing more is sent")
+    if is_open and job.deadline_at is not None and job.live_since is None:
+        unpaid = ledger.value(_UNPAID_DEADLINE, (job.id, job.submitted_at))
+        waiting += [] if unpaid is None else [unpaid]
     open_calls = waiting_calls(ledger, job.id) if by_state[ItemState.PENDING] else 0
     if open_calls:
         waiting.append(calls_line(open_calls))

@@ -15,6 +15,9 @@ from batchrun.planning.deadline import Measured, Pace, believed, deadline_at
 BY_PERSON: Final = 1  # of batch_rows.cancel_requested
 BY_DEADLINE: Final = 2
 BY_CHANGE: Final = 3
+UNPAID_DEADLINE: Final = (
+    "unpaid_deadline"  # the kind of an incident: live answers would cost more than limits leave
+)
 WENT_LIVE: Final = "went_live"  # the event of a job
 
 # Back to its own profile, if a deadline made it leave that.

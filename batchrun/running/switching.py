@@ -3,12 +3,10 @@
 from batchrun.clock import rfc3339
 from batchrun.errors import GuardError, LedgerError
 from batchrun.ledger.batches import add_incident
-from batchrun.ledger.deadlines import go_live, leaving_batches
+from batchrun.ledger.deadlines import UNPAID_DEADLINE, go_live, leaving_batches
 from batchrun.ledger.reserves import aside_of
 from batchrun.money.amounts import dollars
 from batchrun.running.context import PassContext
-
-UNPAID_DEADLINE = "unpaid_deadline"  # the kind of an incident
 
 
 def switch(context: PassContext, job: int, profile: str) -> None:
@@ -43,6 +41,9 @@ def switch(context: PassContext, job: int, profile: str) -> None:
         f"job {named['name']!r} cannot keep its deadline of {rfc3339(named['deadline_at'])}, and its batches go on: {why}. "
         "Raise the limit, or wait for the batches"
     )
+    told = "select 1 from incidents where job = ? and kind = ? and message = ?"
+    if not ledger.value(told, (job, UNPAID_DEADLINE, message)):
+        context.note(GuardError(message), job=job)  # once: `status` goes on saying it
     with ledger.transaction():
         add_incident(
             ledger,

@@ -44,6 +44,16 @@ def test_what_live_answers_may_cost_is_set_aside_before_the_cancel(tmp_path: Pat
 
 def test_a_limit_beats_a_deadline_and_an_incident_says_so(tmp_path: Path) -> None:
     world = limited_world(tmp_path, 1)
+    told: list[str] = []
+    while world.clock.now() < world.rows("select deadline_at from jobs")[0]["deadline_at"]:
+        result = world.tick()
+        told += map(str, result.problems)
+        world.serve()
+        assert result.next_at is not None
+        world.clock.sleep_until(result.next_at)
+    assert ["cannot keep its deadline" in message for message in told] == [True]
+    (status,) = world.api().status()
+    assert told[0] in status.waiting
     world.run(most=200)
     assert world.tally() == {"succeeded": 8}
     assert set(world.profiles()) == {"openai"}
