@@ -9,7 +9,6 @@ from batchrun.ledger.bills import room
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
 from batchrun.ledger.reserves import open_trial, settle_trial
-from batchrun.ledger.shortages import overruns
 from batchrun.money.amounts import dollars
 from batchrun.running.paying import Payment
 
@@ -36,11 +35,6 @@ class TrialCosts:
                 raise GuardError(f"{stop.reason}. Nothing of it was asked")
             if not amount:
                 return None
-            if payment.payer.account in {account for account, _, _ in overruns(here)}:
-                raise GuardError(
-                    f"a batch of account {payment.payer.account!r} cost more than the most that was reckoned with: see `batchrun status`, "
-                    "and let go with `batchrun resume`"
-                )
             left = room(here, payment.limits, now)
             if left is not None and left[0] < amount:
                 raise GuardError(

@@ -30,7 +30,6 @@ class Bill:
     price: str
     reserved: int
     largest: int
-    tokens: int
     fees: int = 0
 
 
@@ -54,10 +53,10 @@ def insert_bill(ledger: Ledger, *, batch: int, bill: Bill, at: int) -> None:
     """Reserve for a batch, inside the transaction that records it."""
     payer = bill.payer
     ledger.execute(
-        "insert into bills (batch, account, profile, job, tags, price, opened_at, reserved, largest, fees, tokens) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into bills (batch, account, profile, job, tags, price, opened_at, reserved, largest, fees) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch, payer.account, payer.profile, payer.job, json.dumps(payer.tags), bill.price, at,
-            min(bill.reserved, LARGEST), min(bill.largest, LARGEST), min(bill.fees, LARGEST), bill.tokens,
+            min(bill.reserved, LARGEST), min(bill.largest, LARGEST), min(bill.fees, LARGEST),
         ),
     )  # fmt: skip
 

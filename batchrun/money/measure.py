@@ -1,4 +1,4 @@
-"""A request file measured before it is sent: its worst case, its tokens, and how much of it fits into what is left of a limit.
+"""A request file measured before it is sent: its worst case, and how much of it fits into what is left of a limit.
 
 Requests stream by, so memory stays flat; what is measured of one does not hang on the others, so that a prefix costs exactly what it is
 measured to cost here when it is a file of its own.
@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -34,57 +34,48 @@ _model_of: Final = msgspec.json.Decoder(_Line).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Requests to one model, all of them. Amounts are picodollars, and 0 where no price was given.
+    """Requests to one model, all of them. Amounts are picodollars.
 
-    `tokens` is the most input that the requests contain, `counted` what the rules say of it. `reserved` is the worst case of all, `largest`
-    that of the dearest; of `reserved`, `fees` are for tools that the service runs, which no usage will tell. `fitting` counts those from the first on that fit into the room that there is.
-    `is_seen`: all that the model is shown is known here, but for what its tools find: then no sound is in what it will say that it took.
+    `reserved` is the worst case of all, `largest` that of the dearest; of `reserved`, `fees` are for tools that the service runs, which no usage will tell.
+    `fitting` counts those from the first on that fit into the room that there is. `is_seen`: all that the model is shown is known here, but for what its
+    tools find: then no sound is in what it will say that it took.
     """
 
     requests: int
-    tokens: int
-    counted: int
     reserved: int
     largest: int
     fees: int
     fitting: int
-    is_seen: bool = True
+    is_seen: bool
 
 
 def measure(
     lines: Iterable[bytes],
     url: str,
-    price: Price | None,
+    price: Price,
     ceiling: Ceiling,
     fees: Mapping[str, int],
     *,
     room: int | None = None,
-    tokens_room: int | None = None,
     look: Look = lambda _: None,
 ) -> Measured:
-    """Request lines of one model, such as an open request file. `room` is in picodollars, `tokens_room` in input tokens; None: all fits.
+    """Request lines of one model, such as an open request file. `room` is in picodollars; None: all fits.
 
-    `fees` are picodollars of a call of a hosted tool, by its type. Without a price only tokens are measured. Raises Unbounded where nothing
-    bounds what a request costs. `look` knows how large the images are that requests only name.
+    `fees` are picodollars of a call of a hosted tool, by its type. Raises Unbounded where nothing bounds what a request costs. `look` knows how
+    large the images are that requests only name.
     """
-    bound = None if price is None else Bound(url=url, price=price, ceiling=ceiling, fees=fees)
-
-    def new_scale() -> _Scale:
-        return _Scale(url, bound, look)
-
-    scale = new_scale()
-    space = _Space(room, tokens_room)
+    bound = Bound(url=url, price=price, ceiling=ceiling, fees=fees)
+    scale = _Scale(url, bound, look)
     begun, fitting = scale.weight, None
     for chunk in _chunks(lines):
         scale.take(chunk)
-        if fitting is None and not space.holds(scale.weight):
-            fitting = begun.requests + _prefix(chunk, new_scale, space.without(begun))
+        if fitting is None and room is not None and scale.weight.reserved > room:
+            left = room - begun.reserved
+            fitting = begun.requests + _prefix(chunk, lambda: _Scale(url, bound, look), left)
         begun = scale.weight
     total = scale.weight
     return Measured(
         requests=total.requests,
-        tokens=total.tokens,
-        counted=total.counted,
         reserved=total.reserved,
         largest=total.largest,
         fees=total.fees,
@@ -97,40 +88,19 @@ def measure(
 class _Weight:
     """Requests that were weighed so far."""
 
-    requests: int = 0
-    tokens: int = 0
-    counted: int = 0
-    reserved: int = 0
-    largest: int = 0
-    fees: int = 0
-    is_seen: bool = True
-
-
-class _Space(NamedTuple):
-    """What there is room for; None: without end."""
-
-    amount: int | None
-    tokens: int | None
-
-    def holds(self, weight: _Weight) -> bool:
-        if self.amount is not None and weight.reserved > self.amount:
-            return False
-        return self.tokens is None or weight.tokens <= self.tokens
-
-    def without(self, weight: _Weight) -> "_Space":
-        return _Space(
-            None if self.amount is None else self.amount - weight.reserved,
-            None if self.tokens is None else self.tokens - weight.tokens,
-        )
+    requests: int
+    reserved: int
+    largest: int
+    fees: int
+    is_seen: bool
 
 
 class _Scale:
     """Weighs requests as they are counted."""
 
-    def __init__(self, url: str, bound: Bound | None, look: Look) -> None:
+    def __init__(self, url: str, bound: Bound, look: Look) -> None:
         self._bound = bound
-        watch = None if bound is None else self._watch
-        self._counter = RequestCounter(url, watch=watch, look=look)
+        self._counter = RequestCounter(url, watch=self._watch, look=look)
         self._reserved = 0
         self._largest = 0
         self._fees = 0
@@ -150,8 +120,6 @@ class _Scale:
         sums = [one.sums for one in self._counter.own.values()]
         return _Weight(
             requests=sum(one.requests for one in sums),
-            tokens=sum(one.input_most for one in sums),
-            counted=sum(one.input for one in sums),
             reserved=self._reserved,
             largest=self._largest,
             fees=self._fees,
@@ -160,7 +128,6 @@ class _Scale:
 
     def _watch(self, found: Asked, one: Sums, more: Sequence[int]) -> None:
         bound, most = self._bound, max(more)
-        assert bound is not None
         dearest = bound.worst(found, one, most)
         self._largest = max(self._largest, dearest)
         self._fees += len(more) * bound.fees_of(found)
@@ -201,13 +168,13 @@ class Meter:
         return sum(scale.weight.reserved for scale in self._scales.values())
 
 
-def _prefix(chunk: Sequence[bytes], new_scale: Callable[[], _Scale], space: _Space) -> int:
+def _prefix(chunk: Sequence[bytes], new_scale: Callable[[], _Scale], room: int) -> int:
     """How many requests of a chunk that does not fit whole still do."""
 
     def is_too_much(count: int) -> bool:
         scale = new_scale()
         scale.take(chunk[:count])
-        return not space.holds(scale.weight)
+        return scale.weight.reserved > room
 
     return bisect_left(range(1, len(chunk) + 1), True, key=is_too_much)
 

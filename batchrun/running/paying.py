@@ -124,7 +124,6 @@ class Payment:
             price=frozen(price if whole.is_seen else price.of_any_input),
             reserved=whole.reserved,
             largest=whole.largest,
-            tokens=whole.tokens,
             fees=whole.fees,
         )
         return Quote(bill, whole.requests, whole.fitting, first.reserved)
@@ -135,7 +134,7 @@ class Payment:
             price = self._book.price(model, self.mode, base_url=self.profile.base_url, at=self.now)
         except UnknownPrice:
             return None
-        return Bill(payer=self.payer, price=frozen(price), reserved=0, largest=0, tokens=0)
+        return Bill(payer=self.payer, price=frozen(price), reserved=0, largest=0)
 
     @property
     def _book(self) -> PriceBook:

@@ -51,7 +51,7 @@ def bill(ledger: Ledger, reserved: int, *, largest: int = 10, **payer: object) -
         ledger,
         batch=batch,
         at=NOW,
-        bill=Bill(payer=payer_, price="{}", reserved=reserved, largest=largest, tokens=5),
+        bill=Bill(payer=payer_, price="{}", reserved=reserved, largest=largest),
     )
     return batch
 

@@ -128,6 +128,10 @@ def test_what_only_the_service_counts_has_the_dearest_rates() -> None:
         ('{"usage": {"input_tokens": -5, "output_tokens": 1}}', None),
         ('{"usage": {"input_tokens": 5, "output_tokens": 1}}', (5, 1, None, None)),
         ('{"usage": {"input_tokens": 5, "output_tokens": 5}}', (5, 5, None, None)),
+        (
+            '{"usage": {"input_tokens": 5, "output_tokens": 0, "input_tokens_details": {"cached_tokens": 0}}}',
+            (5, 0, 0, None),
+        ),
     ],
 )
 def test_a_usage_that_is_none_is_no_usage(
@@ -164,3 +168,10 @@ def test_input_that_was_not_cached_may_have_been_written_to_the_cache() -> None:
 
     assert cost_of(dearer, taken) == 600 * 12 + 400 * 1 + 30 * 100
     assert cost_of(dearer, taken, is_of_pictures=True) == 600 * 30 + 400 * 1 + 30 * 300
+
+
+@pytest.mark.parametrize(("above", "rates"), [(15_999, LONG), (16_000, PLAIN)])
+def test_small_requests_cost_what_the_largest_of_them_may(above: int, rates: Rates) -> None:
+    assert cost_of(price(Tier(above, LONG)), [Taken(0, 1, 16_000, 0, 1, 0)]) == (
+        16_000 * rates.input + rates.output
+    )

@@ -27,11 +27,9 @@ def line(body: dict[str, Any]) -> bytes:
     return json.dumps(request, separators=(",", ":")).encode() + b"\n"
 
 
-def weigh(
-    lines: list[bytes], model: str, room: int | None = None, tokens_room: int | None = None
-) -> Measured:
+def weigh(lines: list[bytes], model: str, room: int | None = None) -> Measured:
     fees = {"web_search": 5_000}
-    return measure(lines, URL, price(model), CEILING, fees, room=room, tokens_room=tokens_room)
+    return measure(lines, URL, price(model), CEILING, fees, room=room)
 
 
 TEXTS = st.text("ab 日,", max_size=30) | st.just("a " * 31_000)
@@ -55,28 +53,21 @@ BODIES = st.one_of(
     bodies=st.lists(BODIES, min_size=1, max_size=12),
     model=st.sampled_from(["gpt-5-mini", "gpt-6-sol", "qwen3"]),
     share=st.floats(0, 1.1),
-    tokens_share=st.floats(0, 1.1) | st.none(),
 )
 def test_what_fits_is_the_longest_beginning_that_does(
-    bodies: list[dict[str, Any]], model: str, share: float, tokens_share: float | None
+    bodies: list[dict[str, Any]], model: str, share: float
 ) -> None:
     lines = [line({"model": model, **body}) for body in bodies]
     prefixes = [weigh(lines[:n], model) for n in range(len(lines) + 1)]
     whole = prefixes[-1]
     alone = [weigh([one], model) for one in lines]
     room = int(whole.reserved * share)
-    tokens_room = None if tokens_share is None else int(whole.tokens * tokens_share)
 
     assert whole.reserved == sum(one.reserved for one in alone), "each by itself, and all together"
     assert whole.fees == sum(5_000 * body.get("max_tool_calls", 0) for body in bodies)
-    assert whole.tokens == sum(one.tokens for one in alone)
     assert whole.largest == max(one.reserved for one in alone)
-    fitting = max(
-        n
-        for n, one in enumerate(prefixes)
-        if one.reserved <= room and (tokens_room is None or one.tokens <= tokens_room)
-    )
-    assert weigh(lines, model, room, tokens_room).fitting == fitting
+    fitting = max(n for n, one in enumerate(prefixes) if one.reserved <= room)
+    assert weigh(lines, model, room).fitting == fitting
 
 
 @pytest.mark.parametrize("fitting", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 7])
@@ -93,17 +84,8 @@ def test_without_room_nothing_fits_and_without_a_bound_all_does() -> None:
 
     assert [weigh(lines, "m", room).fitting for room in (-1, 0, None)] == [0, 0, 3]
     assert weigh([], "m", 0) == Measured(
-        requests=0, tokens=0, counted=0, reserved=0, largest=0, fees=0, fitting=0
+        requests=0, reserved=0, largest=0, fees=0, fitting=0, is_seen=True
     )
-
-
-def test_tokens_are_measured_where_no_price_is_known() -> None:
-    lines = [line({"model": "m", "input": "one two three"})] * 4
-    each = measure(lines[:1], URL, None, CEILING, {})
-    found = measure(lines, URL, None, CEILING, {}, tokens_room=2 * each.tokens)
-
-    assert (found.reserved, found.largest, found.fitting) == (0, 0, 2)
-    assert found.tokens == 4 * each.tokens > found.counted == 4 * each.counted
 
 
 def test_requests_of_several_models_have_no_price_together() -> None:

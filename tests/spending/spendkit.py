@@ -151,7 +151,6 @@ class Till:
             reserved=reserved,
             largest=reserved,
             fees=fees,
-            tokens=1,
         )
         with self.ledger() as ledger, ledger.transaction():
             insert_bill(ledger, batch=batch, bill=bill, at=at)

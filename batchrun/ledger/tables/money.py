@@ -14,7 +14,6 @@ create table bills (                  -- what a batch may cost and did, made wit
   reserved integer not null,          -- the most that it can cost
   largest integer not null,           -- the most that one request of it can cost
   fees integer not null,              -- of what is reserved: for tools that the service runs, of which no usage tells
-  tokens integer not null,            -- the most input tokens that it has
   cost integer,                       -- what it came to; null: not settled yet
   presumed integer not null default 0,  -- kept for requests of which nobody knows whether they were executed
   booked_at integer,                  -- the batch's end: the day and the month that this counts in; null: it counts in every one
