@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -27,7 +28,7 @@ from spendingkit import NEAR, Dying, limit_of, metered_world, watched
 
 from batchrun.backends.base import RemoteBatch
 from batchrun.errors import Ambiguous, HomeLocked, Refused, Transient
-from batchrun.ledger.states import BatchState
+from batchrun.ledger.states import BatchState, ItemState
 from batchrun.money.amounts import DOLLAR
 from batchrun.money.limits import Period, Scope
 from batchrun.service.responders.script import Rule
@@ -52,10 +53,13 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
 }
 OWN: Final = (limit_of(Scope.JOB, "own", Period.DAY, DOLLAR // 2),)
 NAMES: Final = ("", ".account.default", ".profile.openai", ".tag.eu", ".job.plain")
-AMOUNTS: Final = st.sampled_from((0, 0.1, 0.3, 0.5, 1, 3))
+AMOUNTS: Final = st.sampled_from((0.3, 0.5, 1, 0.1, 3, 0))
 KEYS: Final = st.sampled_from(("day", "month", "total", "soft_day"))
 BUDGETS: Final = st.dictionaries(
-    st.sampled_from(NAMES), st.dictionaries(KEYS, AMOUNTS, min_size=1, max_size=2), max_size=3
+    st.sampled_from(NAMES),
+    st.dictionaries(KEYS, AMOUNTS, min_size=1, max_size=2),
+    min_size=1,
+    max_size=3,
 ).map(
     lambda tables: "\n".join(
         f"[budget{name}]\n" + "".join(f"{key} = {amount}\n" for key, amount in table.items())
@@ -98,7 +102,7 @@ class Spending(RuleBasedStateMachine):
         job=st.sampled_from(sorted(JOBS)),
         rows=ROWS,
         cap=CAPS,
-        queue=st.sampled_from((None, None, 20)),
+        queue=st.sampled_from((None, None, 100)),
     )
     def begin(
         self, budget: str, job: str, rows: list[dict[str, str]], cap: int, queue: int | None
@@ -126,7 +130,7 @@ class Spending(RuleBasedStateMachine):
         in_child(self.world, lambda: self.submit(job, rows, 1_000), point)
         self.submit(job, rows, 1_000)
 
-    @rule(budget=BUDGETS)
+    @rule(budget=st.just("") | BUDGETS)
     def set_budget(self, budget: str) -> None:
         self.world.set_budget(budget, OWN)
 
@@ -140,15 +144,10 @@ class Spending(RuleBasedStateMachine):
         if job in self.rows:
             self.world.api().retry(job, redo=redo, rerun_lost=True, rerun_uncertain=True)
 
-    @rule(job=st.none() | st.sampled_from(sorted(JOBS)))
-    def hold(self, job: str | None) -> None:
+    @rule(job=st.none() | st.sampled_from(sorted(JOBS)), is_held=st.booleans())
+    def hold_or_resume(self, job: str | None, is_held: bool) -> None:
         if job is None or job in self.rows:
-            self.world.api().hold(job)
-
-    @rule(job=st.none() | st.sampled_from(sorted(JOBS)))
-    def resume(self, job: str | None) -> None:
-        if job is None or job in self.rows:
-            self.world.api().resume(job)
+            (self.world.api().hold if is_held else self.world.api().resume)(job)
 
     # -- schedules -----------------------------------------------------------------------------------------------------------
 
@@ -206,15 +205,20 @@ class Spending(RuleBasedStateMachine):
             Fault(call=fault.call, error=fault.error, when=fault.when, number=calls + 1)
         )
 
-    @rule(delay=st.sampled_from((20, 130, 590, 3_000, None)))
-    def create_late(self, delay: int | None) -> None:
+    @rule()
+    def a_night_passes(self) -> None:
+        self.go_on(12)
+
+    @rule(
+        delay=st.sampled_from((20, 130, 590, 3_000, None)),
+        lag=st.sampled_from((0, 50, 110)),
+        delete_lag=st.sampled_from((0, 100, 300)),
+    )
+    def create_late(self, delay: int | None, lag: int, delete_lag: int) -> None:
+        self.world.wire.lag_s, self.world.wire.delete_lag_s = lag, delete_lag
         made = self.world.wire.creates
         known = self.world.wire.delays[:made]
         self.world.wire.delays = (*known, *[0] * (made - len(known)), delay)
-
-    @rule(lag=st.sampled_from((0, 50, 110)), delete_lag=st.sampled_from((0, 100, 300)))
-    def lag(self, lag: int, delete_lag: int) -> None:
-        self.world.wire.lag_s, self.world.wire.delete_lag_s = lag, delete_lag
 
     @rule()
     def lose(self) -> None:
@@ -229,6 +233,7 @@ class Spending(RuleBasedStateMachine):
             self.world.clock.advance(400)
             self.world.tick()
 
+    @precondition(lambda self: self.world.wire.hidden)
     @rule()
     def find(self) -> None:
         self.world.wire.hidden.clear()
@@ -275,6 +280,11 @@ class Spending(RuleBasedStateMachine):
             world.api().resume(job)
         world.run(most=500)
         self.no_limit_is_passed()
+        assert not world.rows(
+            "select i.id from item_rows i join jobs j on j.id = i.job where i.state in (?, ?) and j.paused is null",
+            ItemState.PENDING,
+            ItemState.IN_FLIGHT,
+        ), "nothing is left to do, and it is not done"
         world.check_settled()
 
 
