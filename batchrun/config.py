@@ -6,7 +6,7 @@ asks the same server line by line; it needs no table. A key is looked up when it
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from batchrun.configtable import ConfigTable, nearest
 from batchrun.errors import UsageError
 from batchrun.model import Json
-from batchrun.money.limits import Budgets, Payer, read_budgets
+from batchrun.money.limits import Budgets, Payer, Scope, read_budgets
 from batchrun.money.pricetables import Entry, read_entries, read_fees
 from batchrun.profiles import LIVE_SUFFIX, BackendKind, Profile
 from batchrun.profiletables import path_in, read_profiles
@@ -133,6 +133,7 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     budgets = read_budgets(tree.get("budget", {}), str(path), problems)
     fees = read_fees(tree.get("fee", {}), str(path), problems)
     read = read_profiles(tables, path, environ, problems)
+    problems += _limits_for_nobody(budgets, read, path)
     if problems:
         raise UsageError("\n".join(problems))
     return Config(
@@ -198,3 +199,20 @@ def _folders(
         problems.append(f'{path}: {name!r} is a list of folders, such as ["scans"].')
         return ()
     return tuple(path_in(folder, path.parent) for folder in folders) if path is not None else ()
+
+
+def _limits_for_nobody(
+    budgets: Budgets, profiles: Mapping[str, Profile], path: Path | None
+) -> Iterator[str]:
+    """Limits of profiles and accounts that there are not would hold nothing. Tags and jobs are known only when they come."""
+    known = {
+        Scope.PROFILE: set(profiles),
+        Scope.ACCOUNT: {profile.account for profile in profiles.values()},
+    }
+    for scope, names in known.items():
+        for name in budgets.named.get(scope, {}):
+            if name not in names:
+                yield (
+                    f"{path}: [budget.{scope}.{name}] is for no {scope} that there is.{nearest(name, names)} "
+                    f"Known: {', '.join(sorted(names))}."
+                )

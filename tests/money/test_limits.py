@@ -82,3 +82,14 @@ def test_everything_wrong_with_the_table_is_said_at_once(tmp_path: Path) -> None
     assert "notices = [0]; it takes a list of whole numbers from 1 to 100" in said
     assert "[budget.tag.eu] has day = 5000000; it takes dollars, 4,000,000 at most" in said
     assert "unknown key 'accounts'. Did you mean 'account'?" in said
+
+
+def test_a_limit_for_a_profile_or_an_account_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    text = "[profile.night]\naccount = 'team'\n[budget.profile.nihgt]\nday = 1\n[budget.account.taem]\nday = 1\n[budget.account.team]\nday = 1\n"
+    (tmp_path / "batchrun.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        load_config(tmp_path, None, {})
+    assert [line.partition("batchrun.toml: ")[2] for line in str(refused.value).splitlines()] == [
+        "[budget.profile.nihgt] is for no profile that there is. Did you mean 'night'? Known: direct, local, night, openai.",
+        "[budget.account.taem] is for no account that there is. Did you mean 'team'? Known: default, team.",
+    ]
