@@ -180,10 +180,14 @@ class JobSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one answer, as the service counts them; cached are part of input, reasoning part of output."""
+    """Tokens as the service counts them; those read from its cache and those written to it are part of input, reasoning part of output.
+
+    `cache_write_tokens` is None where the service does not say it.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int | None = None
     output_tokens: int = 0
     reasoning_tokens: int = 0
 

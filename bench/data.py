@@ -192,7 +192,7 @@ def _response(n: int, text: str, cited: list[object]) -> dict[str, object]:
         "truncation": "disabled",
         "usage": {
             "input_tokens": 150 + n % 50,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": 200 + n % 90,
             "output_tokens_details": {"reasoning_tokens": 64},
             "total_tokens": 350 + n % 50 + n % 90,

@@ -82,10 +82,13 @@ def _attempt_lines(number: int, attempt: "Attempt") -> Iterator[str]:
     if attempt.cause is not None:
         yield f"  cause: {attempt.cause}: {attempt.message}"
     if attempt.model is not None:
+        from batchrun.outputs.markdown import cached_words
+
         used = attempt.usage
+        cached = cached_words(used.cached_tokens, used.cache_write_tokens)
         yield (
             f"  model {attempt.model}, finish {attempt.finish}; tokens: {used.input_tokens:,} in "
-            f"({used.cached_tokens:,} cached), {used.output_tokens:,} out ({used.reasoning_tokens:,} reasoning)"
+            f"({cached}), {used.output_tokens:,} out ({used.reasoning_tokens:,} reasoning)"
         )
     if attempt.raw is not None:
         yield f"  raw: {clipped(attempt.raw)}"

@@ -10,7 +10,8 @@ from batchrun.spending.report import By, Row, Spending
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS: Final = (
-    *("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"),
+    *("requests", "prompt_tokens", "cached_tokens", "cache_write_tokens"),
+    *("completion_tokens", "reasoning_tokens"),
     *("cost_usd", "presumed_usd", "saved_usd", "unpriced_requests", "uncompared_requests"),
 )
 
@@ -25,7 +26,7 @@ def spending_csv(spending: Spending, by: By) -> bytes:
         writer.writerow(
             (
                 f"'{row.name}" if row.name.startswith(_FORMULA) else row.name,
-                row.requests, usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens,
+                row.requests, usage.input_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.output_tokens, usage.reasoning_tokens,
                 usd(row.cost) if row.is_priced else "", usd(row.presumed), usd(row.saved) if row.is_compared else "", row.unpriced, row.uncompared, "; ".join(row.prices),
             )
         )  # fmt: skip
@@ -71,6 +72,7 @@ def _row_json(row: Row) -> dict[str, object]:
         "tokens": {
             "prompt": usage.input_tokens,
             "cached": usage.cached_tokens,
+            "cache_write": usage.cache_write_tokens,
             "completion": usage.output_tokens,
             "reasoning": usage.reasoning_tokens,
         },

@@ -119,6 +119,7 @@ def bar(value: int, most: int, has_blocks: bool, width: int = _BAR) -> str:
 _DROPPED: Final = (
     "",
     "REASONING",
+    "WRITTEN",
     "CACHED",
     "SAVED",
     "COMPLETION",
@@ -136,7 +137,8 @@ def _table(by: By, rows: Sequence[Row], total: Row, where: Terminal) -> Iterator
     ]
     if len(rows) > 1:
         cells.append({by.upper(): "total", **_cells(total), "": ""})
-    left_out = [name for name in ("PRESUMED",) if not total.presumed]
+    shown = {"PRESUMED": total.presumed, "WRITTEN": total.usage.cache_write_tokens}
+    left_out = [name for name, amount in shown.items() if not amount]
     names = [name for name in cells[0] if name not in left_out]
     widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in names}
     dropped = []
@@ -165,6 +167,7 @@ def _cells(row: Row) -> dict[str, str]:
         "REQUESTS": f"{row.requests:,}",
         "PROMPT": f"{usage.input_tokens:,}",
         "CACHED": f"{usage.cached_tokens:,}",
+        "WRITTEN": f"{usage.cache_write_tokens or 0:,}",
         "COMPLETION": f"{usage.output_tokens:,}",
         "REASONING": f"{usage.reasoning_tokens:,}",
         "PRESUMED": dollars(row.presumed),

@@ -30,7 +30,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     `output` is one JSON value in UTF-8 (text and label as JSON strings, an embedding as an array of numbers), there exactly when the
     outcome is SUCCEEDED; otherwise `cause` is a key of `planning.causes.CAUSES` and `message` is the service's words or ours.
     `partial` is the text of an answer that was cut, refused or broke its schema. `custom_id` is None where the line is not ours to place.
-    Tokens are as the service counted them, 0 where it did not, also for failures; all fit 64 bits. `extras` is a JSON object of what came
+    Tokens are as the service counted them, 0 where it did not, also for failures; all fit 64 bits. `cache_write_tokens` is None where it did
+    not, since older models bill no such tokens and newer ones do. `extras` is a JSON object of what came
     beside the text, of failures too; see `extras.EXTRAS`.
     """
 
@@ -43,6 +44,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     finish: Finish
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int | None
     output_tokens: int
     reasoning_tokens: int
     model: str | None

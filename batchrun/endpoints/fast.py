@@ -46,6 +46,7 @@ class GivenDetails(msgspec.Struct, gc=False):
     """Details of the input's tokens."""
 
     cached_tokens: Tokens = 0
+    cache_write_tokens: Tokens | None = None
 
 
 class MadeDetails(msgspec.Struct, gc=False):
@@ -103,6 +104,7 @@ def success(line: Line[Plain], output: bytes, extras: bytes | None = None) -> Re
         _STOP,
         usage.input_tokens,
         0 if given is None else given.cached_tokens,
+        None if given is None else given.cache_write_tokens,
         usage.output_tokens,
         0 if made is None else made.reasoning_tokens,
         body.model or None,

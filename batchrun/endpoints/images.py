@@ -82,6 +82,7 @@ def _usage(body: JsonObject) -> Usage:
     return Usage(
         input_tokens=as_tokens(made.input_tokens + as_tokens(written.get("input_tokens"))),
         cached_tokens=made.cached_tokens,
+        cache_write_tokens=made.cache_write_tokens,
         output_tokens=as_tokens(made.output_tokens + as_tokens(written.get("output_tokens"))),
         reasoning_tokens=as_tokens(
             made.reasoning_tokens + as_tokens(written.get("reasoning_tokens"))

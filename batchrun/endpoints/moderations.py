@@ -89,6 +89,7 @@ class Moderations(Endpoint):
                 stop,
                 0,
                 0,
+                None,
                 0,
                 0,
                 body.model or None,

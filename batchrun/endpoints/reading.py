@@ -113,6 +113,7 @@ def _reading(
         *judged,
         usage.input_tokens,
         usage.cached_tokens,
+        usage.cache_write_tokens,
         usage.output_tokens,
         usage.reasoning_tokens,
         answer.model,

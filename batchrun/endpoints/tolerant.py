@@ -101,6 +101,7 @@ def usage_of(body: JsonObject, *, given: str, made: str) -> Usage:
     return Usage(
         input_tokens=as_tokens(usage.get(f"{given}_tokens")),
         cached_tokens=as_tokens(given_details.get("cached_tokens")),
+        cache_write_tokens=whole(given_details.get("cache_write_tokens")),
         output_tokens=as_tokens(usage.get(f"{made}_tokens")),
         reasoning_tokens=as_tokens(made_details.get("reasoning_tokens")),
     )

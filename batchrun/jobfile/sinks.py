@@ -14,7 +14,7 @@ from batchrun.model import JobSettings, JsonObject, OutputSettings, SqliteTable
 STATE_VALUES: Final = ("status", "cause", "message", "attempts")
 ANSWER_VALUES: Final = (
     *("output", "finish", "model", "input_tokens"),
-    *("cached_tokens", "output_tokens", "reasoning_tokens"),
+    *("cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
 )
 MEMBER: Final = "output."  # before the name of a key of answers that are objects
 _DEFAULT_COLUMNS: Final = {"output": "output"}

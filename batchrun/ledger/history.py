@@ -10,7 +10,7 @@ _GOES_ON: Final = "(6, 7)"  # of these, those with a turn
 
 _COLUMNS: Final = (
     "item, batch, send, attempts, at, outcome, cause, message, output, finish, "
-    "input_tokens, cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras"
+    "input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras"
 )
 
 

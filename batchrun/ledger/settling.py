@@ -38,19 +38,19 @@ _AGAIN: Final = (
 )
 _INSERT: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, cause, message, output, finish, input_tokens, "
-    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 _INSERT_ANSWERS: Final = (
     "insert into result_rows (item, batch, send, attempts, at, outcome, output, finish, input_tokens, "
-    "cached_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) values "
+    "cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, model, kind, offset, length, extras) values "
 )
 _ROWS_A_STATEMENT: Final = 100  # starting a statement costs as much as a row
-_TOKENS_OF_ANSWERS: Final = (3, 4, 5, 6)  # in Answer
-_TOKENS: Final = itemgetter(10, 11, 12, 13)  # in rows for _INSERT
-_OUTPUT, _MODEL = 8, 14
+_TOKENS_OF_ANSWERS: Final = (3, 4, 5, 6, 7)  # in Answer
+_TOKENS: Final = itemgetter(10, 11, 12, 13, 14)  # in rows for _INSERT
+_OUTPUT, _MODEL = 8, 15
 
 # The items in flight in a batch: its first and last item, and its number.
 _MINE: Final = f"id between ? and ? and batch = ? and state = {int(ItemState.IN_FLIGHT)}"
@@ -64,8 +64,10 @@ where h.item in (select id from item_rows where {_MINE} and sends >= ?)
 group by h.item
 """
 
-# (item, output, finish, input, cached, output and reasoning tokens, model, offset, length, extras)
-Answer: TypeAlias = tuple[int, bytes, str, int, int, int, int, int | None, int, int, bytes | None]
+# (item, output, finish, input, cached, cache write, output and reasoning tokens, model, offset, length, extras)
+Answer: TypeAlias = tuple[
+    int, bytes, str, int, int, int | None, int, int, int | None, int, int, bytes | None
+]
 
 
 class Prior(NamedTuple):
@@ -181,7 +183,7 @@ class Settling:
         """The same for answers to first attempts, which nearly all are: a hundred rows a statement, constants in its text."""
         answers.sort(key=itemgetter(0))
         # As bytes, an answer is neither decoded here nor encoded again by the binding; it is UTF-8 from our own encoder.
-        row = f"(?, {self._batch['id']}, {send}, 1, {self._at}, 0, cast(? as text), ?, ?, ?, ?, ?, ?, {kind}, ?, ?, cast(? as text))"
+        row = f"(?, {self._batch['id']}, {send}, 1, {self._at}, 0, cast(? as text), ?, ?, ?, ?, ?, ?, ?, {kind}, ?, ?, cast(? as text))"
         whole = len(answers) - len(answers) % _ROWS_A_STATEMENT
         groups = (
             list(chain.from_iterable(answers[start : start + _ROWS_A_STATEMENT]))

@@ -32,11 +32,11 @@ cross join followers f on f.leader = l.id cross join item_rows i on i.id = f.ite
 where l.id between ? and ? and ((l.batch = ? and l.state > {int(ItemState.IN_FLIGHT)}) or l.hash <> i.hash)
 """
 _COPY: Final = """
-insert into result_rows (item, batch, send, attempts, at, outcome, output, finish, model, extras)
-select e.item, r.batch, 0, 0, ?, 0, r.output, r.finish, r.model, r.extras from ended e join result_rows r on r.item = e.leader where e.is_shared
+insert into result_rows (item, batch, send, attempts, at, outcome, output, finish, cache_write_tokens, model, extras)
+select e.item, r.batch, 0, 0, ?, 0, r.output, r.finish, 0, r.model, r.extras from ended e join result_rows r on r.item = e.leader where e.is_shared
 """
 _RECORD: Final = """
-insert or replace into shared select e.item, e.leader, l.job <> i.job, r.input_tokens, r.cached_tokens, r.output_tokens, r.reasoning_tokens
+insert or replace into shared select e.item, e.leader, l.job <> i.job, r.input_tokens, r.cached_tokens, r.cache_write_tokens, r.output_tokens, r.reasoning_tokens
 from ended e join item_rows i on i.id = e.item join item_rows l on l.id = e.leader join result_rows r on r.item = e.leader where e.is_shared
 """
 _SHARED: Final = "select item from ended where is_shared"

@@ -5,7 +5,7 @@ Where the two differ the larger figure is reckoned with, each for itself, so tha
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 from batchrun.model import Json, Usage
@@ -19,13 +19,16 @@ _STEP: Final = 1_000
 class Taken(NamedTuple):
     """Tokens of answers of about one size. `size`: thousands of input tokens of each, rounded up; 0: SMALL at most.
 
-    Cached are part of input, and reasoning of output.
+    Cached and written are part of input, and reasoning of output. `maybe_written_tokens` are what was not cached, of answers that do not say how
+    much of it was written to the cache.
     """
 
     size: int
     requests: int
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
+    maybe_written_tokens: int
     output_tokens: int
     reasoning_tokens: int
 
@@ -37,6 +40,7 @@ class ServiceUsage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -54,52 +58,66 @@ def service_usage(remote: str | None) -> ServiceUsage | None:
     given, made = _count(usage, "input_tokens"), _count(usage, "output_tokens")
     if given is None or made is None or not given + made:
         return None
+    details = _inner(usage, "input_tokens_details")
     return ServiceUsage(
         input_tokens=given,
         output_tokens=made,
-        cached_tokens=_count(_inner(usage, "input_tokens_details"), "cached_tokens"),
+        cached_tokens=_count(details, "cached_tokens"),
+        cache_write_tokens=_count(details, "cache_write_tokens"),
         reasoning_tokens=_count(_inner(usage, "output_tokens_details"), "reasoning_tokens"),
     )
 
 
 def usage_of(taken: Iterable[Taken]) -> Usage:
-    """All of it in one sum."""
+    """All of it in one sum; tokens written to the cache as far as answers say it, None where none does."""
     rows = list(taken)
+    given = sum(row.input_tokens for row in rows)
+    written = sum(row.cache_write_tokens for row in rows)
+    is_said = written or (given and not any(row.maybe_written_tokens for row in rows))
     return Usage(
-        input_tokens=sum(row.input_tokens for row in rows),
+        input_tokens=given,
         cached_tokens=sum(row.cached_tokens for row in rows),
+        cache_write_tokens=written if is_said else None,
         output_tokens=sum(row.output_tokens for row in rows),
         reasoning_tokens=sum(row.reasoning_tokens for row in rows),
     )
 
 
 def billed(items: Usage, service: ServiceUsage | None) -> Usage:
-    """The larger of both, component by component; of the input, what was not cached is the dearer component."""
+    """The larger of both, component by component; of the input, what was not cached is the dearer component, and of that what was written to the cache."""
     if service is None:
         return items
     cached = items.cached_tokens if service.cached_tokens is None else service.cached_tokens
     given = max(items.input_tokens, service.input_tokens)
     fresh = max(items.input_tokens - items.cached_tokens, service.input_tokens - cached)
+    written = [n for n in (items.cache_write_tokens, service.cache_write_tokens) if n is not None]
     return Usage(
         input_tokens=given,
         cached_tokens=given - fresh,
+        cache_write_tokens=min(max(written), fresh) if written else None,
         output_tokens=max(items.output_tokens, service.output_tokens),
         reasoning_tokens=max(items.reasoning_tokens, service.reasoning_tokens or 0),
     )
 
 
-def differences(items: Usage, service: ServiceUsage | None) -> Iterator[tuple[str, int, int]]:
-    """Where the two do not agree: (`input_tokens`…, the sum of the answers, the service's figure)."""
+def differences(
+    taken: Iterable[Taken], service: ServiceUsage | None
+) -> Iterator[tuple[str, int, int]]:
+    """Where the two do not agree: (`input_tokens`…, the sum of the answers, the service's figure). What one of them does not say agrees."""
+    rows = list(taken)
     if service is None:
         return
-    for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"):
+    items = usage_of(rows)
+    if any(row.maybe_written_tokens for row in rows):
+        items = replace(items, cache_write_tokens=None)
+    for name in (field.name for field in fields(Usage)):
         said, found = getattr(service, name), getattr(items, name)
-        if said is not None and said != found:
+        if said is not None and found is not None and said != found:
             yield name, found, said
 
 
 def cost_of(price: Price, taken: Iterable[Taken], *, is_of_pictures: bool = False) -> int:
-    """Picodollars of all answers, each at the rates for its own size; input that was not cached as what is written to the cache, where that is dearer.
+    """Picodollars of all answers, each at the rates for its own size; input of which no answer says whether it was written to the cache as if it was, where that is dearer.
 
     Exact where tiers begin at whole thousands above SMALL, as those of all lists do; else rounded up. `is_of_pictures`: of an endpoint that
     makes pictures, whose tokens are not told from those of text here: each counts as the dearer.
@@ -124,18 +142,28 @@ def billed_cost(
     fresh = most.input_tokens - items.input_tokens - cached
     # What the service does not count as cached costs its full price instead.
     of_cached = (max if cached > 0 else min)(rates.cached_input for rates in every)
+    of_fresh, written = dearest.input, 0
+    if service is None or service.cache_write_tokens is None:
+        of_fresh = max(dearest.input, dearest.cache_write)
+    else:
+        known = sum(row.cache_write_tokens + row.maybe_written_tokens for row in rows)
+        written = max(0, (most.cache_write_tokens or 0) - known)
     return (
         cost_of(price, rows, is_of_pictures=is_of_pictures)
-        + fresh * dearest.input
+        + fresh * of_fresh
+        + written * max(0, *(rates.cache_write - rates.input for rates in every))
         + cached * of_cached
         + (most.output_tokens - items.output_tokens) * dearest.output
     )
 
 
 def _cost(rates: Rates, row: Taken) -> int:
+    written, maybe = row.cache_write_tokens, row.maybe_written_tokens
     return (
-        (row.input_tokens - row.cached_tokens) * rates.input
+        (row.input_tokens - row.cached_tokens - written - maybe) * rates.input
         + row.cached_tokens * rates.cached_input
+        + written * rates.cache_write
+        + maybe * max(rates.input, rates.cache_write)
         + row.output_tokens * rates.output
     )
 
@@ -150,12 +178,12 @@ def _rates(price: Price, size: int, is_of_pictures: bool) -> Rates:
 
 
 def _rates_at(rates: Rates, is_of_pictures: bool) -> Rates:
-    # What was not read from the cache may have been written to it, which answers are not asked about.
-    rates = rates._replace(input=max(rates.input, rates.cache_write))
     if not is_of_pictures:
         return rates
     return rates._replace(
-        input=max(rates.input, rates.image_input), output=max(rates.output, rates.image_output)
+        input=max(rates.input, rates.image_input),
+        cache_write=max(rates.cache_write, rates.image_input),
+        output=max(rates.output, rates.image_output),
     )
 
 

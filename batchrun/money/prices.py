@@ -133,16 +133,22 @@ class Price:
         audio_input: int = 0,
         audio_output: int = 0,
     ) -> int:
-        """Picodollars of one request. Image and audio tokens are part of the usage's input and output; cached ones are taken to be text."""
+        """Picodollars of one request. Image and audio tokens are part of the usage's input and output; cached and written ones are taken to be text.
+
+        Input of which the usage does not say whether it was written to the cache is priced as if it was, where that is dearer.
+        """
         rates = self.rates_for(usage.input_tokens)
-        fresh = usage.input_tokens - usage.cached_tokens - image_input - audio_input
-        written = usage.output_tokens - image_output - audio_output
+        written = usage.cache_write_tokens or 0
+        fresh = usage.input_tokens - usage.cached_tokens - written - image_input - audio_input
+        is_said = usage.cache_write_tokens is not None
+        made = usage.output_tokens - image_output - audio_output
         return (
-            fresh * rates.input
+            fresh * (rates.input if is_said else max(rates.input, rates.cache_write))
+            + written * rates.cache_write
             + usage.cached_tokens * rates.cached_input
             + image_input * rates.image_input
             + audio_input * rates.audio_input
-            + written * rates.output
+            + made * rates.output
             + image_output * rates.image_output
             + audio_output * rates.audio_output
         )
@@ -152,7 +158,9 @@ def _of_any_input(rates: Rates) -> Rates:
     dearest = max(rates.image_input, rates.audio_input)
     if dearest <= rates.input:
         return rates
-    return rates._replace(input=dearest, cached_input=dearest)
+    return rates._replace(
+        input=dearest, cached_input=dearest, cache_write=max(dearest, rates.cache_write)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

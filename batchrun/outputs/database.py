@@ -37,6 +37,7 @@ _COLUMNS: Final = {
     "finish": "nullif(a.finish, 'none')",
     "model": "m.name",
     **{name: f"coalesce(a.{name}, 0)" for name in ("input_tokens", "cached_tokens")},
+    "cache_write_tokens": "a.cache_write_tokens",
     **{name: f"coalesce(a.{name}, 0)" for name in ("output_tokens", "reasoning_tokens")},
 }
 _JOINS: Final = (

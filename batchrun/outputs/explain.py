@@ -212,7 +212,7 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
     from batchrun.customids import custom_id
 
     columns = (
-        "r.batch, r.send, r.at, r.outcome, r.cause, r.message, r.finish, r.input_tokens, r.cached_tokens, r.output_tokens, "
+        "r.batch, r.send, r.at, r.outcome, r.cause, r.message, r.finish, r.input_tokens, r.cached_tokens, r.cache_write_tokens, r.output_tokens, "
         "r.reasoning_tokens, r.kind, r.offset, r.length, m.name as model, b.remote_id, b.remote_status, a.custom_id as sent_as"
     )
     joins = (
@@ -235,6 +235,7 @@ def _settled(ledger: Ledger, item: int, key: str | None) -> list[Attempt]:
             usage=Usage(
                 input_tokens=row["input_tokens"] or 0,
                 cached_tokens=row["cached_tokens"] or 0,
+                cache_write_tokens=row["cache_write_tokens"],
                 output_tokens=row["output_tokens"] or 0,
                 reasoning_tokens=row["reasoning_tokens"] or 0,
             ),

@@ -18,12 +18,12 @@ from batchrun.outputs.shown import shown_blocks
 _encode: Final = msgspec.json.Encoder().encode
 # What came beside the answer is an object too: its members follow ours.
 # One line is put together by SQLite, which has all its parts at hand: half the cost of fetching ten columns and formatting them here.
-_LINE: Final = f"""cast(printf('{{"id":%s,"status":"%s","output":%s,"finish":%s,"usage":{{"input_tokens":%d,"cached_tokens":%d,"output_tokens":%d,"reasoning_tokens":%d}},"attempts":%d,"model":%s%s',
+_LINE: Final = f"""cast(printf('{{"id":%s,"status":"%s","output":%s,"finish":%s,"usage":{{"input_tokens":%d,"cached_tokens":%d,"cache_write_tokens":%s,"output_tokens":%d,"reasoning_tokens":%d}},"attempts":%d,"model":%s%s',
   json_quote(coalesce(i.key, i.name)),
   case i.state {" ".join(f"when {int(state)} then '{state.name.lower()}'" for state in ItemState)} end,
   case i.state when {int(ItemState.SUCCEEDED)} then r.output else 'null' end,
   case r.finish when 'stop' then '"stop"' else json_quote(nullif(r.finish, 'none')) end,
-  r.input_tokens, r.cached_tokens, r.output_tokens, r.reasoning_tokens, r.attempts, json_quote(m.name),
+  r.input_tokens, r.cached_tokens, coalesce(r.cache_write_tokens, 'null'), r.output_tokens, r.reasoning_tokens, r.attempts, json_quote(m.name),
   case when r.extras is null or (r.outcome = 0 and i.state <> {int(ItemState.SUCCEEDED)}) then '}}' else ',' || substr(r.extras, 2) end) as blob)"""
 RESULT_JOIN: Final = "left join result_rows r on r.item = i.id"
 _LINE_JOINS: Final = f"{RESULT_JOIN} left join models m on m.id = r.model"

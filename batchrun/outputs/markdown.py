@@ -125,7 +125,11 @@ def _failures(groups: Sequence[JsonObject]) -> list[str]:
 def _tokens(report: JsonObject) -> list[str]:
     tokens = report["tokens"]
     rows = [
-        ("input", f"{tokens['input_tokens']:,}", f"{tokens['cached_tokens']:,} cached"),
+        (
+            "input",
+            f"{tokens['input_tokens']:,}",
+            cached_words(tokens["cached_tokens"], tokens["cache_write_tokens"]),
+        ),
         ("output", f"{tokens['output_tokens']:,}", f"{tokens['reasoning_tokens']:,} reasoning"),
     ]
     return [
@@ -135,6 +139,11 @@ def _tokens(report: JsonObject) -> list[str]:
         f"Over {report['attempts']:,} attempts.",
         "",
     ]
+
+
+def cached_words(cached: int, written: int | None) -> str:
+    """What of the input was read from the service's cache, and what was written to it, if any was."""
+    return f"{cached:,} cached" + (f", {written:,} written to the cache" if written else "")
 
 
 def _tools(tools: JsonObject | None) -> list[str]:

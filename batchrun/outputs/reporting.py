@@ -1,5 +1,6 @@
 """The report of a job: how many, what it took, what went wrong and what to do about it. `report.json` and its readable twin."""
 
+from dataclasses import fields
 from typing import Final
 
 from batchrun.clock import rfc3339
@@ -10,7 +11,7 @@ from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.shortages import shortage_of
 from batchrun.ledger.states import OPEN_ITEM_STATES, BatchState
 from batchrun.ledger.toolcalls import call_errors
-from batchrun.model import JsonObject
+from batchrun.model import JsonObject, Usage
 from batchrun.outputs.database import count_keyless
 from batchrun.outputs.deadlines import deadline_report
 from batchrun.outputs.failures import failure_groups
@@ -23,8 +24,13 @@ __all__ = ["job_report", "report_markdown"]
 
 TOOL_ERROR_COUNT: Final = 10  # errors of functions shown, the first
 INCIDENT_COUNT: Final = 100  # incidents listed, the latest; all of them are counted
-_USAGE: Final = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-_SUMS: Final = ", ".join(f"coalesce(sum(u.{name}), 0) as {name}" for name in _USAGE)
+_SUMS: Final = ", ".join(
+    # As far as answers say it; null where none does.
+    f"nullif(sum(u.{name}), case when sum(u.maybe_written_tokens) > 0 then 0 end) as {name}"
+    if name == "cache_write_tokens"
+    else f"coalesce(sum(u.{name}), 0) as {name}"
+    for name in ("attempts", *(field.name for field in fields(Usage)))
+)
 
 
 def job_report(ledger: Ledger, job_id: int) -> JsonObject:
@@ -92,7 +98,7 @@ def job_report(ledger: Ledger, job_id: int) -> JsonObject:
         }
 
 
-def _spent(ledger: Ledger, job_id: int, profile: str | None = None) -> dict[str, int]:
+def _spent(ledger: Ledger, job_id: int, profile: str | None = None) -> dict[str, int | None]:
     """Tokens of every attempt ever settled, and how many there were: what the service may have billed. Of one profile, or of all."""
     row = ledger.row(
         f"select {_SUMS} from batch_rows b join batch_usage u on u.batch = b.id where b.job = ?1 and (?2 is null or b.profile = ?2)",
@@ -102,7 +108,7 @@ def _spent(ledger: Ledger, job_id: int, profile: str | None = None) -> dict[str,
     return dict(row)
 
 
-def _by_profile(ledger: Ledger, job: JobView, all_of_it: dict[str, int]) -> JsonObject:
+def _by_profile(ledger: Ledger, job: JobView, all_of_it: dict[str, int | None]) -> JsonObject:
     """Who is billed for it: the job's profile, and the one that answered some of its items live, if any did."""
     used = ledger.rows(
         "select distinct profile from batch_rows where job = ? order by 1", (job.id,)

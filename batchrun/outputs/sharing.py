@@ -4,7 +4,13 @@ from batchrun.ledger.connection import Ledger
 from batchrun.model import JsonObject
 from batchrun.outputs.rows import JobView
 
-_USAGE = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_USAGE = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
 _WHOSE = (
     "select coalesce(i.key, i.name) as id, j.name as job, i.job = {} as is_own from item_rows i join jobs j on j.id = i.job "
     "where i.id = {}"
@@ -36,7 +42,13 @@ def _named(ledger: Ledger, item: int, other: int) -> str:
 
 def shared_report(ledger: Ledger, job: JobView) -> JsonObject:
     """How many items of a job have the answer to an equal request, and what these answers took, which was not asked again; nothing of none."""
-    sums = ", ".join(f"coalesce(sum(s.{name}), 0) as {name}" for name in _USAGE)
+    sums = ", ".join(
+        # None of all that were shared says it, or some do.
+        f"sum(s.{name}) as {name}"
+        if name == "cache_write_tokens"
+        else f"coalesce(sum(s.{name}), 0) as {name}"
+        for name in _USAGE
+    )
     row = ledger.row(
         f"select count(*) as items, coalesce(sum(s.is_cached), 0) as cached, {sums} from shared s "
         "cross join item_rows i on i.id = s.item cross join result_rows r on r.item = s.item and r.send = 0 where i.job = ? and i.vanished = 0",

@@ -31,6 +31,7 @@ _AFTER: Final = (
     "model",
     "input_tokens",
     "cached_tokens",
+    "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
 )
@@ -46,7 +47,7 @@ _COLUMNS: Final = (
     f"{LISTED_COLUMNS}, coalesce(i.key, i.name), i.state, cast(a.output as blob), a.finish, "
     f"case when i.state = {_FAILED} then {FAILURE_CAUSE} end, case when i.state = {_FAILED} then {FAILURE_MESSAGE} end, "
     f"a.attempts, a.model, case when {_HAS_EXTRAS} then {_EXTRAS_COLUMN} end, "
-    "a.input_tokens, a.cached_tokens, a.output_tokens, a.reasoning_tokens"
+    "coalesce(a.input_tokens, 0), coalesce(a.cached_tokens, 0), a.cache_write_tokens, coalesce(a.output_tokens, 0), coalesce(a.reasoning_tokens, 0)"
 )
 
 
@@ -182,7 +183,7 @@ def _row(
     if columns.members:
         values += _spread(members, columns.members)
     values.append(None if finish == "none" else finish)
-    values += (cause, message, attempts or 0, models[model], *[count or 0 for count in tokens])
+    values += (cause, message, attempts or 0, models[model], *tokens)
     if columns.extras:
         values += _spread(extras, columns.extras)
     return values

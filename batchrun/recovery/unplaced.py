@@ -104,6 +104,7 @@ def _result_line(reading: Reading) -> bytes:
         "usage": {
             "input_tokens": reading.input_tokens,
             "cached_tokens": reading.cached_tokens,
+            "cache_write_tokens": reading.cache_write_tokens,
             "output_tokens": reading.output_tokens,
             "reasoning_tokens": reading.reasoning_tokens,
         },

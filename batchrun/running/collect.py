@@ -47,7 +47,7 @@ _ROW_BYTES: Final = 400  # what a row costs beside its text, roughly
 _TAKEN_BACK: Final = (BY_DEADLINE, BY_CHANGE)
 _RETRY_DELAYS_S: Final = Traits().retry_delays_s
 _NOTHING: Final = Reading(
-    None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, 0, 0, None, None
+    None, Outcome.FAILED, None, None, None, None, Finish.NONE, 0, 0, None, 0, 0, None, None
 )
 
 
@@ -211,7 +211,8 @@ class _Lines:
                     answers.append(
                         (
                             item, output, "stop" if finish is _STOP else finish.value, reading.input_tokens,
-                            reading.cached_tokens, reading.output_tokens, reading.reasoning_tokens, last_model_id, offset, length, reading.extras,
+                            reading.cached_tokens, reading.cache_write_tokens, reading.output_tokens, reading.reasoning_tokens,
+                            last_model_id, offset, length, reading.extras,
                         )
                     )  # fmt: skip
                     self._held += len(output) + len(reading.extras or b"") + _ROW_BYTES
@@ -300,7 +301,7 @@ class _Lines:
             (
                 item, self._batch["id"], sends, attempts, self._at, RESULT_OUTCOMES[event], reading.cause,
                 reading.message, text, reading.finish.value, reading.input_tokens, reading.cached_tokens,
-                reading.output_tokens, reading.reasoning_tokens, model, *place, extras,
+                reading.cache_write_tokens, reading.output_tokens, reading.reasoning_tokens, model, *place, extras,
             )
         )  # fmt: skip
         self._held += len(text or "") + len(reading.message or "") + len(extras or "") + _ROW_BYTES

@@ -7,11 +7,12 @@ from typing import Final
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.usage import USAGE_DIFFERS, attempts_without_answer, taken_by
-from batchrun.money.billed import differences, service_usage, usage_of
+from batchrun.money.billed import differences, service_usage
 
 _WORDS: Final = {
     "input_tokens": "input tokens",
     "cached_tokens": "cached input tokens",
+    "cache_write_tokens": "input tokens written to the cache",
     "output_tokens": "output tokens",
     "reasoning_tokens": "reasoning tokens",
 }
@@ -25,7 +26,7 @@ def reconcile(ledger: Ledger, batch: sqlite3.Row, at: int) -> None:
     number = batch["id"]
     # Its row as it is now: the service's last word may have come after the caller read it.
     remote = ledger.value("select remote from batch_rows where id = ?", (number,))
-    found = list(differences(usage_of(taken_by(ledger, number)), service_usage(remote)))
+    found = list(differences(taken_by(ledger, number), service_usage(remote)))
     if not found or ledger.value("select 1 from strays where batch = ?", (number,)):
         return
     told = "; ".join(

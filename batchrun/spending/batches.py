@@ -162,7 +162,7 @@ def _spent(
         is_frozen=row["price"] is not None,
         why_not=priced.why_not if cost is None else "",
         live_prices=priced.live_prices,
-        differs=any(differences(items, said)),
+        differs=any(differences(taken, said)),
         is_lost=row["state"] == BatchState.LOST,
         is_overrun=bool(row["is_overrun"]),
         fees=fees,

@@ -13,8 +13,9 @@ from batchrun.spending.charts import columns_chart, share_bar
 from batchrun.spending.report import By, Row, Spending
 
 _ROWS_MOST: Final = 40  # of a breakdown that was not asked for; the rest is one row
+_WRITTEN: Final = "written"  # to the cache: shown where there are any
 _COLUMNS: Final = (
-    *("requests", "prompt", "cached", "completion", "reasoning"),
+    *("requests", "prompt", "cached", _WRITTEN, "completion", "reasoning"),
     *("cost", "saved"),
 )
 _TITLES: Final = {
@@ -147,25 +148,30 @@ def _breakdown(spending: Spending, by: By, *, is_whole: bool) -> Iterator[str]:
     shown = rows if is_whole else rows[:_ROWS_MOST]
     most = max(row.cost for row in rows)
     yield f'<section>\n<h2>{_TITLES[by]}</h2>\n<div class="wide"><table>'
-    headers = "".join(f"<th>{name}</th>" for name in (str(by), *_COLUMNS))
+    has_written = bool(spending.total.usage.cache_write_tokens)
+    columns = [name for name in _COLUMNS if has_written or name != _WRITTEN]
+    headers = "".join(f"<th>{name}</th>" for name in (str(by), *columns))
     yield f'<thead><tr>{headers}<th class="share"></th></tr></thead>\n<tbody>'
     for row in shown:
-        yield f'<tr>{_cells(row)}<td class="share">{share_bar(row.cost, most)}</td></tr>'
+        cells = _cells(row, has_written=has_written)
+        yield f'<tr>{cells}<td class="share">{share_bar(row.cost, most)}</td></tr>'
     yield "</tbody>"
     if len(rows) > 1:
-        yield f'<tfoot><tr>{_cells(spending.total)}<td class="share"></td></tr></tfoot>'
+        total = _cells(spending.total, has_written=has_written)
+        yield f'<tfoot><tr>{total}<td class="share"></td></tr></tfoot>'
     yield "</table></div>"
     if len(shown) < len(rows):
         yield f'<p class="faint">The {len(shown)} dearest of {len(rows):,}; the total is that of all.</p>'
     yield "</section>"
 
 
-def _cells(row: Row) -> str:
+def _cells(row: Row, *, has_written: bool) -> str:
     usage = row.usage
     figures = (
         row.requests,
         usage.input_tokens,
         usage.cached_tokens,
+        *([usage.cache_write_tokens or 0] if has_written else []),
         usage.output_tokens,
         usage.reasoning_tokens,
     )
@@ -177,7 +183,7 @@ def _about(spending: Spending) -> Iterator[str]:
     yield '<section>\n<h2>Where the figures come from</h2>\n<ul class="notes">'
     yield (
         "<li>Tokens are those of the service: what its answers say, or where that is more, its own sum of a batch. "
-        "Cached ones are part of the prompt, reasoning is part of the completion.</li>"
+        "Cached ones, and those written to the cache, are part of the prompt; reasoning is part of the completion.</li>"
     )
     for price in spending.prices:
         when = "as it was when they were sent" if price.is_frozen else "as it is today"

@@ -200,6 +200,9 @@ def _added(one: Usage, other: Usage) -> Usage:
     return Usage(
         input_tokens=one.input_tokens + other.input_tokens,
         cached_tokens=one.cached_tokens + other.cached_tokens,
+        cache_write_tokens=other.cache_write_tokens
+        if one.cache_write_tokens is None
+        else one.cache_write_tokens + (other.cache_write_tokens or 0),
         output_tokens=one.output_tokens + other.output_tokens,
         reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from batchrun.model import Json, JsonObject
 from batchrun.money.amounts import dollars
-from batchrun.outputs.markdown import escaped, table
+from batchrun.outputs.markdown import cached_words, escaped, table
 
 _HEAD = (
     "This holds ids, times, statuses, counts and errors, and no prompts, answers, items or keys. Where an error repeated any of them, "
@@ -56,7 +56,8 @@ def _head(found: JsonObject) -> Iterator[tuple[str, str]]:
     counts = [f"{n:,} {name.replace('_', ' ')}" for name, n in found["counts"].items() if n]
     yield "items", ", ".join(counts)
     yield "attempts", f"{found['attempts']:,}"
-    given = f"{tokens['input_tokens']:,} input ({tokens['cached_tokens']:,} cached)"
+    cached = cached_words(tokens["cached_tokens"], tokens["cache_write_tokens"])
+    given = f"{tokens['input_tokens']:,} input ({cached})"
     made = f"{tokens['output_tokens']:,} output ({tokens['reasoning_tokens']:,} reasoning)"
     yield "tokens", f"{given}, {made}"
 

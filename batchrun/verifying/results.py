@@ -9,7 +9,7 @@ from batchrun.customids import custom_id
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
 from batchrun.ledger.usage import ATTEMPTS_SQL, FIGURES, USAGE_DIFFERS, taken_by
-from batchrun.money.billed import differences, service_usage, usage_of
+from batchrun.money.billed import differences, service_usage
 from batchrun.verifying.files import OpenSpool, is_unchanged, size_of
 
 _SETTLED: Final = (
@@ -90,8 +90,8 @@ def usage_adds_up(ledger: Ledger) -> Iterator[str]:
         "and (select sum(requests) from batch_usage where batch = b.id) = b.request_count",
         (BatchState.COLLECTED, USAGE_DIFFERS),
     ):
-        items = usage_of(taken_by(ledger, row["id"]))
-        for name, found, said in differences(items, service_usage(row["remote"])):
+        taken = taken_by(ledger, row["id"])
+        for name, found, said in differences(taken, service_usage(row["remote"])):
             yield f"batch {row['id']}: the service counts {said:,} {name}, and its answers add up to {found:,}"
 
 

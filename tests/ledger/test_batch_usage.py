@@ -12,14 +12,26 @@ from batchrun.ledger.settling import Answer
 from batchrun.ledger.usage import ATTEMPTS_SQL, FIGURES, UsageCount, taken_by, uncount
 from batchrun.money.billed import SMALL, Taken
 
-PLACES = (3, 4, 5, 6)
-Tokens = tuple[int, int, int, int]
-TOKENS = st.tuples(
-    st.one_of(st.integers(0, 50), st.integers(SMALL - 2, SMALL + 2_500)),
-    st.integers(0, SMALL),
-    st.integers(0, 9),
-    st.integers(0, 9),
+PLACES = (3, 4, 5, 6, 7)
+Tokens = tuple[int, int, int | None, int, int]
+FEW = st.integers(0, 9)
+
+
+def tokens_of(
+    given: st.SearchStrategy[int], written: st.SearchStrategy[int | None]
+) -> st.SearchStrategy[Tokens]:
+    return st.tuples(given, st.integers(0, SMALL), written, FEW, FEW)
+
+
+SMALL_ONES = st.integers(0, 50)
+TOKENS = tokens_of(
+    st.one_of(SMALL_ONES, st.integers(SMALL - 2, SMALL + 2_500)), st.none() | st.integers(0, 60)
 )
+# As most batches are: small requests, and all answers say how much was written to the cache, or none does.
+ALIKE = [
+    st.lists(tokens_of(SMALL_ONES, written), max_size=6)
+    for written in (st.none(), st.just(0), st.integers(0, 60))
+]
 
 
 def answer(item: int, tokens: Tokens) -> Answer:
@@ -28,8 +40,8 @@ def answer(item: int, tokens: Tokens) -> Answer:
 
 def insert(ledger: Ledger, item: int, tokens: Tokens, output: str | None) -> None:
     ledger.execute(
-        "insert into result_rows (item, batch, send, attempts, at, outcome, input_tokens, cached_tokens, output_tokens, reasoning_tokens, output) "
-        "values (?, 1, 1, 1, 0, 0, ?, ?, ?, ?, ?)",
+        "insert into result_rows (item, batch, send, attempts, at, outcome, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, output) "
+        "values (?, 1, 1, 1, 0, 0, ?, ?, ?, ?, ?, ?)",
         (item, *tokens, output),
     )
 
@@ -50,7 +62,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         yield found
 
 
-@given(plain=st.lists(TOKENS, max_size=6), others=st.lists(TOKENS, max_size=4))
+@given(plain=st.one_of(*ALIKE, st.lists(TOKENS, max_size=6)), others=st.lists(TOKENS, max_size=4))
 def test_what_is_counted_on_the_way_is_what_the_rows_add_up_to(
     ledger: Ledger, plain: list[Tokens], others: list[Tokens]
 ) -> None:
@@ -78,9 +90,12 @@ def test_what_is_counted_on_the_way_is_what_the_rows_add_up_to(
 
 def test_a_batch_that_is_settled_again_adds_to_what_it_took(ledger: Ledger) -> None:
     ledger.execute("delete from batch_usage")
-    for tokens in ((10, 4, 2, 1), (20_500, 0, 2, 1), (30, 40, 2, 1)):
+    for tokens in ((10, 4, 5, 2, 1), (20_500, 0, None, 2, 1), (30, 40, 3, 2, 1)):
         count = UsageCount()
         count.add(*tokens, is_answered=True)
         with ledger.transaction():
             count.store(ledger, 1)
-    assert taken_by(ledger, 1) == [Taken(0, 2, 40, 34, 4, 2), Taken(21, 1, 20_500, 0, 2, 1)]
+    assert taken_by(ledger, 1) == [
+        Taken(0, 2, 40, 34, 5, 0, 4, 2),
+        Taken(21, 1, 20_500, 0, 0, 20_500, 2, 1),
+    ]

@@ -29,9 +29,13 @@ def price(*tiers: Tier) -> Price:
     )
 
 
-def usage(given: int, cached: int, made: int, reasoning: int = 0) -> Usage:
+def usage(given: int, cached: int, made: int, reasoning: int = 0, written: int | None = 0) -> Usage:
     return Usage(
-        input_tokens=given, cached_tokens=cached, output_tokens=made, reasoning_tokens=reasoning
+        input_tokens=given,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=made,
+        reasoning_tokens=reasoning,
     )
 
 
@@ -52,29 +56,35 @@ def test_each_figure_is_the_larger_one(
     assert billed(items, of_service(service)) == expected
 
 
-def of_service(figures: tuple[int, int, int | None, int | None] | None) -> ServiceUsage | None:
+def of_service(
+    figures: tuple[int, int, int | None, int | None] | None, written: int | None = None
+) -> ServiceUsage | None:
     if figures is None:
         return None
     given, made, cached, reasoning = figures
     return ServiceUsage(
-        input_tokens=given, output_tokens=made, cached_tokens=cached, reasoning_tokens=reasoning
+        input_tokens=given,
+        output_tokens=made,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        reasoning_tokens=reasoning,
     )
 
 
 @pytest.mark.parametrize(
     ("taken", "tiers", "expected"),
     [
-        ((0, 2, 100, 40, 7, 3), (), 60 * 10 + 40 * 1 + 7 * 100),
-        ((0, 2, 100, 40, 7, 3), (Tier(200_000, LONG),), 60 * 10 + 40 * 1 + 7 * 100),
-        ((200, 1, 200_000, 0, 1, 0), (Tier(200_000, LONG),), 200_000 * 10 + 100),
-        ((201, 1, 200_001, 0, 1, 0), (Tier(200_000, LONG),), 200_001 * 20 + 150),
+        ((0, 2, 100, 40, 0, 0, 7, 3), (), 60 * 10 + 40 * 1 + 7 * 100),
+        ((0, 2, 100, 40, 0, 0, 7, 3), (Tier(200_000, LONG),), 60 * 10 + 40 * 1 + 7 * 100),
+        ((200, 1, 200_000, 0, 0, 0, 1, 0), (Tier(200_000, LONG),), 200_000 * 10 + 100),
+        ((201, 1, 200_001, 0, 0, 0, 1, 0), (Tier(200_000, LONG),), 200_001 * 20 + 150),
         # A tier that begins within a thousand, or among the small ones: the dearer rates.
-        ((201, 1, 200_001, 0, 1, 0), (Tier(200_500, LONG),), 200_001 * 20 + 150),
-        ((0, 2, 100, 40, 7, 3), (Tier(8_000, LONG),), 60 * 20 + 40 * 2 + 7 * 150),
+        ((201, 1, 200_001, 0, 0, 0, 1, 0), (Tier(200_500, LONG),), 200_001 * 20 + 150),
+        ((0, 2, 100, 40, 0, 0, 7, 3), (Tier(8_000, LONG),), 60 * 20 + 40 * 2 + 7 * 150),
     ],
 )
 def test_each_size_has_the_rates_of_its_tier(
-    taken: tuple[int, int, int, int, int, int], tiers: tuple[Tier, ...], expected: int
+    taken: tuple[int, int, int, int, int, int, int, int], tiers: tuple[Tier, ...], expected: int
 ) -> None:
     assert cost_of(price(*tiers), [Taken(*taken)]) == expected
 
@@ -87,7 +97,9 @@ def test_large_requests_are_told_apart_by_thousands(tokens: int, size: int) -> N
 
 
 def test_pictures_count_as_the_dearer_tokens() -> None:
-    assert cost_of(price(), [Taken(0, 1, 5, 0, 3, 0)], is_of_pictures=True) == 5 * 30 + 3 * 300
+    assert (
+        cost_of(price(), [Taken(0, 1, 5, 0, 0, 0, 3, 0)], is_of_pictures=True) == 5 * 30 + 3 * 300
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_pictures_count_as_the_dearer_tokens() -> None:
 def test_a_batch_costs_what_the_larger_figures_cost(
     service: tuple[int, int, int | None, int | None] | None, expected: int
 ) -> None:
-    taken = [Taken(0, 2, 100, 40, 7, 3)]
+    taken = [Taken(0, 2, 100, 40, 0, 0, 7, 3)]
     assert billed_cost(price(), taken, of_service(service)) == expected
     assert expected == price().cost(billed(usage_of(taken), of_service(service)))
 
@@ -151,27 +163,100 @@ def test_the_usage_of_a_batch_object_is_read_with_its_details() -> None:
     assert service_usage(json.dumps({"usage": said})) == of_service((100, 7, 40, 3))
 
 
-def test_differences_are_told_of_what_the_service_says() -> None:
-    items = usage(100, 40, 7, 3)
-    assert list(differences(items, None)) == []
-    assert list(differences(items, of_service((100, 7, None, 3)))) == []
-    assert list(differences(items, of_service((90, 7, 41, None)))) == [
+def test_differences_are_told_of_what_both_say() -> None:
+    taken = [Taken(0, 2, 100, 40, 10, 0, 7, 3)]
+    said = (100, 7, 40, 3)
+    assert list(differences(taken, None)) == []
+    assert list(differences(taken, of_service((100, 7, None, 3)))) == []
+    assert list(differences(taken, of_service((90, 7, 41, None)))) == [
         ("input_tokens", 100, 90),
         ("cached_tokens", 40, 41),
     ]
+    assert list(differences(taken, of_service(said, 10))) == []
+    assert list(differences(taken, of_service(said, 11))) == [("cache_write_tokens", 10, 11)]
+    unsaid = [Taken(0, 1, 50, 20, 10, 0, 7, 3), Taken(17, 1, 50, 20, 0, 30, 0, 0)]
+    assert list(differences(unsaid, of_service(said, 11))) == []
 
 
-def test_input_that_was_not_cached_may_have_been_written_to_the_cache() -> None:
-    """Which is dearer on newer models, and done without being asked for."""
-    dearer = replace(price(), rates=PLAIN._replace(cache_write=12))
-    taken = [Taken(0, 2, 1_000, 400, 30, 0)]
+# What is written to the cache. A token of 12: dearer than one of input, 10, as on newer models, which do it without being asked.
+WRITING = replace(
+    price(Tier(200_000, LONG._replace(cache_write=25))), rates=PLAIN._replace(cache_write=12)
+)
+FRESH, MADE = 600, 400 * 1 + 30 * 100
 
-    assert cost_of(dearer, taken) == 600 * 12 + 400 * 1 + 30 * 100
-    assert cost_of(dearer, taken, is_of_pictures=True) == 600 * 30 + 400 * 1 + 30 * 300
+
+@pytest.mark.parametrize(
+    ("written", "maybe", "of_fresh"),
+    [
+        (0, 0, 600 * 10),
+        (150, 0, 150 * 12 + 450 * 10),
+        (600, 0, 600 * 12),
+        (0, 600, 600 * 12),  # no answer says it: it may be all of it
+        (150, 200, 350 * 12 + 250 * 10),  # some say it
+    ],
+)
+def test_tokens_written_to_the_cache_have_their_own_rate(
+    written: int, maybe: int, of_fresh: int
+) -> None:
+    taken = [Taken(0, 2, 1_000, 400, written, maybe, 30, 0)]
+    assert cost_of(WRITING, taken) == of_fresh + MADE
+    pictures = cost_of(WRITING, taken, is_of_pictures=True)
+    assert pictures == FRESH * 30 + 400 * 1 + 30 * 300, "pictures are dearer than either"
+
+
+def test_tokens_written_to_the_cache_by_a_long_request_have_the_rate_of_its_tier() -> None:
+    taken = [Taken(0, 1, 1_000, 400, 150, 0, 30, 0), Taken(201, 1, 200_001, 1, 50_000, 0, 1, 0)]
+    long = 50_000 * 25 + 150_000 * 20 + 1 * 2 + 1 * 150
+    assert cost_of(WRITING, taken) == 150 * 12 + 450 * 10 + MADE + long
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (0, None),
+        (150, None),
+        (151, 25 - 20),  # one of them at the dearest surcharge of any tier
+        (600, 450 * 5),
+        (9_999, 450 * 5),  # more than there is
+    ],
+)
+def test_what_only_the_service_counts_as_written_is_added(said: int, expected: int | None) -> None:
+    taken = [Taken(0, 2, 1_000, 400, 150, 0, 30, 0)]
+    service = of_service((1_000, 30, 400, 0), said)
+    assert billed_cost(WRITING, taken, service) == cost_of(WRITING, taken) + (expected or 0)
+    assert billed(usage_of(taken), service).cache_write_tokens == min(max(150, said), FRESH)
+
+
+@pytest.mark.parametrize(
+    ("said", "more"), [(None, 10 * 25), (150, 10 * 20), (154, 10 * 20 + 4 * 5)]
+)
+def test_input_that_only_the_service_counts_may_have_been_written(
+    said: int | None, more: int
+) -> None:
+    taken = [Taken(0, 2, 1_000, 400, 150, 0, 30, 0)]
+    found = billed_cost(WRITING, taken, of_service((1_010, 30, 400, 0), said))
+    assert found == cost_of(WRITING, taken) + more
+
+
+@pytest.mark.parametrize(
+    ("written", "cost"), [(None, 60 * 12), (0, 60 * 10), (25, 25 * 12 + 35 * 10)]
+)
+def test_one_request_is_priced_in_the_same_way(written: int | None, cost: int) -> None:
+    one = usage(100, 40, 7, 3, written)
+    assert WRITING.cost(one) == cost + 40 * 1 + 7 * 100
+    maybe = 60 if written is None else 0
+    assert WRITING.cost(one) == cost_of(WRITING, [Taken(0, 1, 100, 40, written or 0, maybe, 7, 3)])
+
+
+def test_a_sum_says_what_was_written_as_far_as_answers_do() -> None:
+    rows = [Taken(0, 1, 100, 40, 0, 60, 7, 3), Taken(17, 1, 100, 40, 5, 0, 7, 3)]
+    assert usage_of(rows) == usage(200, 80, 14, 6, 5)
+    assert usage_of(rows[:1]) == usage(100, 40, 7, 3, None)
+    assert usage_of([]) == Usage()
 
 
 @pytest.mark.parametrize(("above", "rates"), [(15_999, LONG), (16_000, PLAIN)])
 def test_small_requests_cost_what_the_largest_of_them_may(above: int, rates: Rates) -> None:
-    assert cost_of(price(Tier(above, LONG)), [Taken(0, 1, 16_000, 0, 1, 0)]) == (
+    assert cost_of(price(Tier(above, LONG)), [Taken(0, 1, 16_000, 0, 0, 0, 1, 0)]) == (
         16_000 * rates.input + rates.output
     )

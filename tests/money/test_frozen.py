@@ -47,4 +47,4 @@ def test_input_of_any_kind_costs_as_much_as_the_dearest_kind_in_every_tier() -> 
         model="m", mode=Mode.LIVE, rates=text, tiers=(Tier(9, heard),), table="", dated=""
     ).of_any_input
     assert price.rates == text
-    assert price.rates_for(10) == heard._replace(input=40, cached_input=40)
+    assert price.rates_for(10) == heard._replace(input=40, cached_input=40, cache_write=40)

@@ -154,12 +154,16 @@ def test_what_the_user_says_that_it_costs_at_a_host_of_a_region_is_what_it_costs
 def test_costs_are_those_that_the_list_reckons(model: str, mode: Mode) -> None:
     for given in (1_000, 300_000):
         theirs = calc_price(
-            ListUsage(input_tokens=given, cache_read_tokens=100, output_tokens=77),
+            ListUsage(
+                input_tokens=given, cache_read_tokens=100, cache_write_tokens=60, output_tokens=77
+            ),
             model,
             provider_id="openai",
             price_context={"processing": "batch"} if mode is Mode.BATCH else None,
         )
-        usage = Usage(input_tokens=given, cached_tokens=100, output_tokens=77)
+        usage = Usage(
+            input_tokens=given, cached_tokens=100, cache_write_tokens=60, output_tokens=77
+        )
         assert price(model, mode).cost(usage) == theirs.total_price * 10**12
 
 

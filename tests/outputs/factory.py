@@ -141,6 +141,7 @@ class World:
             "finish": "stop",
             "input_tokens": 100,
             "cached_tokens": 20,
+            "cache_write_tokens": 30,
             "output_tokens": 10,
             "reasoning_tokens": 4,
             "model": self.model("gpt-5-mini"),

@@ -56,6 +56,7 @@ def test_the_report_counts_items_and_every_attempt_ever_paid(world: World) -> No
     assert report["tokens"] == {
         "input_tokens": 800,
         "cached_tokens": 160,
+        "cache_write_tokens": 240,
         "output_tokens": 70,
         "reasoning_tokens": 32,
     }

@@ -39,7 +39,7 @@ def test_the_columns_are_those_of_the_csv_table_in_the_same_order(world: World) 
     assert table.column_names == header.split(",")
     assert table.to_pylist()[0] == {
         "id": 0, "text": "t", "status": "succeeded", "city": "Lyon", "finish": "stop", "cause": None, "message": None, "attempts": 1,
-        "model": "gpt-5-mini", "input_tokens": 100, "cached_tokens": 20, "output_tokens": 10, "reasoning_tokens": 4,
+        "model": "gpt-5-mini", "input_tokens": 100, "cached_tokens": 20, "cache_write_tokens": 30, "output_tokens": 10, "reasoning_tokens": 4,
     }  # fmt: skip
     assert table["cause"].to_pylist() == [None, "refusal"]
 

@@ -99,9 +99,9 @@ def test_input_columns_come_first_then_id_status_and_output(world: World) -> Non
 
     assert text == (
         "text,stars,lang,id,status,output,finish,cause,message,attempts,model,"
-        "input_tokens,cached_tokens,output_tokens,reasoning_tokens\n"
-        "good,5,,a1,succeeded,positive,stop,,,1,gpt-5-mini,100,20,10,4\n"
-        'bad,,ja,a2,failed,,,refusal,"refusal, said the service",1,gpt-5-mini,100,20,10,4\n'
+        "input_tokens,cached_tokens,cache_write_tokens,output_tokens,reasoning_tokens\n"
+        "good,5,,a1,succeeded,positive,stop,,,1,gpt-5-mini,100,20,30,10,4\n"
+        'bad,,ja,a2,failed,,,refusal,"refusal, said the service",1,gpt-5-mini,100,20,30,10,4\n'
     )
 
 

@@ -38,6 +38,7 @@ def test_a_line_has_exactly_the_documented_keys_in_their_order(world: World) -> 
         "usage": {
             "input_tokens": 100,
             "cached_tokens": 20,
+            "cache_write_tokens": 30,
             "output_tokens": 10,
             "reasoning_tokens": 4,
         },
@@ -104,7 +105,7 @@ def test_every_item_has_a_line_whatever_became_of_it(world: World) -> None:
         "status": "cancelled",
         "output": None,
         "finish": None,
-        "usage": dict.fromkeys(lines[0]["usage"], 0),  # type: ignore[call-overload]  # decoded JSON
+        "usage": {**dict.fromkeys(lines[0]["usage"], 0), "cache_write_tokens": None},  # type: ignore[call-overload]  # decoded JSON
         "attempts": 0,
         "model": None,
     }

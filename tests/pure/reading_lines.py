@@ -5,7 +5,6 @@ import hashlib
 import json
 
 import msgspec
-from msgspec.structs import astuple
 
 from batchrun.endpoints.answer import Finish, Reading
 from batchrun.endpoints.extras import EXTRAS
@@ -103,6 +102,12 @@ def embedding(*vectors: Json) -> JsonObject:
     }
 
 
+def tokens_of(reading: Reading) -> tuple[int, int, int, int]:
+    """Input, cached, output and reasoning tokens."""
+    made = (reading.output_tokens, reading.reasoning_tokens)
+    return reading.input_tokens, reading.cached_tokens, *made
+
+
 def assert_sound(reading: Reading) -> None:
     """The invariants that the ledger counts on."""
     if reading.outcome is Outcome.SUCCEEDED:
@@ -123,9 +128,11 @@ def assert_sound(reading: Reading) -> None:
         extras = msgspec.json.decode(reading.extras)
         assert extras
         assert list(extras) == [name for name in EXTRAS if extras.get(name)]
-    for count in astuple(reading)[7:11]:
+    for count in tokens_of(reading):
         assert type(count) is int
         assert 0 <= count < 2**40
+    written = reading.cache_write_tokens
+    assert written is None or (type(written) is int and 0 <= written < 2**40)
 
 
 def extras(reading: Reading) -> JsonObject:

@@ -96,7 +96,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"output": {"sqlite": {"path": "x.db", "table": "t"}}}, "'output.sqlite' must be an object such as {\"path\": \"shop.db\", \"table\": \"reviews\", \"key\": \"id\", \"columns\": {\"mood\": \"output\"}}; there is no 'key'"),
     ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"ID": "output"}}}}, "a column is named twice in 'output.sqlite' (upper and lower case are one to SQLite) The key is written by itself: leave it out of 'columns'."),
     ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "ouput"}}}}, "'output.sqlite' has nothing called 'ouput' for column 'a' Did you mean 'output'?"),
-    ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "zzz"}}}}, "'output.sqlite' has nothing called 'zzz' for column 'a' There is output, finish, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens, status, cause, message, attempts, and output.KEY for a key of answers that are objects."),
+    ({"output": {"sqlite": {"path": "x.db", "table": "t", "key": "id", "columns": {"a": "zzz"}}}}, "'output.sqlite' has nothing called 'zzz' for column 'a' There is output, finish, model, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, status, cause, message, attempts, and output.KEY for a key of answers that are objects."),
     ({"output": {"files": "{{ x"}}, "'output': syntax error on line 1 of the template: unexpected end of input, expected end of variable block"),
     ({"metadata": {"a": 1}}, "'metadata' must be an object of strings; the trouble is 'a'"),
     ({"metadata": {str(n): "" for n in range(11)}}, "'metadata' has 11 pairs, more than 10"),

@@ -20,6 +20,7 @@ from reading_lines import (
     output,
     read,
     response,
+    tokens_of,
 )
 
 from batchrun.endpoints.answer import Finish, Reading
@@ -30,7 +31,7 @@ def test_a_response_is_read_whole() -> None:
     body = response({"type": "reasoning", "summary": []}, message('Hé "x"\u2028'))
     assert read(line(body)) == Reading(
         "7-1-abc", SUCCEEDED, None, None, '"Hé \\"x\\"\u2028"'.encode(), None, Finish.STOP,
-        10, 4, 20, 5, "m-1", "req_1",
+        10, 4, None, 20, 5, "m-1", "req_1",
     )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_a_completion_is_read_whole() -> None:
         Finish.STOP,
         10,
         4,
+        None,
         20,
         5,
         "m-1",
@@ -57,7 +59,7 @@ def test_an_embedding_is_read_whole_and_keeps_its_digits() -> None:
     raw = raw.replace(b'["VECTOR"]', b"[ 0.10, -1e-05,\t2 ]")
     assert read(raw, EMBEDDINGS) == Reading(
         "7-1-abc", SUCCEEDED, None, None, b"[0.10,-1e-05,2]", None, Finish.STOP,
-        10, 0, 0, 0, "m-1", "req_1",
+        10, 0, None, 0, 0, "m-1", "req_1",
     )  # fmt: skip
 
 
@@ -131,7 +133,36 @@ def test_odd_usage_costs_the_figures_and_never_the_answer(
 ) -> None:
     reading = read(line(response(message("x"), usage=usage)))
     assert reading.outcome is SUCCEEDED
-    assert astuple(reading)[7:11] == tokens
+    assert tokens_of(reading) == tokens
+
+
+@pytest.mark.parametrize(
+    ("details", "written"),
+    [
+        (None, None),
+        ({}, None),
+        ({"cached_tokens": 4}, None),
+        ({"cache_write_tokens": None}, None),
+        ({"cache_write_tokens": 0}, 0),
+        ({"cache_write_tokens": 6}, 6),
+        ({"cache_write_tokens": 6.0}, 6),
+        ({"cache_write_tokens": -1}, None),
+        ({"cache_write_tokens": "6"}, None),
+        ({"cache_write_tokens": 2**40}, None),
+    ],
+)
+def test_tokens_written_to_the_cache_are_known_only_where_they_are_said(
+    details: Json, written: int | None
+) -> None:
+    answered = response(message("x"))
+    answered["usage"]["input_tokens_details"] = details
+    assert read(line(answered)).cache_write_tokens == written
+    chat = completion("x")
+    chat["usage"]["prompt_tokens_details"] = details
+    assert read(line(chat), CHAT).cache_write_tokens == written
+    vector = embedding([1])
+    vector["usage"]["prompt_tokens_details"] = details
+    assert read(line(vector), EMBEDDINGS).cache_write_tokens == written
 
 
 @pytest.mark.parametrize(("model", "request_id"), [(None, None), ("", ""), (7, {})])

@@ -53,7 +53,9 @@ def record(**fields: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
 
 texts = one_of("a", "b", '{"label":"b"}', "[1]", " ", "")
 tokens = one_of(1, 2, None)
-details = record(cached_tokens=tokens, reasoning_tokens=tokens) | one_of(None)
+details = record(cached_tokens=tokens, cache_write_tokens=tokens, reasoning_tokens=tokens) | one_of(
+    None
+)
 usages = one_of(None) | record(
     input_tokens=tokens,
     output_tokens=tokens,

@@ -8,7 +8,9 @@ from batchrun.service.bodies import Finish, chat_body, completions_body, respons
 from batchrun.service.responders.script import Rule
 from batchrun.service.videos import video_body
 
-USED: Final = Usage(input_tokens=36, cached_tokens=12, output_tokens=9, reasoning_tokens=4)
+USED: Final = Usage(
+    input_tokens=36, cached_tokens=12, cache_write_tokens=7, output_tokens=9, reasoning_tokens=4
+)
 PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 WEATHER: Final = {
     "type": "function",

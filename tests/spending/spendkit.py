@@ -78,6 +78,7 @@ class Till:
         job: str = "faq",
         *,
         took: tuple[int, int, int, int] = (0, 0, 0, 0),
+        written: int = 0,
         requests: int = 1,
         size: int = 0,
         said: JsonObject | None = None,
@@ -87,7 +88,7 @@ class Till:
         state: BatchState = BatchState.COLLECTED,
         endpoint: str = "/v1/responses",
     ) -> int:
-        """A batch that ended at a moment; `took` input, cached, output and reasoning tokens. `said`: the usage that the service gives."""
+        """A batch that ended at a moment; `took` input, cached, output and reasoning tokens, of which `written` to the cache. `said`: the usage that the service gives."""
         owner = self.jobs.get(job) or self.job(job)
         file = self.insert(
             "request_files", job=owner, kind=0, state=2, endpoint=endpoint, model=model
@@ -125,6 +126,8 @@ class Till:
                 requests=requests if sum(took) else 0,
                 input_tokens=given,
                 cached_tokens=cached,
+                cache_write_tokens=written,
+                maybe_written_tokens=0,
                 output_tokens=made,
                 reasoning_tokens=reasoning,
             )
@@ -161,7 +164,8 @@ class Till:
         """A batch that was reserved for and settled at the price of its model."""
         model, at = batch["model"], batch.get("at", NOON)
         price = self.price(model)
-        cost = cost_of(price, [Taken(0, 1, *took)])
+        given, cached, *made = took
+        cost = cost_of(price, [Taken(0, 1, given, cached, 0, 0, *made)])
         tags = settings_from_json(self.settings_of(job)).tags
         number = self.batch(job, took=took, **batch)
         self.bill(number, price, reserved=2 * cost, cost=cost, job=job, tags=tags, at=at)

@@ -34,6 +34,7 @@ def test_a_batch_costs_what_its_tokens_do_and_saves_what_live_ones_cost_more(til
         usage=Usage(
             input_tokens=3 * MILLION,
             cached_tokens=MILLION,
+            cache_write_tokens=0,
             output_tokens=2 * MILLION,
             reasoning_tokens=MILLION,
         ),

@@ -18,6 +18,7 @@ create table shared (                 -- items whose last answer was another's; 
   is_cached integer not null,         -- 1: it was answered by an earlier job
   input_tokens integer,               -- what that answer took, and this one did not
   cached_tokens integer,
+  cache_write_tokens integer,
   output_tokens integer,
   reasoning_tokens integer
 ) strict;

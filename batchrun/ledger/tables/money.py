@@ -28,6 +28,8 @@ create table batch_usage (            -- what the settled attempts of a batch to
   requests integer not null,          -- attempts that the service answered
   input_tokens integer not null,
   cached_tokens integer not null,
+  cache_write_tokens integer not null,  -- as far as answers say it
+  maybe_written_tokens integer not null,  -- input that was not cached, of answers that do not say how much of it was written to the cache
   output_tokens integer not null,
   reasoning_tokens integer not null,
   primary key (batch, size)

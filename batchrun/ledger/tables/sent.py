@@ -18,6 +18,7 @@ _ATTEMPT: Final = """\
   finish text,
   input_tokens integer,
   cached_tokens integer,
+  cache_write_tokens integer,         -- null: not said
   output_tokens integer,
   reasoning_tokens integer,
   model integer,
