@@ -72,7 +72,7 @@ def test_a_limit_of_nothing_is_a_limit() -> None:
 
 
 def test_everything_wrong_with_the_table_is_said_at_once(tmp_path: Path) -> None:
-    text = "[budget]\nmonth = -1\nyear = 5\nnotices = [0]\n[budget.tag.eu]\nday = 5000000\n[budget.accounts.a]\nday = 1\n"
+    text = "[budget]\nmonth = -1\nyear = 5\nnotices = [0]\n[budget.tag.eu]\nday = 5000000\nyear = 1\n[budget.accounts.a]\nday = 1\n"
     (tmp_path / "batchrun.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as refused:
         load_config(tmp_path, None, {})
@@ -81,6 +81,7 @@ def test_everything_wrong_with_the_table_is_said_at_once(tmp_path: Path) -> None
     assert "[budget] has an unknown key 'year'" in said
     assert "notices = [0]; it takes a list of whole numbers from 1 to 100" in said
     assert "[budget.tag.eu] has day = 5000000; it takes dollars, 4,000,000 at most" in said
+    assert "[budget.tag.eu] has an unknown key 'year'" in said
     assert "unknown key 'accounts'. Did you mean 'account'?" in said
 
 
@@ -93,3 +94,13 @@ def test_a_limit_for_a_profile_or_an_account_that_there_is_not_is_refused(tmp_pa
         "[budget.profile.nihgt] is for no profile that there is. Did you mean 'night'? Known: direct, local, night, openai.",
         "[budget.account.taem] is for no account that there is. Did you mean 'team'? Known: default, team.",
     ]
+
+
+def test_a_budget_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "batchrun.toml").write_text("budget = 5\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"'budget' is a table\. Write \[budget\]"):
+        load_config(tmp_path, None, {})
+
+
+def test_the_largest_limit_is_one() -> None:
+    assert budgets("[budget]\nday = 4000000\n").limits[0].amount == 4_000_000 * DOLLAR
