@@ -29,7 +29,11 @@ _CLIENT_TOOLS: Final = frozenset({"function", "custom"})  # what runs at the cli
 FORGOTTEN: Final = "(forgotten)"
 TRIED: Final = "(try)"
 _FINAL: Final = ", ".join(str(int(state)) for state in sorted(FINAL_BATCH_STATES))
-_BOOKED: Final = "coalesce(k.booked_at, b.ended_at, b.collected_at, b.planned_at)"
+_ENDED: Final = "b.ended_at, b.collected_at, b.planned_at"
+# What may still run is booked where it must have ended, ahead of now: it is shown where it was given up.
+_BOOKED: Final = (
+    f"min(coalesce(k.booked_at, {_ENDED}), coalesce(b.collected_at, k.booked_at, {_ENDED}))"
+)
 _BATCHES: Final = f"""
 select b.id, b.job, j.name, j.source, b.profile, b.state, b.endpoint, b.model, b.base_url, b.created_at, b.planned_at, b.remote,
   {_BOOKED} as booked_at, k.account, k.profile as billed_profile, k.job as billed_job, k.tags, k.price, k.cost, k.presumed, k.fees, k.is_overrun

@@ -67,6 +67,7 @@ def test_a_lost_batch_that_may_still_run_counts_on_the_day_on_which_it_ends_at_t
     world.run_until(lambda: world.batches()[0]["name"] == "lost")
     reserved = bill(world)["reserved"]
     assert stands(world).presumed == reserved
+    assert bill(world)["booked_at"] > world.clock.now()
     world.clock.advance(DAY_S)
     assert stands(world).presumed == reserved
     world.clock.advance(DAY_S)
