@@ -275,7 +275,7 @@ class Spending(RuleBasedStateMachine):
         world.set_budget("[budget]\nsoft_total = 0.01\n")
         world.api().resume()
         for job, (path, rows) in self.rows.items():
-            world.write(rows, path, job=job, **JOBS[job])
+            world.write(rows, path, **{"job": job, **JOBS[job], "budget": None})
             world.submit(path, allow_missing=True)
             world.api().resume(job)
         world.run(most=500)
