@@ -34,7 +34,7 @@ class Affordable:
 
     @property
     def words(self) -> str:
-        """`may cost up to $12.40; $10.00 a month leaves $7.10: it goes in parts, as answers come in`."""
+        """`may cost up to $12.40; $10.00 a month leaves $7.10: what fits goes first`."""
         if self.worst is None:
             return f"is refused under {self.limit.words}: {self.why_not}"
         what = f"may cost up to {dollars(self.worst)}"
@@ -43,7 +43,9 @@ class Affordable:
         if self.left is not None and self.left <= 0:
             return f"{what}; nothing is left of {self.limit.words}: it waits"
         fits = self.worst <= (self.limit.amount if self.left is None else self.left)
-        parts = "" if fits else ": it goes in parts, as answers come in"
+        parts = (
+            "" if fits else ": what fits goes first, and more of it as batches are settled for less"
+        )
         if self.left is None:
             return f"{what}, under {self.limit.words}{parts}"
         return f"{what}; {self.limit.words} leaves {dollars(self.left, is_down=True)}{parts}"

@@ -40,7 +40,10 @@ def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> s
     parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
         parts.append(f"next look {rfc3339(job.next_at)}")
-    return f"{'; '.join(parts)}. Go on with: {goes_on(job, option)}"
+    lead = (
+        "Once there is room, go on with" if job.is_stuck and not job.needs_resume else "Go on with"
+    )
+    return f"{'; '.join(parts)}. {lead}: {goes_on(job, option)}"
 
 
 def goes_on(job: "JobStatus", option: str) -> str:

@@ -76,6 +76,8 @@ def _foot(spending: Spending, by: By) -> Iterator[str]:
     for one in spending.unpriced:
         yield f"no price:  {counted(one.requests, 'request')} of {one.model!r} are in no cost: {one.why_not}"
     for price in spending.prices:
+        if not price.requests:
+            continue
         when = "as it was when they were sent" if price.is_frozen else "as it is today"
         yield f"prices:    {price.source} ({counted(price.requests, 'request')}, {when})"
     if spending.live_prices and spending.total.saved:
@@ -198,7 +200,7 @@ def _signed(amount: int) -> str:
 
 
 def _left(amount: int) -> str:
-    return f"{dollars(amount)} left" if amount >= 0 else f"{dollars(-amount)} over"
+    return f"{dollars(amount, is_down=True)} left" if amount >= 0 else f"{dollars(-amount)} over"
 
 
 def _limit(found: LimitStanding, where: Terminal) -> Iterator[str]:

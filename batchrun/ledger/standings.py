@@ -37,9 +37,9 @@ class LimitStanding(NamedTuple):
 
     @property
     def percent(self) -> int:
-        """How much of it is spent or presumed to be, rounded up; 100 of a limit of nothing."""
+        """How much of it is spent or presumed to be, rounded down; 100 of a limit of nothing."""
         gone = self.standing.spent + self.standing.presumed
-        return -(-gone * _PERCENT // self.limit.amount) if self.limit.amount else _PERCENT
+        return gone * _PERCENT // self.limit.amount if self.limit.amount else _PERCENT
 
     @property
     def left(self) -> int:

@@ -132,7 +132,8 @@ def _limits(limits: Sequence[LimitStanding]) -> Iterator[str]:
         parts += [f"{dollars(stands.reserved)} reserved"] if stands.reserved else []
         parts += [f"{dollars(stands.aside)} set aside"] if stands.aside else []
         until = "" if found.ends_at is None else f", until {rfc3339(found.ends_at)}"
-        left = f"{dollars(abs(found.left))} {'left' if found.left >= 0 else 'over'}"
+        is_over = found.left < 0
+        left = f"{dollars(abs(found.left), is_down=not is_over)} {'over' if is_over else 'left'}"
         yield (
             f'<div class="limit"><p><span>{_safe(found.limit.words)}</span><span class="{kind}">{found.percent} %</span></p>'
             f"{share_bar(found.percent, 100, kind)}"

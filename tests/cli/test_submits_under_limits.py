@@ -29,7 +29,7 @@ def test_submit_says_the_worst_case_and_what_the_tightest_limit_leaves(
     desk.job("faq", *texts(7))
     dry = desk.call("submit", path, "--dry-run").out
     assert (
-        "  may cost up to $1.06; $1.00 a day leaves $0.578: it goes in parts, as answers come in\n"
+        "  may cost up to $1.06; $1.00 a day leaves $0.578: what fits goes first, and more of it as batches are settled for less\n"
         in dry
     )
     budget = desk.call("submit", path, "--json").json["jobs"][0]["budget"]
