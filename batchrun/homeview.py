@@ -245,15 +245,18 @@ class HomeView:
             for row in ledger.rows(f"select distinct profile from batch_rows where {IS_OPEN_BATCH}")
         }
         in_process = frozenset(p for p in profiles if self._is_in_process(p))
+        purse = Purse(config=self.config)
         found = take_snapshot(
             ledger,
             now,
             in_process=in_process,
             has_tools=has_tools,
             pace_of=self._pace_of,
-            means_of=Purse(config=self.config).means,
+            means_of=purse.means,
             queue_of=self._queue_of,
         )
+        if purse.has_news(ledger, found.jobs, now):
+            return None
         actions = plan(found, now)
         if not actions:
             return PassResult(next_at=None, ended=(), problems=stops(ledger))

@@ -5,7 +5,7 @@ A job under no limit has no `Payment`: nothing of it is counted or reserved. Mon
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -297,13 +297,7 @@ class Purse:
 
         So it takes no room from others, and is cut to what fits once there is some.
         """
-        for job in jobs:
-            before = shortage_of(ledger, job.id)
-            if before is None and not job.is_stopped:
-                continue
-            after = self._shortage(ledger, job, before or Shortage(0, 0, ""), now)
-            if after == before:
-                continue
+        for job, after in self._news(ledger, jobs, now):
             with ledger.transaction():
                 if after is None:
                     end_shortage(ledger, job.id)
@@ -311,6 +305,22 @@ class Purse:
                 note_shortage(ledger, job.id, after, now)
                 if job.is_stopped:
                     take_back_unsent(ledger, job.id)
+
+    def has_news(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> bool:
+        """Whether `note_stops` would record anything."""
+        return any(True for _ in self._news(ledger, jobs, now))
+
+    def _news(
+        self, ledger: Ledger, jobs: Iterable[JobFacts], now: int
+    ) -> Iterator[tuple[JobFacts, Shortage | None]]:
+        """Jobs that wait for another reason than is recorded, or not any more (None)."""
+        for job in jobs:
+            before = shortage_of(ledger, job.id)
+            if before is None and not job.is_stopped:
+                continue
+            after = self._shortage(ledger, job, before or Shortage(0, 0, ""), now)
+            if after != before:
+                yield job, after
 
     def _shortage(
         self, ledger: Ledger, job: JobFacts, before: Shortage, now: int

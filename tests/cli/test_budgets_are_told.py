@@ -198,3 +198,15 @@ def test_shares_of_a_limit_are_told_once_by_whoever_finds_them(
     found = desk.call("submit", desk.job("more", *texts(1)), "--json").json
     assert [(one["percent"], one["amount"]["usd"]) for one in found["notices"]] == [(48, "0.0009")]
     assert found["notices"][0]["spent"]["usd"] == "0.00044"
+
+
+def test_a_limit_that_is_lowered_is_told_by_the_next_tick_though_nothing_else_is_due(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget]\nmonth = 0.2107\n")
+    assert desk.call("run", desk.job("faq", *texts(3))).code == 8
+    assert desk.call("tick").code == 0  # was told
+    settings(desk, "[budget]\nmonth = 0.0001\n")
+    desk.call("tick")
+    (job,) = desk.call("status", "--json").json["jobs"]
+    assert "$0.0001 a month" in job["short"]
