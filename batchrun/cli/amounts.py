@@ -64,10 +64,6 @@ def limit_line(found: LimitStanding) -> str:
         )
         if amount
     ]
-    if found.left < 0:
-        left = f"{dollars(-found.left)} over"
-    else:
-        left = f"{dollars(found.left, is_down=True)} left"
     inside = f" ({', '.join(parts)})" if parts else ""
     reached = f"; over {found.notices[-1]} % is spent" if found.notices else ""
-    return f"{dollars(stands.taken)} of {found.limit.words}: {left}{inside}{reached}"
+    return f"{dollars(stands.taken)} of {found.limit.words}: {found.left_words}{inside}{reached}"

@@ -72,7 +72,7 @@ def _saves(estimate: Estimate, saving: Saving) -> str:
     cost = saving.costs[estimate.mode]
     if cost.why_not or cost.spread.expected is None:
         return "saves an amount that is not known"
-    return f"saves {dollars(cost.spread.expected)}"
+    return f"saves {dollars(cost.spread.expected, is_down=True)}"
 
 
 def _comparison(estimate: Estimate) -> list[str]:

@@ -45,7 +45,7 @@ def spending_text(spending: Spending, by: By, where: Terminal) -> str:
     """The whole report: sum, timeline, rows, limits, what has no price, where the prices are from."""
     total = spending.total
     lines = [
-        f"spent {spending.span.words} (UTC): {_cost(total)} for {counted(total.requests, 'request')}"
+        f"spent {spending.span.words} (UTC): {total.cost_words} for {counted(total.requests, 'request')}"
     ]
     if total.saved or total.cost:
         lines[0] += f", {_saved(total)} against live prices"
@@ -173,34 +173,13 @@ def _cells(row: Row) -> dict[str, str]:
         "COMPLETION": f"{usage.output_tokens:,}",
         "REASONING": f"{usage.reasoning_tokens:,}",
         "PRESUMED": dollars(row.presumed),
-        "COST": _cost(row),
-        "SAVED": _saving(row),
+        "COST": row.cost_words,
+        "SAVED": row.saved_words,
     }
 
 
-def _cost(row: Row) -> str:
-    """What is not known is never shown as nothing."""
-    if not row.unpriced:
-        return dollars(row.cost)
-    return f"{dollars(row.cost)} + ?" if row.is_priced else "unknown"
-
-
-def _saving(row: Row) -> str:
-    if not row.is_compared:
-        return "unknown"
-    return f"{_signed(row.saved)}{' + ?' if row.unpriced or row.uncompared else ''}"
-
-
 def _saved(row: Row) -> str:
-    return f"saved {_saving(row)}" if row.saved >= 0 else f"{dollars(-row.saved)} more"
-
-
-def _signed(amount: int) -> str:
-    return dollars(amount) if amount >= 0 else f"-{dollars(-amount)}"
-
-
-def _left(amount: int) -> str:
-    return f"{dollars(amount, is_down=True)} left" if amount >= 0 else f"{dollars(-amount)} over"
+    return f"saved {row.saved_words}" if row.saved >= 0 else f"{dollars(-row.saved)} more"
 
 
 def _limit(found: LimitStanding, where: Terminal) -> Iterator[str]:
@@ -208,14 +187,10 @@ def _limit(found: LimitStanding, where: Terminal) -> Iterator[str]:
     gone = stands.spent + stands.presumed
     share = bar(gone, limit.amount or 1, where.has_blocks).ljust(_BAR)
     until = "" if found.ends_at is None else f" until {rfc3339(found.ends_at)}"
-    first, rest = f"  {found.percent:>3} %  [{share}]", f"{limit.words}: {_left(found.left)}{until}"
+    first, rest = f"  {found.percent:>3} %  [{share}]", f"{limit.words}: {found.left_words}{until}"
     if where.width is None or len(first) + 1 + len(rest) <= where.width:
         yield f"{first} {rest}"
     else:
         yield first
         yield from _wrapped(f"         {rest}", where)
-    parts = [f"{dollars(stands.spent)} spent"]
-    parts += [f"{dollars(stands.presumed)} presumed"] if stands.presumed else []
-    parts += [f"{dollars(stands.reserved)} reserved"] if stands.reserved else []
-    parts += [f"{dollars(stands.aside)} set aside"] if stands.aside else []
-    yield f"         {', '.join(parts)}"
+    yield f"         {found.taken_words}"

@@ -46,6 +46,25 @@ class LimitStanding(NamedTuple):
         """What may still be taken; below 0 where more is taken than it allows."""
         return self.limit.amount - self.standing.taken
 
+    @property
+    def left_words(self) -> str:
+        """`$0.30 left`, rounded down; `$0.02 over`."""
+        if self.left < 0:
+            return f"{dollars(-self.left)} over"
+        return f"{dollars(self.left, is_down=True)} left"
+
+    @property
+    def taken_words(self) -> str:
+        """`$4.70 spent, $0.05 presumed, $0.10 reserved`."""
+        stands = self.standing
+        more = (
+            (stands.presumed, "presumed"),
+            (stands.reserved, "reserved"),
+            (stands.aside, "set aside"),
+        )
+        parts = [f"{dollars(amount)} {what}" for amount, what in more if amount]
+        return ", ".join([f"{dollars(stands.spent)} spent", *parts])
+
 
 class Notice(NamedTuple):
     """So many percent of a limit are spent, or presumed to be: `spent` picodollars, `since` the beginning of its period (unix seconds)."""

@@ -97,8 +97,8 @@ def _body(spending: Spending, by: By, title: str) -> Iterator[str]:
 def _tiles(spending: Spending, total: Row) -> Iterator[str]:
     usage = total.usage
     tiles = [
-        (_cost(total), "spent"),
-        (_saving(total), "saved against live prices"),
+        (total.cost_words, "spent"),
+        (total.saved_words, "saved against live prices"),
         (f"{total.requests:,}", "requests"),
         (
             f"{usage.input_tokens + usage.output_tokens:,}",
@@ -125,19 +125,12 @@ def _limits(limits: Sequence[LimitStanding]) -> Iterator[str]:
         return
     yield "<section>\n<h2>Limits</h2>"
     for found in limits:
-        stands = found.standing
         kind = "over" if found.percent >= 100 else "warn" if found.percent >= 90 else ""
-        parts = [f"{dollars(stands.spent)} spent"]
-        parts += [f"{dollars(stands.presumed)} presumed"] if stands.presumed else []
-        parts += [f"{dollars(stands.reserved)} reserved"] if stands.reserved else []
-        parts += [f"{dollars(stands.aside)} set aside"] if stands.aside else []
         until = "" if found.ends_at is None else f", until {rfc3339(found.ends_at)}"
-        is_over = found.left < 0
-        left = f"{dollars(abs(found.left), is_down=not is_over)} {'over' if is_over else 'left'}"
         yield (
             f'<div class="limit"><p><span>{_safe(found.limit.words)}</span><span class="{kind}">{found.percent} %</span></p>'
             f"{share_bar(found.percent, 100, kind)}"
-            f'<p class="faint"><span>{_safe(", ".join(parts))}</span><span>{_safe(left)}{until}</span></p></div>'
+            f'<p class="faint"><span>{_safe(found.taken_words)}</span><span>{_safe(found.left_words)}{until}</span></p></div>'
         )
     yield "</section>"
 
@@ -176,7 +169,7 @@ def _cells(row: Row, *, has_written: bool) -> str:
         usage.output_tokens,
         usage.reasoning_tokens,
     )
-    cells = (row.name, *(f"{n:,}" for n in figures), _cost(row), _saving(row))
+    cells = (row.name, *(f"{n:,}" for n in figures), row.cost_words, row.saved_words)
     return "".join(f"<td>{_safe(cell)}</td>" for cell in cells)
 
 
@@ -194,19 +187,6 @@ def _about(spending: Spending) -> Iterator[str]:
     for note in spending.notes:
         yield f"<li>{_safe(note)}.</li>"
     yield "<li>It is what batchrun reckons; the service's own bill is the one that counts.</li>\n</ul>\n</section>"
-
-
-def _cost(row: Row) -> str:
-    if not row.unpriced:
-        return dollars(row.cost)
-    return f"{dollars(row.cost)} + ?" if row.is_priced else "unknown"
-
-
-def _saving(row: Row) -> str:
-    if not row.is_compared:
-        return "unknown"
-    amount = dollars(row.saved) if row.saved >= 0 else f"-{dollars(-row.saved)}"
-    return f"{amount} + ?" if row.unpriced or row.uncompared else amount
 
 
 def _table(source: str) -> str:

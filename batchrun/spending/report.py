@@ -59,6 +59,23 @@ class Row(NamedTuple):
         """Whether some of it has a live price, too."""
         return self.unpriced + self.uncompared < self.requests or not self.requests
 
+    @property
+    def cost_words(self) -> str:
+        """`$4.70`, `$4.70 + ?` where a part of it has no price, or `unknown`: what is not known is never shown as nothing."""
+        if not self.unpriced:
+            return dollars(self.cost)
+        return f"{dollars(self.cost)} + ?" if self.is_priced else "unknown"
+
+    @property
+    def saved_words(self) -> str:
+        """The same of what was saved, rounded down; `-$0.02` where it cost more."""
+        if not self.is_compared:
+            return "unknown"
+        amount = (
+            dollars(self.saved, is_down=True) if self.saved >= 0 else f"-{dollars(-self.saved)}"
+        )
+        return f"{amount} + ?" if self.unpriced or self.uncompared else amount
+
     def plus(self, spent: Spent) -> "Row":
         """With one batch more."""
         is_priced = spent.cost is not None

@@ -38,13 +38,13 @@ def test_it_shows_days_with_bars_limits_prices_and_what_has_none(busy: Desk) -> 
     assert (called.code, called.err) == (0, "")
     first, sparks, _, header, *_ = called.out.splitlines()
     assert first == (
-        "spent 2026-11-01 to 2026-11-21 (UTC): $23.50 + ? for 2,278 requests, saved $23.50 + ? against live prices"
+        "spent 2026-11-01 to 2026-11-21 (UTC): $23.50 + ? for 2,278 requests, saved $23.49 + ? against live prices"
     )
     assert re.fullmatch(r"  \.[▁▂▃▄▅▆▇█]{20}  2026-11-01 to 2026-11-21", sparks)
     columns = ("DAY", "REQUESTS", "PROMPT", "CACHED", "COMPLETION", "REASONING", "COST", "SAVED")
     assert tuple(header.split()) == columns
     assert re.search(
-        r"2026-11-20 +41 +164,000 +9,000 +33,000 +1,000 +\$0\.48 +\$0\.48  █", called.out
+        r"2026-11-20 +41 +164,000 +9,000 +33,000 +1,000 +\$0\.48 +\$0\.479  █", called.out
     )
     assert re.search(
         r"  0 %  \[ {20}\] \$20\.00 a month: \$20\.00 left until 2026-12-01T", called.out
