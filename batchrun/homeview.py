@@ -29,7 +29,7 @@ from batchrun.planning.plan import plan
 from batchrun.planning.queue import Queue
 from batchrun.queues import queue_of
 from batchrun.running.passresult import PassResult
-from batchrun.running.paying import Purse
+from batchrun.running.purse import Purse
 from batchrun.running.stopped import stops
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from batchrun.backends.base import Backend
 from batchrun.homeview import HomeView
 from batchrun.model import JsonObject
 from batchrun.running.context import Observer, silent
-from batchrun.running.paying import Purse
+from batchrun.running.purse import Purse
 from batchrun.running.runner import Runner
 from batchrun.tools.offer import ToolsFile
 from batchrun.tools.worker import Worker

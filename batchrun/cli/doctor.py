@@ -38,7 +38,7 @@ def command(
     """
     from batchrun.cli.opening import find_for_doctor, wanted_profile
     from batchrun.doctoring.doctor import Examination, examine, exit_code
-    from batchrun.running.paying import Purse
+    from batchrun.running.purse import Purse
 
     found_home, folder, config = find_for_doctor(home)
     wanted = wanted_profile(backend)

@@ -12,7 +12,8 @@ from batchrun.ledger.bills import insert_bill
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.jobs import pause
 from batchrun.ledger.states import BatchState
-from batchrun.running.paying import Payment, Purse
+from batchrun.running.paying import Payment
+from batchrun.running.purse import Purse
 
 _UNPRICED = "unpriced"  # the kind of an incident
 _PAID = (

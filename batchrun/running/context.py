@@ -15,7 +15,8 @@ from batchrun.ledger.queues import QueueOf, no_queue
 from batchrun.ledger.states import IS_OPEN_BATCH
 from batchrun.model import Account
 from batchrun.running.listing import Looked
-from batchrun.running.paying import Payment, Purse
+from batchrun.running.paying import Payment
+from batchrun.running.purse import Purse
 from batchrun.tools.worker import Worker
 
 OpenBackend = Callable[[str], Backend]

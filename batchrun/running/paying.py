@@ -4,13 +4,11 @@ A job under no limit has no `Payment`: nothing of it is counted or reserved. Mon
 (`form.py`), looked at once more with the intent (`send.py`), and settled with the batch (`ledger/billing.py`).
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -18,46 +16,22 @@ import msgspec
 from batchrun.config import Config
 from batchrun.errors import LedgerError, Unbounded, UnknownPrice
 from batchrun.ledger.attachments import pixels_named
-from batchrun.ledger.batches import update_batch
-from batchrun.ledger.bills import Bill, payer_of, standing, will_free
+from batchrun.ledger.bills import Bill, standing, will_free
 from batchrun.ledger.connection import Ledger
-from batchrun.ledger.deadlines import take_back_unsent
-from batchrun.ledger.jobs import DIVERTED_TO
 from batchrun.ledger.reserves import aside_of
 from batchrun.ledger.shortages import (
     Shortage,
-    end_shortage,
-    note_shortage,
     overruns,
-    shortage_of,
 )
-from batchrun.ledger.standings import limits_of_jobs, note_shares
 from batchrun.ledger.states import ItemState
-from batchrun.model import Allowance, JsonObject
-from batchrun.modes import mode_of
 from batchrun.money.amounts import dollars
 from batchrun.money.frozen import frozen
 from batchrun.money.limits import Limit, Payer
 from batchrun.money.measure import Measured, measure
 from batchrun.money.prices import Mode, PriceBook
 from batchrun.money.remedies import how_to_raise, remedy
-from batchrun.planning.facts import JobFacts
 from batchrun.planning.means import Means
 from batchrun.profiles import Profile
-
-if TYPE_CHECKING:
-    from batchrun.running.context import PassContext
-
-
-class _Terms(msgspec.Struct):
-    """What of a job's settings is about money; of a job that was forgotten, nothing."""
-
-    tags: tuple[str, ...] = ()
-    budget: Allowance | None = None
-    body: JsonObject = {}
-
-
-_decode_terms: Final = msgspec.json.Decoder(_Terms).decode
 
 
 class Quote(NamedTuple):
@@ -247,107 +221,3 @@ class _Tightest(NamedTuple):
     left: int
     limit: Limit
     is_bound: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purse:
-    """Finds out what holds for a job, from the settings of the home."""
-
-    config: Config
-
-    def payment(self, ledger: Ledger, job: sqlite3.Row, profile: str, now: int) -> Payment | None:
-        """For batches of a job, a row of `jobs`, that go to a profile; None where they cost nothing or no limit is for them."""
-        settings = _decode_terms(job["settings"])
-        found = self.config.find(profile)
-        payer = self.config.payer(profile=profile, job=job["name"], tags=settings.tags)
-        if found is None or payer is None or (mode := mode_of(found, settings.body)) is None:
-            return None
-        limits = self.config.budgets.limits_of(payer, settings.budget)
-        if not limits:
-            return None
-        return Payment(
-            ledger=ledger,
-            config=self.config,
-            job=job["id"],
-            profile=found,
-            mode=mode,
-            payer=payer,
-            limits=limits,
-            source=job["source"],
-            now=now,
-        )
-
-    def means(self, ledger: Ledger, job: sqlite3.Row, now: int) -> Means | None:
-        """The same for planning. `job`: its id, name, settings, profile and `diverted_to`."""
-        found = self.payment(ledger, job, job["diverted_to"] or job["profile"], now)
-        if found is None:
-            return None
-        short = shortage_of(ledger, job["id"])
-        if short is None or short.basis != found.basis:
-            short = Shortage(0, 0, "")
-        return found.means(least=short.least, whole=short.whole)
-
-    def note_shares(self, ledger: Ledger, now: int) -> None:
-        """Record of which limits so much is spent that a person is told."""
-        limits = (*self.config.budgets.limits, *limits_of_jobs(ledger, is_untold=True))
-        note_shares(ledger, limits, self.config.budgets.notices, now)
-
-    def note_stops(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> None:
-        """Record why jobs wait for money, as it is now, and that others do not any more; what was prepared of those that may send nothing, and not sent, is taken back.
-
-        So it takes no room from others, and is cut to what fits once there is some.
-        """
-        for job, after in self._news(ledger, jobs, now):
-            with ledger.transaction():
-                if after is None:
-                    end_shortage(ledger, job.id)
-                    continue
-                note_shortage(ledger, job.id, after, now)
-                if job.is_stopped:
-                    take_back_unsent(ledger, job.id)
-
-    def has_news(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> bool:
-        """Whether `note_stops` would record anything."""
-        return any(True for _ in self._news(ledger, jobs, now))
-
-    def _news(
-        self, ledger: Ledger, jobs: Iterable[JobFacts], now: int
-    ) -> Iterator[tuple[JobFacts, Shortage | None]]:
-        """Jobs that wait for another reason than is recorded, or not any more (None)."""
-        for job in jobs:
-            before = shortage_of(ledger, job.id)
-            if before is None and not job.is_stopped:
-                continue
-            after = self._shortage(ledger, job, before or Shortage(0, 0, ""), now)
-            if after != before:
-                yield job, after
-
-    def _shortage(
-        self, ledger: Ledger, job: JobFacts, before: Shortage, now: int
-    ) -> Shortage | None:
-        row = ledger.row(
-            f"select j.*, {DIVERTED_TO} as diverted_to from jobs j where j.id = ?", (job.id,)
-        )
-        assert row is not None
-        found = self.payment(ledger, row, row["diverted_to"] or row["profile"], now)
-        if found is None or not job.is_short:
-            return None
-        return found.stop() or found.lacking(least=before.least, whole=before.whole)
-
-
-def is_unpaid(ctx: "PassContext", batch: sqlite3.Row) -> bool:
-    """Whether a limit forbids to create a batch after all: one may have come, or been lowered, since it was made. Inside the transaction of its intent."""
-    payment = ctx.payment(batch["job"], batch["profile"])
-    if payment is None or payment.room is None:
-        return False
-    why = payment.stop()
-    if why is None and payer_of(ctx.ledger, batch["id"]) != payment.payer:
-        why = Shortage(
-            0, 0, "nothing is reserved for it in the limits that its job falls under now"
-        )
-    if why is None:
-        return False
-    update_batch(ctx.ledger, batch["id"], reason=why.reason)
-    note_shortage(ctx.ledger, batch["job"], why, ctx.clock.now())
-    take_back_unsent(ctx.ledger, batch["job"])
-    return True

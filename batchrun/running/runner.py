@@ -55,8 +55,8 @@ from batchrun.running.arrears import bill_arrears
 from batchrun.running.context import Observer, OpenBackend, PassContext, never, silent
 from batchrun.running.cutting import sweep_cuts
 from batchrun.running.passresult import PassResult
-from batchrun.running.paying import Purse
 from batchrun.running.performing import perform
+from batchrun.running.purse import Purse
 from batchrun.running.queueing import tell_waits
 from batchrun.running.stopped import stops
 from batchrun.tools.worker import Worker

@@ -27,7 +27,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.model import JsonObject, Limits
 from batchrun.money.limits import Limit, Period, Scope
 from batchrun.running.arrears import bill_arrears
-from batchrun.running.paying import Purse
+from batchrun.running.purse import Purse
 from batchrun.service.options import Options
 from batchrun.service.responders.base import Reply
 from batchrun.service.responders.scripted import ScriptedResponder

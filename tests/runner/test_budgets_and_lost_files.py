@@ -10,7 +10,8 @@ from runnerkit import NewWorld, World, items
 from batchrun.ledger.connection import Ledger
 from batchrun.model import Limits
 from batchrun.running.arrears import bill_arrears
-from batchrun.running.paying import Payment, Purse
+from batchrun.running.paying import Payment
+from batchrun.running.purse import Purse
 
 PRICE = '[price."gpt-4.1-mini"]\nbatch = { input = 10, output = 100 }\n'
 
