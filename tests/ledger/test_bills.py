@@ -11,13 +11,21 @@ from batchrun.ledger.bills import (
     Bill,
     Standing,
     insert_bill,
+    reopen_bill,
     room,
     settle_bill,
     standing,
 )
 from batchrun.ledger.connection import Ledger, open_ledger
 from batchrun.ledger.home import Home
-from batchrun.ledger.reserves import aside_of, set_aside, take_aside
+from batchrun.ledger.reserves import (
+    aside_of,
+    open_trial,
+    set_aside,
+    settle_trial,
+    take_aside,
+)
+from batchrun.ledger.shortages import overruns
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Limit, Payer, Period, Scope
 
@@ -103,6 +111,34 @@ def test_a_limit_sees_its_own_scope_alone(ledger: Ledger, scope: Scope, name: st
     limit = Limit(scope=scope, name=name, period=Period.DAY, amount=1)
     assert standing(ledger, limit, NOW) == Standing(0, 0, 20, 5)
     assert standing(ledger, TODAY, NOW) == Standing(0, 0, 21, 5)
+
+
+def test_all_that_is_not_free_is_taken() -> None:
+    assert Standing(spent=1, presumed=2, reserved=4, aside=8).taken == 15
+
+
+def test_what_ends_as_a_day_begins_counts_in_that_day(ledger: Ledger) -> None:
+    midnight = TODAY.period.since(NOW)
+    payer = Payer(account="default", profile="p", job="j")
+    for amount, at in ((100, midnight), (20, midnight - 1)):
+        settle_bill(ledger, batch=bill(ledger, amount), cost=amount, unknown=0, booked_at=at)
+        settle_trial(ledger, open_trial(ledger, payer=payer, amount=1, at=at), amount, at)
+    assert standing(ledger, TODAY, NOW).spent == 2 * 100
+    assert standing(ledger, TODAY, midnight - 1).spent == 2 * 120
+
+
+def test_what_costs_all_that_was_reserved_is_no_overrun(ledger: Ledger) -> None:
+    batch = bill(ledger, 100)
+    assert settle_bill(ledger, batch=batch, cost=100, unknown=0, booked_at=NOW) is None
+    assert overruns(ledger) == []
+    assert ledger.value("select fees from bills") == 0
+
+
+def test_a_batch_that_is_there_after_all_has_all_of_it_reserved_again(ledger: Ledger) -> None:
+    batch = bill(ledger, 100)
+    settle_bill(ledger, batch=batch, cost=0, unknown=3, booked_at=NOW)
+    reopen_bill(ledger, batch)
+    assert standing(ledger, TODAY, NOW) == Standing(0, 0, 100, 0)
 
 
 def test_what_is_set_aside_is_used_up_by_what_is_made_of_it(ledger: Ledger) -> None:

@@ -42,6 +42,19 @@ def test_what_live_answers_may_cost_is_set_aside_before_the_cancel(tmp_path: Pat
     world.close()
 
 
+@pytest.mark.parametrize("less", [0, 1])
+def test_a_limit_that_leaves_just_enough_lets_a_deadline_be_kept(tmp_path: Path, less: int) -> None:
+    rich = limited_world(tmp_path / "rich", 100)
+    run_until_live(rich)
+    (whole,) = rich.rows("select b.reserved + s.amount as all_of_it from bills b, set_aside s")
+    rich.close()
+    amount = whole["all_of_it"] - less
+    world = limited_world(tmp_path / "bare", amount / DOLLAR)
+    world.run(most=200)
+    assert (TWIN in world.profiles()) is (less == 0)
+    world.close()
+
+
 def test_a_limit_beats_a_deadline_and_an_incident_says_so(tmp_path: Path) -> None:
     world = limited_world(tmp_path, 1)
     told: list[str] = []
