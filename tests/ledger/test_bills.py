@@ -15,8 +15,10 @@ from batchrun.ledger.bills import (
     room,
     settle_bill,
     standing,
+    will_free,
 )
 from batchrun.ledger.connection import Ledger, open_ledger
+from batchrun.ledger.held import hold
 from batchrun.ledger.home import Home
 from batchrun.ledger.reserves import (
     aside_of,
@@ -26,6 +28,7 @@ from batchrun.ledger.reserves import (
     take_aside,
 )
 from batchrun.ledger.shortages import overruns
+from batchrun.ledger.states import BatchState
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Limit, Payer, Period, Scope
 
@@ -158,3 +161,21 @@ def test_sums_may_be_larger_than_what_sqlite_can_add_up(ledger: Ledger) -> None:
 def test_a_soft_limit_binds_nothing(ledger: Ledger) -> None:
     soft = Limit(scope=Scope.HOME, name="", period=Period.DAY, amount=1, is_hard=False)
     assert room(ledger, (soft,), NOW) is None
+
+
+def test_what_is_out_makes_room_by_itself_and_what_waits_for_a_person_does_not(
+    ledger: Ledger,
+) -> None:
+    other = Limit(scope=Scope.JOB, name="k", period=Period.DAY, amount=1_000)
+    assert not will_free(ledger, MONTH)
+    batch = bill(ledger, 10)
+    assert (will_free(ledger, MONTH), will_free(ledger, other)) == (True, False)
+    ledger.execute("update jobs set paused = 'a reason'")
+    assert not will_free(ledger, MONTH)
+    ledger.execute("update jobs set paused = null")
+    hold(ledger, 1, NOW)
+    assert not will_free(ledger, MONTH)
+    ledger.execute("update batch_rows set state = ?", (BatchState.CREATING,))
+    assert will_free(ledger, MONTH)
+    settle_bill(ledger, batch=batch, cost=1, unknown=0, booked_at=NOW)
+    assert not will_free(ledger, MONTH)
