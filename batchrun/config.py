@@ -120,7 +120,8 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     """Read the settings for a job file `near`, or for a `home`; both may be missing.
 
     The file is the first `batchrun.toml` upwards from the job file's folder, else upwards from the folder that holds the home.
-    Raises UsageError with everything that is wrong with it.
+    Where that is not the file of the home, the limits of the home's hold all the same: it is what it spends. Raises UsageError with everything
+    that is wrong with it.
     """
     path = find_settings(near, home)
     tree = _read(path) if path is not None else {}
@@ -134,6 +135,10 @@ def load_config(near: Path | None, home: Path | None, environ: Mapping[str, str]
     fees = read_fees(tree.get("fee", {}), str(path), problems)
     read = read_profiles(tables, path, environ, problems)
     problems += _limits_for_nobody(budgets, read, path)
+    of_home = find_settings(None, home)
+    if of_home is not None and of_home != path:
+        theirs = read_budgets(_read(of_home).get("budget", {}), str(of_home), problems)
+        budgets = budgets.under(theirs, str(of_home))
     if problems:
         raise UsageError("\n".join(problems))
     return Config(

@@ -5,7 +5,7 @@ UTC, as on the services' own bills.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -67,7 +67,7 @@ class Period(StrEnum):
 class Limit:
     """An amount (picodollars) that a scope may spend in a period. `name`: of the account, profile, tag or job; "" of the home.
 
-    `is_own`: the job's own line says it, and not the settings.
+    `is_own`: the job's own line says it, and not the settings. `settings`: the file that says it, where that is not the one that all else is from.
     """
 
     scope: Scope
@@ -76,6 +76,7 @@ class Limit:
     amount: int
     is_hard: bool = True
     is_own: bool = False
+    settings: str = ""
 
     @property
     def words(self) -> str:
@@ -100,15 +101,16 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """What `batchrun.toml` says. `notices` are percents of every limit at which a person is told."""
+    """What `batchrun.toml` says. `notices` are percents of every limit at which a person is told. `beside`: limits that hold besides."""
 
     home: Allowance = field(default_factory=Allowance)
     named: Mapping[Scope, Mapping[str, Allowance]] = field(default_factory=dict)
     notices: tuple[int, ...] = NOTICES
+    beside: tuple[Limit, ...] = ()
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """Every limit of the file."""
+        """Every limit of the file, and those that hold besides."""
         return (
             *_limits(Scope.HOME, "", self.home),
             *(
@@ -117,7 +119,15 @@ class Budgets:
                 for name, allowance in allowances.items()
                 for limit in _limits(scope, name, allowance)
             ),
+            *self.beside,
         )
+
+    def under(self, others: "Budgets", settings: str) -> "Budgets":
+        """The same where the limits of another file, `settings`, hold besides."""
+        known = set(self.limits)
+        more = (limit for limit in others.limits if limit not in known)
+        beside = (*self.beside, *(replace(limit, settings=settings) for limit in more))
+        return replace(self, beside=beside)
 
     def limits_of(self, payer: Payer, own: Allowance | None = None) -> tuple[Limit, ...]:
         """Every limit that a job falls under; `own` is what its job line says."""

@@ -25,7 +25,9 @@ def how_to_raise(limit: Limit, settings: str, source: str) -> str:
     if limit.is_own:
         what = "'budget'" if limit.period is Period.TOTAL else f"{str(key)!r} in 'budget'"
         return f"To raise it, change {what} in the job line of {source} and submit that again"
-    return f"To raise it, change {str(key)!r} under [{_table(limit)}] in {settings}"
+    return (
+        f"To raise it, change {str(key)!r} under [{_table(limit)}] in {limit.settings or settings}"
+    )
 
 
 def _by_itself(limit: Limit, now: int, *, is_bound: bool, needs: int) -> str:

@@ -11,6 +11,7 @@ from batchrun.errors import UsageError
 from batchrun.model import Allowance
 from batchrun.money.amounts import DOLLAR
 from batchrun.money.limits import Budgets, Limit, Payer, Period, Scope, read_budgets
+from batchrun.money.remedies import how_to_raise
 
 PAYER = Payer(account="team", profile="night", job="reviews", tags=("nightly", "eu"))
 
@@ -104,3 +105,27 @@ def test_a_budget_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 def test_the_largest_limit_is_one() -> None:
     assert budgets("[budget]\nday = 4000000\n").limits[0].amount == 4_000_000 * DOLLAR
+
+
+def test_limits_beside_the_home_hold_for_job_files_with_settings_of_their_own(
+    tmp_path: Path,
+) -> None:
+    home, project = tmp_path / "here" / ".batchrun", tmp_path / "project"
+    project.mkdir()
+    home.parent.mkdir()
+    (home.parent / "batchrun.toml").write_text(
+        "[profile.openai]\naccount = 'team'\n[budget]\nday = 1\nmonth = 5\n[budget.account.team]\nday = 0\n",
+        encoding="utf-8",
+    )
+    (project / "batchrun.toml").write_text("[budget]\nday = 1\n", encoding="utf-8")
+    found = load_config(project, home, {}).budgets.limits_of(PAYER)
+    assert [limit.words for limit in found] == [
+        "$1.00 a day",
+        "$5.00 a month",
+        "$0.00 a day of account 'team'",
+    ]
+    told = [how_to_raise(limit, "settings", "job.jsonl") for limit in found]
+    assert told[0].endswith("under [budget] in settings")
+    assert told[1].endswith(f"under [budget] in {home.parent / 'batchrun.toml'}")
+    assert load_config(None, home, {}).budgets.beside == ()
+    assert load_config(home.parent, home, {}).budgets.beside == ()
