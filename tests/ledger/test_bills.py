@@ -28,6 +28,7 @@ from batchrun.ledger.reserves import (
     take_aside,
 )
 from batchrun.ledger.shortages import overruns
+from batchrun.ledger.standings import note_shares, untold_notices
 from batchrun.ledger.states import BatchState
 from batchrun.money.amounts import LARGEST
 from batchrun.money.limits import Limit, Payer, Period, Scope
@@ -179,3 +180,13 @@ def test_what_is_out_makes_room_by_itself_and_what_waits_for_a_person_does_not(
     assert will_free(ledger, MONTH)
     settle_bill(ledger, batch=batch, cost=1, unknown=0, booked_at=NOW)
     assert not will_free(ledger, MONTH)
+
+
+@pytest.mark.parametrize(("cost", "percents"), [(299, []), (300, [50]), (549, [50]), (550, [75])])
+def test_a_share_is_reached_by_what_is_spent_and_presumed_together_to_the_last_digit(
+    ledger: Ledger, cost: int, percents: list[int]
+) -> None:
+    settle_bill(ledger, batch=bill(ledger, 900, largest=100), cost=cost, unknown=2, booked_at=NOW)
+    note_shares(ledger, (MONTH,), (50, 75, 90), NOW)
+    found = untold_notices(ledger)
+    assert [(one.percent, one.spent) for one in found] == [(n, cost + 200) for n in percents]

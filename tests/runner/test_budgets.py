@@ -103,6 +103,27 @@ def test_a_soft_limit_reserves_and_lets_everything_go(world: World) -> None:
     assert taken(world) > 0.001
 
 
+def test_a_soft_limit_of_nothing_stops_nothing(world: World) -> None:
+    with_budget(world, "[budget]\nsoft_month = 0\n").run()
+    assert world.tally() == {"succeeded": 20}
+
+
+def test_a_batch_that_cost_too_much_stops_its_own_account_until_it_is_let_go(world: World) -> None:
+    with_budget(world, "[budget]\nmonth = 10\n").run()
+    with world.ledger() as ledger:
+        ledger.execute("update bills set is_overrun = 1")
+    world.write(items(21))
+    world.submit()
+    world.run()
+    assert world.tally() == {"succeeded": 20, "pending": 1}
+    (why,) = shortages(world)
+    assert "account 'default' sends nothing" in why
+    other = "[profile.openai]\naccount = 'b'\n[budget]\nmonth = 10\n"
+    (world.folder / "batchrun.toml").write_text(PRICE + other, encoding="utf-8")
+    world.run()
+    assert world.tally() == {"succeeded": 21}
+
+
 def test_a_limit_that_is_lowered_takes_back_what_was_not_sent(new_world: NewWorld) -> None:
     world = new_world(faults=[Fault(call="upload", error=Transient("busy"))])
     with_budget(world, "[budget]\nmonth = 10\n")
