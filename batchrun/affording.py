@@ -1,5 +1,6 @@
 """What a submission may cost at most, against what its limits leave: told before anything is stored, and a job that nothing bounds is refused."""
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -16,8 +17,9 @@ from batchrun.money.amounts import dollars
 from batchrun.money.counting import CHUNK
 from batchrun.money.limits import Limit
 from batchrun.money.measure import Meter
-from batchrun.money.prices import PriceBook
+from batchrun.money.prices import Mode, Price, PriceBook
 from batchrun.money.worst import Bound
+from batchrun.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,9 @@ class Assessor:
         def bound_of(model: str) -> Bound:
             return Bound(
                 url=settings.endpoint,
-                price=book.price(model, mode, base_url=found.base_url, at=self.now),
+                price=self._price(
+                    book, model, mode, found, goes_live=settings.deadline is not None
+                ),
                 ceiling=book.ceiling(model, base_url=found.base_url),
                 fees=self.config.fees,
             )
@@ -108,6 +112,15 @@ class Assessor:
             return None
         known = least if self.knows_spending else None
         return Affordable(limit=tightest, left=known, worst=meter.reserved)
+
+    def _price(
+        self, book: PriceBook, model: str, mode: Mode, profile: Profile, *, goes_live: bool
+    ) -> Price:
+        """What its requests cost; `goes_live`: at most, since a deadline may take all of them out of their batches."""
+        if goes_live and mode is Mode.BATCH:
+            with contextlib.suppress(UnknownPrice):  # then nothing goes live under a limit
+                return book.price(model, Mode.LIVE, base_url=profile.base_url, at=self.now)
+        return book.price(model, mode, base_url=profile.base_url, at=self.now)
 
     def _taken(self, limit: Limit) -> int:
         return standing(self.ledger, limit, self.now).taken if self.knows_spending else 0

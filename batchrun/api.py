@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from batchrun.backends.base import Backend
 from batchrun.errors import (
     BatchrunError,
+    GuardError,
     HomeLocked,
     LedgerError,
     UsageError,
@@ -298,8 +299,8 @@ class Batchrun(HomeCare, HomeWishes):
 
 
 def _is_failing(result: PassResult) -> bool:
-    """Whether something is wrong that waiting waits for; an outputs folder that refuses keeps no work from going on."""
-    return any(not isinstance(problem, LedgerError) for problem in result.problems)
+    """Whether something is wrong that waiting waits for; an outputs folder that refuses keeps no work from going on, nor does what a limit forbids."""
+    return any(not isinstance(problem, LedgerError | GuardError) for problem in result.problems)
 
 
 def _is_hopeless(result: PassResult) -> bool:

@@ -28,8 +28,6 @@ from batchrun.jobfile.template import Template, TemplateError, Where, compile_te
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
 
 # Neither can stand in a job file's own text: NUL is refused there.
-_PROMPT_MARK: Final = "\x00prompt\x00"
-_INSTRUCTIONS_MARK: Final = "\x00instructions\x00"
 HASH_VERSION: Final = 1  # the seed of request hashes; a new one asks for every job again
 _encode: Final = msgspec.json.Encoder().encode
 _STEERING: Final = frozenset(
@@ -293,14 +291,13 @@ class RequestBuilder:
     @functools.cached_property
     def _skeleton(self) -> tuple[bytes, ...]:
         """The encoded body around prompt (`_P`) and, where they vary, instructions (`_I`)."""
-        body = self.endpoint.build(
-            self.settings,
-            model=self.settings.model,
-            prompt=_PROMPT_MARK,
-            instructions=_INSTRUCTIONS_MARK if self._varies else self._fixed_instructions,
-            body={},
+        build = functools.partial(
+            self.endpoint.build, self.settings, model=self.settings.model, body={}
         )
-        return _cut(self._head + _encode(body) + b"}")
+        fixed = None if self._varies else self._fixed_instructions
+        marks = _marks(_encode(build(prompt="", instructions=fixed)))
+        body = build(prompt=marks[0], instructions=marks[1] if self._varies else fixed)
+        return _cut(self._head + _encode(body) + b"}", marks)
 
     @functools.cached_property
     def _seed(self) -> int:
@@ -402,10 +399,19 @@ _P: Final = b"\x00p"
 _I: Final = b"\x00i"
 
 
-def _cut(encoded: bytes) -> tuple[bytes, ...]:
+def _marks(encoded: bytes) -> tuple[str, str]:
+    """Two texts for the prompt and the instructions that stand nowhere else in a body."""
+    return next(
+        (f"\x00prompt{n}\x00", f"\x00instructions{n}\x00")
+        for n in itertools.count()
+        if f"prompt{n}".encode() not in encoded and f"instructions{n}".encode() not in encoded
+    )
+
+
+def _cut(encoded: bytes, marks: tuple[str, str]) -> tuple[bytes, ...]:
     """The encoded skeleton, cut at its marks: literal parts with `_P` and `_I` (by identity) where the strings go."""
     parts: list[bytes] = [encoded]
-    for mark, part in ((_PROMPT_MARK, _P), (_INSTRUCTIONS_MARK, _I)):
+    for mark, part in zip(marks, (_P, _I), strict=True):
         needle = _encode(mark)
         cut: list[bytes] = []
         for piece in parts:

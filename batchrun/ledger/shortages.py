@@ -78,10 +78,28 @@ def has_limited_jobs(ledger: Ledger) -> bool:
     return found is not None
 
 
-def overruns(ledger: Ledger) -> list[tuple[str, int, int]]:
-    """(account, batch, by how much it cost more than was reserved), the last of each account that sends nothing for it."""
+class Overrun(NamedTuple):
+    """An account that sends nothing, since its batch cost so much more (picodollars) than was reserved."""
+
+    account: str
+    batch: int
+    over: int
+
+    @property
+    def words(self) -> str:
+        """What happened, and what to do."""
+        from batchrun.money.amounts import dollars  # `status` loads this module
+
+        return (
+            f"batch {self.batch} cost {dollars(self.over)} more than the most that was reckoned with, so account {self.account!r} sends nothing. "
+            "Compare the prices in batchrun.toml with those of the service, then let go with `batchrun resume`"
+        )
+
+
+def overruns(ledger: Ledger) -> list[Overrun]:
+    """The last of each account that sends nothing."""
     return [
-        (row["account"], row["batch"], row["over"])
+        Overrun(row["account"], row["batch"], row["over"])
         for row in ledger.rows(
             "select account, max(batch) as batch, cost - reserved as over from bills where is_overrun = 1 group by account order by account"
         )

@@ -95,7 +95,7 @@ def is_put_off(ledger: Ledger, payment: Payment | None, quote: Quote | None) -> 
     is_short = (
         quote is not None
         and quote.fitting < quote.requests
-        and (payment.is_bound or not quote.fitting)
+        and (payment.is_patient or not quote.fitting)
     )
     with ledger.transaction():
         if is_short and quote is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -32,6 +32,8 @@ from batchrun.money.prices import Mode, PriceBook
 from batchrun.money.remedies import how_to_raise, remedy
 from batchrun.planning.means import Means
 from batchrun.profiles import Profile
+
+_AMPLE: Final = 4  # of a limit one part in so many is worth a batch of its own
 
 
 class Quote(NamedTuple):
@@ -126,10 +128,10 @@ class Payment:
         return room is None or quote.bill.reserved <= room
 
     @property
-    def is_bound(self) -> bool:
-        """Whether something that is out may yet make more room in the tightest limit."""
+    def is_patient(self) -> bool:
+        """Whether what does not fit whole waits for more room: something that is out may make it, and little of the tightest limit is free."""
         found = self._tightest()
-        return found is not None and found.is_bound
+        return found is not None and found.is_bound and not found.is_ample
 
     def means(self, *, least: int, whole: int) -> Means | None:
         """The same for planning; None where nothing binds."""
@@ -140,6 +142,7 @@ class Payment:
             room=found.left + aside_of(self.ledger, self.job, self.payer),
             is_stopped=self.stop() is not None,
             is_bound=found.is_bound,
+            is_ample=found.is_ample,
             least=least,
             whole=whole,
         )
@@ -150,13 +153,9 @@ class Payment:
             if limit.is_hard and not limit.amount:
                 how = how_to_raise(limit, self._settings_path, self.source)
                 return Shortage(0, 0, f"a limit of {limit.words} lets nothing be sent. {how}")
-        for account, batch, over in overruns(self.ledger):
-            if account == self.payer.account:
-                why = (
-                    f"batch {batch} cost {dollars(over)} more than the most that was reckoned with, so account {account!r} sends nothing. "
-                    "Compare the prices in batchrun.toml with those of the service, then let go with `batchrun resume`"
-                )
-                return Shortage(0, 0, why, needs_resume=True)
+        for overrun in overruns(self.ledger):
+            if overrun.account == self.payer.account:
+                return Shortage(0, 0, overrun.words, needs_resume=True)
         found = self._tightest()
         if found is not None and found.left < 0:
             what = f"more is spent and reserved than {found.limit.words} allow"
@@ -211,13 +210,15 @@ class Payment:
             left = limit.amount - stands.taken
             if found is None or left < found.left:
                 is_bound = stands.aside > own or will_free(self.ledger, limit)
-                found = _Tightest(left, limit, is_bound)
+                is_ample = (left + own) * _AMPLE >= limit.amount
+                found = _Tightest(left, limit, is_bound, is_ample)
         return found
 
 
 class _Tightest(NamedTuple):
-    """The limit that leaves least. `is_bound`: something of what is taken of it may become free by itself."""
+    """The limit that leaves least. `is_bound`: something of what is taken of it may become free by itself. `is_ample`: a good part of it is free."""
 
     left: int
     limit: Limit
     is_bound: bool
+    is_ample: bool

@@ -210,3 +210,17 @@ def test_a_limit_that_is_lowered_is_told_by_the_next_tick_though_nothing_else_is
     desk.call("tick")
     (job,) = desk.call("status", "--json").json["jobs"]
     assert "$0.0001 a month" in job["short"]
+
+
+def test_a_batch_that_cost_too_much_is_told_though_nothing_waits(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "[budget]\nmonth = 100\n")
+    assert desk.call("run", desk.job("faq", *texts(2))).code == 0
+    ledger(desk, "update bills set cost = reserved + 1000000000000, is_overrun = 1")
+    for words in (("tick",), ("wait",)):
+        called = desk.call(*words)
+        assert called.code == 8
+        assert "batch 1 cost $1.00 more than the most that was reckoned with" in called.err
+    desk.call("resume")
+    assert desk.call("tick").code == 0

@@ -86,3 +86,10 @@ def test_what_is_on_this_machine_costs_nothing_and_is_not_measured(desk: Desk) -
     called = desk.call("check", desk.job("faq", backend="local"), "--json")
     assert called.code == 0
     assert called.json["jobs"][0]["budget"] is None
+
+
+def test_a_deadline_may_cost_what_live_answers_cost(desk: Desk, service: BatchService) -> None:
+    live = PRICE.replace("batch", "input = 20\noutput = 200\nbatch")
+    (desk.folder / "batchrun.toml").write_text(FAST_PROFILE + live + "[budget]\nmonth = 10\n")
+    path = desk.job("faq", *texts(2), deadline="8h")
+    assert "  may cost up to $0.843, under $10.00 a month" in desk.call("check", path).out

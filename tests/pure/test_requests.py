@@ -106,6 +106,13 @@ def test_instructions_that_vary_make_the_same_request_on_every_path(text: str) -
     assert len(set(ways)) == 1
 
 
+@pytest.mark.parametrize("text", ["\x00prompt0\x00", "prompt0", "\x00instructions0\x00"])
+def test_instructions_may_be_what_a_place_is_marked_with_inside(text: str) -> None:
+    ways = all_ways(settings(instructions=text), {"id": "a", "product": "p", "text": "t"})
+    assert len(set(ways)) == 1
+    assert json.loads(b"{" + ways[0].tail)["body"]["instructions"] == text
+
+
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),

@@ -225,3 +225,18 @@ def test_sound_is_settled_at_the_price_of_sound(world: World) -> None:
     usage = world.rows("select sum(input_tokens) as i, sum(output_tokens) as o from results")[0]
     assert usage["i"] > 0
     assert bill["cost"] == usage["i"] * 320 * 10**6 + usage["o"] * 100 * 10**6
+
+
+def test_where_a_good_part_of_a_limit_is_free_a_part_goes_while_others_are_out(
+    world: World,
+) -> None:
+    with_budget(world, "[budget]\nmonth = 1\n")
+    small = world.write(items(2), job="small", path=world.folder / "small.jsonl")
+    world.submit(small)
+    assert [b["request_count"] for b in world.batches()] == [9]  # nothing is left for the other
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 2\n")
+    world.tick()
+    # The other whole, and of the rest as many as fit into what is left of a limit of which a good part was free.
+    assert sum(b["request_count"] for b in world.batches()) == 18
+    assert taken(world) <= 2
+    world.run()
