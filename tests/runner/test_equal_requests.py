@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
+from callingkit import lend
 from runnerkit import NewWorld, World, items
 
 from batchrun.model import JsonObject
 from batchrun.service.bodies import Finish
-from batchrun.service.responders.script import Rule
+from batchrun.service.responders.script import Rule, ScriptedCall
 
 ONE: Final = ("a", "a", "a", "a", "a", "a", "a", "a")
 
@@ -127,7 +128,40 @@ def test_a_retry_of_the_first_is_waited_for(new_world: NewWorld) -> None:
     assert world.tally() == {"succeeded": 2}
 
 
-def test_nobody_waits_for_an_answer_of_functions_or_for_pictures(new_world: NewWorld) -> None:
+def test_an_answer_that_calls_functions_is_not_shared(new_world: NewWorld) -> None:
+    call = ScriptedCall(name="f", arguments={})
+    tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
+    world = ran(new_world(script=[Rule(calls=(call,))]), "a", "a", body={"tools": tools})
+    assert asked(world) == [1, 2]
+    assert world.tally() == {"succeeded": 2}
+
+
+def test_an_answer_with_a_picture_is_not_shared(new_world: NewWorld) -> None:
+    text = {"type": "output_text", "text": "Here it is.", "annotations": []}
+    output = [
+        {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "iVBORw0KGgo="},
+        {"type": "message", "role": "assistant", "status": "completed", "content": [text]},
+    ]  # fmt: skip
+    body: JsonObject = {
+        "object": "response",
+        "status": "completed",
+        "model": "gpt-4.1-mini",
+        "output": output,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    world = ran(new_world(script=[Rule(body=body)]), "a", "a")
+    assert asked(world) == [1, 2]
+    assert world.tally() == {"succeeded": 2}
+
+
+def test_nobody_waits_for_an_answer_of_functions(new_world: NewWorld) -> None:
+    world = new_world()
+    lend(world)
+    submitted(world, saying("a", "a"), rounds=2)
+    assert world.rows("select * from followers") == []
+
+
+def test_nobody_waits_for_a_picture(new_world: NewWorld) -> None:
     world = submitted(
         new_world(),
         [{"id": "1", "text": "a"}, {"id": "2", "text": "a"}],
@@ -274,6 +308,14 @@ def test_a_forgotten_first_leaves_its_answer_to_the_others_and_a_copy_goes_alone
     assert world.answers().keys() == {"i2"}
     assert world.rows("select * from shared") == []
     assert world.api().report(1)["attempts"] == 2
+
+
+def test_a_copy_is_copied_no_further(new_world: NewWorld) -> None:
+    world = ran(new_world(), "a", "a", "b")
+    world.api().forget("reviews", ["i0"])
+    submitted(world, [*saying("a", "a", "b")[1:], {"id": "new", "text": "a"}])
+    world.run()
+    assert asked(world) == [1, 3, 4]
 
 
 def test_where_the_first_is_forgotten_before_it_is_asked_the_next_is(new_world: NewWorld) -> None:
