@@ -10,6 +10,7 @@ from batchrun.ledger.states import BatchState
 from batchrun.ledger.usage import taken_by
 from batchrun.money.amounts import dollars
 from batchrun.money.billed import billed_cost, service_usage
+from batchrun.money.counting import IMAGE_URLS
 from batchrun.money.frozen import thawed
 from batchrun.windows import window_s
 
@@ -18,7 +19,6 @@ UNKNOWN_CAUSES: Final = ("missing_result", "lost_result", "uncertain", "malforme
 _OF_ATTEMPT: Final = "cause, send > 0 and (output is not null or model is not null) as is_answered, input_tokens + output_tokens as tokens"
 _ENDED: Final = ("completed", "failed", "expired", "cancelled")  # as services say it
 OVERRUN: Final = "over_reserved"  # the incident
-_IMAGES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
 
 def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False) -> None:
@@ -90,7 +90,7 @@ def _cost(ledger: Ledger, row: sqlite3.Row) -> tuple[int, int]:
         thawed(row["price"]),
         taken,
         service_usage(row["remote"]),
-        is_of_pictures=row["endpoint"] in _IMAGES,
+        is_of_pictures=row["endpoint"] in IMAGE_URLS,
     )
     if any(one.requests for one in taken):
         cost += row["fees"]  # nothing tells how often tools were called

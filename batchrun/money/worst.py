@@ -11,6 +11,7 @@ from typing import Final
 from batchrun.errors import Unbounded
 from batchrun.money.asked import Asked
 from batchrun.money.counted import LARGE_TOKENS, Sums
+from batchrun.money.counting import IMAGE_URLS
 from batchrun.money.prices import Ceiling, Mode, Price, Rates
 from batchrun.money.readers import READ_URLS
 
@@ -18,7 +19,6 @@ from batchrun.money.readers import READ_URLS
 OVER_PERCENT: Final = 2
 OVER_TOKENS: Final = 64
 
-_PICTURES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 # What a request may say of its tier, where its price is that of a mode. In a batch it says nothing that counts.
 _TIERS: Final[Mapping[Mode, frozenset[str | None]]] = {
     Mode.LIVE: frozenset({None, "default", "flex"}),
@@ -119,7 +119,7 @@ class Bound:
         return -(-spent // 100) + one.answers * OVER_TOKENS * max(text, picture)
 
     def _longest(self) -> int:
-        if self.url in _PICTURES:
+        if self.url in IMAGE_URLS:
             raise self._unbounded(
                 f"how many tokens a picture of {self.price.model!r} has is not known",
                 "Take a model whose pictures are known",
