@@ -32,6 +32,7 @@ from batchrun.ledger.jobs import JobRow
 from batchrun.ledger.lock import pass_lock
 from batchrun.looking import JobStatus, worst_exit_code
 from batchrun.running.passresult import PassResult
+from batchrun.running.purse import Purse
 from batchrun.running.runner import Runner, clear_debris
 from batchrun.submitting import Prepared, Submitter
 from batchrun.takingitems import SubmitOptions
@@ -216,6 +217,8 @@ class Batchrun(HomeCare, HomeWishes):
         """
         with open_for_reading(self.home) as ledger:
             result = self._idle_until(ledger, self.clock.now(), has_tools=self.tools is not None)
+            if Purse(config=self.config).has_other_limits(ledger):
+                result = None
         if result is None:
             try:
                 result = self._runner().run_pass(lock_wait_s=0, work_s=work_s)

@@ -77,9 +77,10 @@ class Notice(NamedTuple):
 
     @property
     def words(self) -> str:
-        """`75 % of $10.00 a month is spent: $7.60 since 2026-11-01 (UTC)`."""
+        """`75 % of $10.00 a month is spent: $7.60 since 2026-11-01 (UTC)`; of a limit that is passed, `more than $10.00 a month is spent: …`."""
         since = f" since {rfc3339(self.since)[:_DATE]} (UTC)" if self.since else ""
-        return f"{self.percent} % of {self.limit.words} is spent: {dollars(self.spent)}{since}"
+        share = "more than" if self.spent > self.limit.amount else f"{self.percent} % of"
+        return f"{share} {self.limit.words} is spent: {dollars(self.spent)}{since}"
 
 
 def limit_standings(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[LimitStanding, ...]:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 import msgspec
 
@@ -28,6 +29,9 @@ from batchrun.running.paying import Payment
 
 if TYPE_CHECKING:
     from batchrun.running.context import PassContext
+
+
+_LIMITS: Final = "limits"  # of meta: the limits of the settings, as a pass last found them
 
 
 class _Terms(msgspec.Struct):
@@ -83,6 +87,20 @@ class Purse:
         """Record of which limits so much is spent that a person is told."""
         limits = (*self.config.budgets.limits, *limits_of_jobs(ledger, is_untold=True))
         note_shares(ledger, limits, self.config.budgets.notices, now)
+        if self.has_other_limits(ledger):
+            with ledger.transaction():
+                ledger.execute("insert or replace into meta values (?, ?)", (_LIMITS, self._limits))
+
+    def has_other_limits(self, ledger: Ledger) -> bool:
+        """Whether the settings have other limits than when `note_shares` last looked: of these something may be to be told, or counted, that no batch brings."""
+        return (ledger.meta(_LIMITS) or "") != self._limits
+
+    @property
+    def _limits(self) -> str:
+        budgets = self.config.budgets
+        if not budgets.limits:
+            return ""
+        return f"{crc32(f'{budgets.limits} {budgets.notices}'.encode()):08x}"
 
     def note_stops(self, ledger: Ledger, jobs: Iterable[JobFacts], now: int) -> None:
         """Record why jobs wait for money, as it is now, and that others do not any more; what was prepared of those that may send nothing, and not sent, is taken back.

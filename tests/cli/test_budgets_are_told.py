@@ -224,3 +224,21 @@ def test_a_batch_that_cost_too_much_is_told_though_nothing_waits(
         assert "batch 1 cost $1.00 more than the most that was reckoned with" in called.err
     desk.call("resume")
     assert desk.call("tick").code == 0
+
+
+def test_a_share_of_a_limit_that_is_new_or_lowered_is_told_by_a_tick_with_nothing_else_to_do(
+    desk: Desk, service: BatchService
+) -> None:
+    settings(desk, "")
+    assert desk.call("run", desk.job("faq", *texts(2))).code == 0
+    told = []
+    for month in ("0.001", "0.001", "0.0005"):
+        settings(desk, f"[budget]\nmonth = {month}\n")
+        called = desk.call("tick")
+        assert called.code == 0
+        told.append(called.err)
+    assert told == [
+        "batchrun: 75 % of $0.001 a month is spent: $0.00088 since 2026-09-01 (UTC)\n",
+        "",
+        "batchrun: more than $0.0005 a month is spent: $0.00088 since 2026-09-01 (UTC)\n",
+    ]

@@ -81,3 +81,27 @@ def test_a_job_that_waits_for_money_and_is_cancelled_waits_no_more(world: World)
     world.run()
     assert world.rows("select * from short_of_money") == []
     assert status(world, "reviews").exit_code == 3
+
+
+@pytest.mark.parametrize("change", ["smaller requests", "the large one deleted", "a lower price"])
+def test_a_job_that_was_too_dear_and_is_made_cheaper_goes_on(world: World, change: str) -> None:
+    limit = "[budget]\nmonth = 0.12\n"
+    large, small = {"id": "large", "text": "word " * 3_000}, {"id": "small", "text": "another"}
+    (world.folder / "batchrun.toml").write_text(PRICE + limit)
+    world.write([large, small])
+    world.submit()
+    world.run()
+    assert "more than a whole month may cost" in status(world, "reviews").short
+    match change:
+        case "smaller requests":
+            world.write([{"id": "large", "text": "shorter"}, small], max_output_tokens=10)
+            world.submit()
+        case "the large one deleted":
+            world.write([small])
+            world.submit()
+        case _:
+            cheaper = PRICE.replace("100", "1").replace("10,", "0.1,")
+            (world.folder / "batchrun.toml").write_text(cheaper + limit)
+    world.run()
+    assert "pending" not in world.tally()
+    assert status(world, "reviews").short is None
