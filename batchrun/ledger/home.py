@@ -14,6 +14,7 @@
 Finding one: `--home`, else BATCHRUN_HOME, else the nearest `.batchrun` upwards. Only `submit` and `run` create one.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,10 +114,7 @@ class Home(NamedTuple):
             # What is synced in a folder whose own name is lost with the power is lost with it: the intent of a paid batch, too.
             for folder in (self.path.parent, self.path, self.path / "spool"):
                 fsync_folder(folder)
-            ignore = self.path / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
-                ignore.chmod(0o600)
+            _write_whole(self.path / ".gitignore", b"*\n")
         except OSError as exc:
             raise LedgerError(
                 f"{self.path}: the home cannot be created: {exc.strerror}. "
@@ -187,3 +185,13 @@ def machine_identity(path: Path) -> dict[str, str]:
         if machine:
             break
     return {"machine": machine, "path": str(path.resolve()), "inode": str(path.stat().st_ino)}
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """A small private file, unless it has something in it: one that a killed process left empty is filled."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if not os.fstat(descriptor).st_size:
+            os.write(descriptor, content)
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from runnerkit import World, items
 
+from batchrun.ledger.home import Home
+
 
 @pytest.mark.fault(56)
 @pytest.mark.parametrize("umask", [0, 0o077])
@@ -40,3 +42,16 @@ def test_git_is_told_to_leave_a_home_alone(world: World) -> None:
     world.write(items(1))
     world.submit()
     assert (world.home.path / ".gitignore").read_text() == "*\n"
+
+
+def test_what_keeps_the_home_out_of_git_is_private_from_its_first_moment(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".batchrun")
+    home.create()
+    ignore = home.path / ".gitignore"
+    assert ignore.stat().st_mode & 0o777 == 0o600
+    ignore.write_bytes(b"")  # as a process leaves it that is killed between the two
+    home.create()
+    assert ignore.read_bytes() == b"*\n"
+    ignore.write_bytes(b"# mine\n")
+    home.create()
+    assert ignore.read_bytes() == b"# mine\n"
