@@ -192,6 +192,19 @@ def test_a_batch_that_is_out_when_a_limit_comes_reserves_its_worst_case(world: W
     assert taken(world) < 0.1
 
 
+def test_what_is_out_without_a_price_when_a_limit_comes_pauses_its_job_and_is_collected(
+    world: World,
+) -> None:
+    world.write(items(2), model="nobody-knows-it")
+    world.submit()
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 10\n")
+    world.run()
+    assert world.tally() == {"succeeded": 2}
+    (job,) = world.rows("select paused from jobs")
+    assert "no batch price of 'nobody-knows-it'" in job["paused"]
+    assert world.incidents() == ["unpriced"]
+
+
 def test_a_limit_that_is_taken_away_leaves_no_word_of_it(world: World) -> None:
     with_budget(world, "[budget]\nmonth = 0.05\n")
     assert len(shortages(world)) == 1
