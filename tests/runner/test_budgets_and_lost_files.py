@@ -92,3 +92,13 @@ def test_what_no_limit_is_for_is_asked_about_once_a_job_however_many_batches_it_
     with world.ledger() as ledger:
         bill_arrears(ledger, CountingPurse(config=world.config), world.clock.now())
     assert CountingPurse.asked == [1]
+
+
+def test_a_limit_that_comes_later_makes_bills_for_its_own_jobs_alone(world: World) -> None:
+    world.write(items(2), tags=["eu"])
+    other = world.write(items(3), world.folder / "other.jsonl", job="other")
+    world.submit(world.job_file, other)
+    world.run()
+    limited(world, "[budget.tag.eu]\nmonth = 1\n")
+    world.tick()
+    assert world.rows("select batch, job from bills") == [{"batch": 1, "job": "reviews"}]
