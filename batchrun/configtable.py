@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from batchrun.clock import duration_s
 from batchrun.model import Json
 
+_DATE: Final = len("2026-11-20")
 _NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 
 
@@ -43,6 +45,11 @@ class ConfigTable:
             return value.strip()
         self._wrong(key, "a line of text", value)
         return ""
+
+    def day(self, key: str) -> str:
+        """A day: a date of TOML, or a line of text as it is; "" where there is none."""
+        value = self._value(key, "")
+        return value.isoformat()[:_DATE] if isinstance(value, date) else self.text(key)
 
     def words(self, key: str) -> tuple[str, ...]:
         """A command: a list of words, or one string that is split as a shell would."""

@@ -13,6 +13,8 @@ ITEM_LINE_LIMIT_BYTES = (
 )
 RESULT_LINE_LIMIT_BYTES = 64_000_000  # a line of a result file longer than this is no answer: the largest body is a tenth of it
 
+NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"  # of jobs, tags and profiles
+
 # The metadata by which batchrun knows its batches on a service. A job's own keys may not begin with the first.
 # They stand on batches that were paid for: they never change.
 TOKEN_KEY: Final = "batchrun"  # noqa: S105 - the name of a key of metadata

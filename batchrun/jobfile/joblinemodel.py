@@ -6,13 +6,12 @@ It is built on first use, since pydantic takes longer to import than most comman
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from batchrun.model import JsonObject
+from batchrun.model import NAME_PATTERN, JsonObject
 from batchrun.money.amounts import LIMIT_DOLLARS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 NAME_CHARACTERS: Final = 64
 # Those that the Batch API takes, as the SDK's `batches.create` lists them.
 ENDPOINTS: Final = (

@@ -108,8 +108,8 @@ def standing(ledger: Ledger, limit: Limit, now: int) -> Standing:
     assert row is not None
     assert still_open is not None
     return Standing(
-        spent=_whole(row, "cost") + _amount(ledger, "trials", limit, f"booked_at >= {since}"),
-        presumed=_whole(row, "presumed"),
+        spent=_whole(row, "cost") + _tried(ledger, limit, since, is_settled=True),
+        presumed=_whole(row, "presumed") + _tried(ledger, limit, since, is_settled=False),
         reserved=_whole(still_open, "reserved"),
         aside=_amount(ledger, "set_aside", limit),
     )
@@ -145,6 +145,12 @@ def room(ledger: Ledger, limits: Iterable[Limit], now: int) -> tuple[int, Limit]
         if limit.is_hard
     ]
     return min(left, key=itemgetter(0), default=None)
+
+
+def _tried(ledger: Ledger, limit: Limit, since: int, *, is_settled: bool) -> int:
+    """What trials came to; or may have come to, of those that have not said it, and may have been killed."""
+    also = f"booked_at >= {since} and is_settled = {int(is_settled)}"
+    return _amount(ledger, "trials", limit, also)
 
 
 def _amount(ledger: Ledger, table: str, limit: Limit, also: str = "1") -> int:

@@ -13,7 +13,7 @@ _LONGEST_S: Final = 86_400  # of a trial, whose process may die before it can sa
 
 
 def open_trial(ledger: Ledger, *, payer: Payer, amount: int, at: int) -> int:
-    """Count what another, passing home is about to spend as spent, in every day and month until it is settled or must have ended; its number.
+    """Presume what another, passing home is about to spend, in every day and month until it is settled or must have ended; its number.
     Inside the caller's transaction.
     """
     cursor = ledger.execute(
@@ -33,7 +33,7 @@ def open_trial(ledger: Ledger, *, payer: Payer, amount: int, at: int) -> int:
 def settle_trial(ledger: Ledger, trial: int, amount: int, at: int) -> None:
     """What it came to, and when. Inside the caller's transaction."""
     ledger.execute(
-        "update trials set amount = ?, booked_at = ? where id = ?",
+        "update trials set amount = ?, booked_at = ?, is_settled = 1 where id = ?",
         (min(amount, LARGEST), at, trial),
     )
 

@@ -4,6 +4,7 @@ A limit is an amount in a period of a scope. Every limit that a job falls under 
 UTC, as on the services' own bills.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from batchrun.configtable import ConfigTable
-from batchrun.model import Allowance, Json
+from batchrun.model import NAME_PATTERN, Allowance, Json
 from batchrun.money.amounts import LIMIT_DOLLARS, dollars, picodollars
 
 NOTICES: Final = (50, 75, 90)  # percent
@@ -186,6 +187,10 @@ def read_budgets(table: Json, where: str, problems: list[str]) -> Budgets:
 
 def _inner(outer: ConfigTable, name: str) -> Allowance:
     reader = outer.table(name)
+    if re.search(NAME_PATTERN, name) is None:
+        reader.problem(
+            "is for a name that there cannot be: names have 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'"
+        )
     allowance = _allowance(reader)
     reader.end()
     return allowance

@@ -18,7 +18,14 @@ from batchrun.backends.credentials import is_loopback
 from batchrun.errors import UnknownPrice
 from batchrun.model import Usage
 from batchrun.money.amounts import picodollars_a_token
-from batchrun.money.pricetables import Entry, RateCard, RateRow, builtin_entries, entry_of
+from batchrun.money.pricetables import (
+    Entry,
+    RateCard,
+    RateRow,
+    answers_nothing,
+    builtin_entries,
+    entry_of,
+)
 from batchrun.money.regions import is_regional, percent_more
 
 if TYPE_CHECKING:
@@ -27,8 +34,6 @@ if TYPE_CHECKING:
 OPENAI_URL: Final = "https://api.openai.com/v1"
 OUR_TABLE: Final = "batchrun's own price list"
 _OPENAI: Final = "openai"
-# These answer with no tokens that are billed, so a list has no rate for them.
-_WITHOUT_OUTPUT: Final = ("embed", "rerank", "moderation")
 
 
 class Mode(StrEnum):
@@ -62,6 +67,11 @@ class Rates(NamedTuple):
     image_output: int
     audio_input: int
     audio_output: int
+
+
+def unplaced(source: str) -> str:
+    """A table of prices by its name: where a file lies on somebody's disk is nobody else's business."""
+    return source.rsplit("/", 1)[-1]
 
 
 class Tier(NamedTuple):
@@ -344,7 +354,7 @@ def _price(model: str, mode: Mode, card: RateCard, table: str, dated: str) -> Pr
 def _rates(model: str, mode: Mode, row: RateRow) -> Rates:
     """The row whole. Raises UnknownPrice where answers of this model are billed, and it does not say at which rate."""
     output = row.output
-    if output is None and any(word in model.lower() for word in _WITHOUT_OUTPUT):
+    if output is None and answers_nothing(model):
         output = Decimal(0)
     if row.input is None or output is None:
         raise UnknownPrice(

@@ -11,13 +11,15 @@ from decimal import Decimal
 from functools import cache
 from typing import Final, NamedTuple
 
-from batchrun.configtable import ConfigTable
+from batchrun.configtable import ConfigTable, nearest
 from batchrun.model import Json
 from batchrun.money.amounts import picodollars
 
 _FILE: Final = "prices.toml"
 _MODES: Final = ("batch", "flex", "priority")  # tables within a model's own; its own rates are live
 _LIVE: Final = "live"
+_TABLES: Final = frozenset({*_MODES, "long"})
+_WITHOUT_OUTPUT: Final = ("embed", "rerank", "moderation")
 
 
 class RateRow(NamedTuple):
@@ -63,10 +65,30 @@ def read_entries(tables: Json, where: str, problems: list[str]) -> dict[str, Ent
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
         problems.append(f"{where}: 'price' holds tables only. Write [price.\"MODEL\"].")
         return {}
-    return {
-        model: _entry(ConfigTable(f'{where}: [price."{model}"]', table, problems), table)
-        for model, table in tables.items()
-    }
+    found = {}
+    for model, table in tables.items():
+        if (whole := _unquoted(model, table)) is not None:
+            problems.append(
+                f'{where}: [price.{whole}] has a dot in its name. Quote it: [price."{whole}"].'
+            )
+            continue
+        reader = ConfigTable(f'{where}: [price."{model}"]', table, problems)
+        found[model] = _entry(model, reader, table)
+    return found
+
+
+def answers_nothing(model: str) -> bool:
+    """Whether this is, by its name, a model whose answers have no tokens that are billed: a list has no rate for them."""
+    return any(word in model.lower() for word in _WITHOUT_OUTPUT)
+
+
+def _unquoted(model: str, table: dict[str, Json]) -> str | None:
+    """The name that TOML took apart at its dots, or None: `[price.gpt-4.1]` is the table '1' in the table 'gpt-4'."""
+    for key, value in table.items():
+        if isinstance(value, dict) and key not in _TABLES and not nearest(key, _TABLES):
+            name = f"{model}.{key}"
+            return _unquoted(name, value) or name
+    return None
 
 
 def read_fees(table: Json, where: str, problems: list[str]) -> dict[str, int]:
@@ -79,25 +101,32 @@ def read_fees(table: Json, where: str, problems: list[str]) -> dict[str, int]:
     return {tool: picodollars(fee) for tool, fee in fees.items() if fee is not None}
 
 
-def _entry(reader: ConfigTable, table: Mapping[str, Json]) -> Entry:
+def _entry(model: str, reader: ConfigTable, table: Mapping[str, Json]) -> Entry:
     cards = {}
     live = _card(reader)
     if live != RateCard(RateRow()):
         cards[_LIVE] = live
+        _check_whole(model, live, reader)
     for mode in _MODES:
         inner = reader.table(mode)
         card = _card(inner)
         inner.end()
         if mode in table:
             cards[mode] = card
+            _check_whole(model, card, inner)
     entry = Entry(
         cards=cards,
-        dated=reader.text("date"),
+        dated=reader.day("date"),
         max_output_tokens=reader.integer("max_output_tokens", 0) or None,
         context_tokens=reader.integer("context_tokens", 0) or None,
     )
     reader.end()
     return entry
+
+
+def _check_whole(model: str, card: RateCard, reader: ConfigTable) -> None:
+    if card.row.input is None or (card.row.output is None and not answers_nothing(model)):
+        reader.problem("needs both 'input' and 'output'; what is not billed is 0")
 
 
 def _card(reader: ConfigTable) -> RateCard:

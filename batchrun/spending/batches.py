@@ -175,7 +175,8 @@ def _spent(
 
 
 def _tried(row: sqlite3.Row) -> Spent:
-    """What `batchrun try` took beside this home: an amount that counts in its limits, and no tokens."""
+    """What `batchrun try` took beside this home: an amount that counts in its limits, and no tokens. One that was killed has not said what it came to."""
+    amount, is_settled = row["amount"], row["is_settled"]
     return Spent(
         job=row["job"],
         tags=tuple(json.loads(row["tags"])),
@@ -186,8 +187,8 @@ def _tried(row: sqlite3.Row) -> Spent:
         booked_at=row["booked_at"],
         requests=0,
         usage=Usage(),
-        cost=row["amount"],
-        presumed=0,
+        cost=amount if is_settled else 0,
+        presumed=0 if is_settled else amount,
         saved=0,
         prices="",
         is_frozen=True,

@@ -7,6 +7,7 @@ from typing import Final
 from batchrun.clock import rfc3339
 from batchrun.ledger.standings import LimitStanding
 from batchrun.money.amounts import dollars
+from batchrun.money.prices import unplaced
 from batchrun.outputs.escaping import printable
 from batchrun.spending.charts import STYLE as CHARTS
 from batchrun.spending.charts import columns_chart, share_bar
@@ -190,8 +191,7 @@ def _about(spending: Spending) -> Iterator[str]:
 
 
 def _table(source: str) -> str:
-    """A table of prices by its name: where a file lies on somebody's disk is nobody's business."""
-    return _safe(source.rsplit("/", 1)[-1])
+    return _safe(unplaced(source))
 
 
 def _safe(text: str) -> str:

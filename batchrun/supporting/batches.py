@@ -22,7 +22,7 @@ from batchrun.money.amounts import DOLLAR
 from batchrun.money.billed import Taken, billed_cost, service_usage, usage_of
 from batchrun.money.counting import IMAGE_URLS
 from batchrun.money.frozen import thawed
-from batchrun.money.prices import Mode, Price, PriceBook
+from batchrun.money.prices import Mode, Price, PriceBook, unplaced
 from batchrun.outputs.evidence import nth_request
 from batchrun.outputs.rows import JobView
 from batchrun.supporting.redacting import redacted, texts_in
@@ -142,7 +142,7 @@ def _cost(price: Price, taken: list[Taken], row: sqlite3.Row) -> JsonObject:
     amount = billed_cost(price, taken, service_usage(row["remote"]), is_of_pictures=is_of_pictures)
     whole_dollars, rest = divmod(amount, DOLLAR)
     usd = f"{whole_dollars}.{rest:012d}".rstrip("0").rstrip(".")
-    return {"picodollars": amount, "usd": usd, "prices": price.source}
+    return {"picodollars": amount, "usd": usd, "prices": unplaced(price.source)}
 
 
 def _price(ledger: Ledger, config: Config, settings: JobSettings, row: sqlite3.Row) -> Price | None:

@@ -89,6 +89,9 @@ def test_it_says_what_a_batch_took_and_cost(asked: Desk) -> None:
     cost = 125_000 * took["input_tokens"] + 1_000_000 * took["output_tokens"]
     assert batch["cost"]["picodollars"] == cost
     assert batch["cost"]["prices"].startswith("genai-prices ")
+    own = '[price."gpt-5-mini".batch]\ninput = 1\noutput = 2\n'
+    (asked.folder / "batchrun.toml").write_text(f"{FAST_PROFILE}{own}")
+    assert document(asked)["batches"][0]["cost"]["prices"] == "batchrun.toml"
 
 
 def test_nothing_of_the_users_is_in_it_and_of_the_key_its_end(asked: Desk) -> None:

@@ -97,6 +97,16 @@ def test_a_limit_for_a_profile_or_an_account_that_there_is_not_is_refused(tmp_pa
     ]
 
 
+def test_a_limit_for_a_name_that_no_tag_or_job_can_have_is_refused(tmp_path: Path) -> None:
+    text = "[budget.tag.'my tag']\nday = 1\n[budget.job.'jobs/faq']\nday = 1\n[budget.tag.nightly]\nday = 1\n"
+    (tmp_path / "batchrun.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        load_config(tmp_path, None, {})
+    first, second = str(refused.value).splitlines()
+    assert "[budget.tag.my tag] is for a name that there cannot be" in first
+    assert "[budget.job.jobs/faq] is for a name that there cannot be" in second
+
+
 def test_a_budget_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "batchrun.toml").write_text("budget = 5\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"'budget' is a table\. Write \[budget\]"):

@@ -1,6 +1,7 @@
 """Prices: those of known price lists, each mode apart, long contexts, and never a price that nobody knows."""
 
 import dataclasses
+import tomllib
 from decimal import Decimal
 
 import pytest
@@ -281,6 +282,8 @@ def test_tables_are_read_with_tiers_and_bounds() -> None:
         ({"batch": {"cached": 1}}, '[price."m".batch] has an unknown key'),
         ({"batch": 0.5}, "takes a table"),
         ({"long": {"input": 1}}, "needs 'above'"),
+        ({"input": 1}, "needs both 'input' and 'output'"),
+        ({"batch": {"cached_input": 1}}, "needs both 'input' and 'output'"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told_with_its_place(
@@ -291,6 +294,26 @@ def test_what_is_wrong_with_a_table_is_told_with_its_place(
 
     assert problem in "\n".join(problems)
     assert all(line.startswith('batchrun.toml: [price."m"') for line in problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("gpt-4.1", "gpt-4.1"), ("a-1.2.3-mini", "a-1.2.3-mini")]
+)
+def test_a_model_whose_name_has_a_dot_is_to_be_quoted(name: str, whole: str) -> None:
+    problems: list[str] = []
+    tables = tomllib.loads(f"[price.{name}]\ninput = 1\noutput = 2\n")["price"]
+    read_entries(tables, "batchrun.toml", problems)
+    assert problems == [
+        f'batchrun.toml: [price.{whole}] has a dot in its name. Quote it: [price."{whole}"].'
+    ]
+
+
+@pytest.mark.parametrize("day", ["2026-11-20", '"2026-11-20"', "2026-11-20T10:00:00Z"])
+def test_the_day_of_a_price_may_be_a_date_of_toml(day: str) -> None:
+    problems: list[str] = []
+    tables = tomllib.loads(f"[m]\ninput = 1\noutput = 2\ndate = {day}\n")
+    assert read_entries(tables, "batchrun.toml", problems)["m"].dated == "2026-11-20"
+    assert problems == []
 
 
 def test_our_own_list_has_a_day_for_every_price_and_repeats_none_that_the_other_has() -> None:

@@ -260,7 +260,7 @@ def test_fees_that_were_reserved_are_part_of_what_was_spent_and_told(till: Till)
 def test_trials_count_as_they_do_in_the_limits(till: Till) -> None:
     till.write(f"{OWN}[budget]\nmonth = 20\n")
     till.insert(
-        "trials", account="default", profile="openai", job="faq", tags='["a"]', amount=DOLLAR, booked_at=NOON,
+        "trials", account="default", profile="openai", job="faq", tags='["a"]', amount=DOLLAR, booked_at=NOON, is_settled=1,
     )  # fmt: skip
     spent = till.spent()
     assert named(spent.rows(By.TAG)) == {"a": DOLLAR}
@@ -269,6 +269,17 @@ def test_trials_count_as_they_do_in_the_limits(till: Till) -> None:
     assert spent.notes == (
         "$1.00 of it took `batchrun try`, whose requests and tokens are not kept",
     )
+
+
+def test_a_trial_that_was_killed_is_presumed_as_in_the_limits(till: Till) -> None:
+    till.write(f"{OWN}[budget]\nmonth = 20\n")
+    till.insert(
+        "trials", account="default", profile="openai", job="faq", tags="[]", amount=DOLLAR, booked_at=NOON,
+    )  # fmt: skip
+    spent = till.spent()
+    assert (spent.total.cost, spent.total.presumed) == (0, DOLLAR)
+    stands = spent.limits[0].standing
+    assert (stands.spent, stands.presumed) == (0, DOLLAR)
 
 
 def test_what_a_forgotten_job_took_stays(till: Till) -> None:

@@ -52,7 +52,8 @@ create table trials (                 -- what was asked in homes that are thrown
   job text not null,
   tags text not null,
   amount integer not null,            -- the most that it can cost; once it has ended, what it came to
-  booked_at integer not null
+  booked_at integer not null,
+  is_settled integer not null default 0
 ) strict;
 
 create table short_of_money (         -- jobs of which something waits for room in a limit
