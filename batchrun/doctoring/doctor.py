@@ -27,7 +27,7 @@ from batchrun.doctoring.service import (
     examine_settings,
     try_writing,
 )
-from batchrun.doctoring.standing import examine_ledger, used_profiles
+from batchrun.doctoring.standing import examine_ledger, examine_limits, used_profiles
 from batchrun.errors import LedgerError
 from batchrun.ledger.connection import Ledger, open_for_reading
 from batchrun.ledger.home import Home
@@ -84,6 +84,7 @@ def _examined(wanted: Examination, profiles: Sequence[str]) -> Iterator[Diagnosi
                     in_process=wanted.config.in_process,
                     means_of=wanted.means_of,
                 )
+                yield from examine_limits(ledger, wanted.config.budgets)
                 profiles = profiles or used_profiles(ledger)
             except LedgerError as exc:
                 # Its own words end with what to do: another thing for a ledger that is gone than for one of a newer batchrun.

@@ -1,14 +1,17 @@
 """What the ledger says of itself: whether this home may send, whether anything ticks, and what is in flight for too long."""
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
+from batchrun.configtable import nearest
 from batchrun.doctoring.diagnosis import Area, Diagnosis, Level
 from batchrun.ledger.connection import Ledger, is_copied
 from batchrun.ledger.jobs import JobRow, find_jobs
 from batchrun.ledger.opencalls import waiting_calls
 from batchrun.ledger.snapshot import MeansOf, no_means, take_snapshot
 from batchrun.ledger.states import IS_OPEN_BATCH, BatchState
+from batchrun.money.limits import Budgets, Scope
 from batchrun.planning.actions import Wait
 from batchrun.planning.plan import plan
 from batchrun.planning.policy import FOREVER
@@ -43,6 +46,23 @@ def examine_ledger(
     yield _paused(ledger)
     yield _short(ledger)
     yield from _calling(ledger)
+
+
+def examine_limits(ledger: Ledger, budgets: Budgets) -> Iterator[Diagnosis]:
+    """Limits of the settings for tags and jobs that no job here has: such a one may be misspelt, and holds nothing then."""
+    jobs = list(ledger.rows("select name, settings ->> '$.tags' as tags from jobs"))
+    known = {
+        Scope.JOB: {row["name"] for row in jobs},
+        Scope.TAG: {tag for row in jobs for tag in json.loads(row["tags"] or "[]")},
+    }
+    for scope, names in known.items():
+        for name in sorted(set(budgets.named.get(scope, ())) - names):
+            yield _home(
+                "limits",
+                Level.WARN,
+                f"[budget.{scope}.{name}] is for a {scope} that no job of this home has.{nearest(name, names)}",
+                "Write its name as it stands in the job line; of a job that is still to come, nothing is to be done.",
+            )
 
 
 def used_profiles(ledger: Ledger) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ from batchrun.money.amounts import picodollars
 _FILE: Final = "prices.toml"
 _MODES: Final = ("batch", "flex", "priority")  # tables within a model's own; its own rates are live
 _LIVE: Final = "live"
+# Tools that OpenAI runs, of which dated names begin so. Source: the SDK's types of tools for /v1/responses.
+_TOOLS: Final = (
+    "web_search", "file_search", "code_interpreter", "image_generation", "computer", "mcp", "shell", "local_shell", "apply_patch", "tool_search",
+)  # fmt: skip
 _TABLES: Final = frozenset({*_MODES, "long"})
 _WITHOUT_OUTPUT: Final = ("embed", "rerank", "moderation")
 
@@ -97,6 +101,12 @@ def read_fees(table: Json, where: str, problems: list[str]) -> dict[str, int]:
         problems.append(f"{where}: 'fee' is a table. Write [fee].")
         return {}
     reader = ConfigTable(f"{where}: [fee]", table, problems)
+    # Other servers have tools of their own: only what is nearly one of OpenAI's is taken to be meant for it.
+    problems += [
+        f"{where}: [fee] has {tool!r}, which is no known tool.{meant}"
+        for tool in table
+        if not tool.startswith(_TOOLS) and (meant := nearest(tool, _TOOLS))
+    ]
     fees = {tool: reader.amount(tool) for tool in table}
     return {tool: picodollars(fee) for tool, fee in fees.items() if fee is not None}
 

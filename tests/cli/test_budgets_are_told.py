@@ -242,3 +242,17 @@ def test_a_share_of_a_limit_that_is_new_or_lowered_is_told_by_a_tick_with_nothin
         "",
         "batchrun: more than $0.0005 a month is spent: $0.00088 since 2026-09-01 (UTC)\n",
     ]
+
+
+def test_doctor_warns_of_limits_for_tags_and_jobs_that_no_job_has(
+    desk: Desk, service: BatchService
+) -> None:
+    names = ("tag.nightly", "tag.nigthly", "job.faq", "job.fap")
+    settings(desk, "".join(f"[budget.{name}]\nday = 1\n" for name in names))
+    desk.call("submit", desk.job("faq", *texts(1), tags=["nightly"]))
+    checks = desk.call("doctor", "--offline", "--json").json["checks"]
+    found = [check["what"] for check in checks if check["name"] == "limits"]
+    assert found == [
+        "[budget.job.fap] is for a job that no job of this home has. Did you mean 'faq'?",
+        "[budget.tag.nigthly] is for a tag that no job of this home has. Did you mean 'nightly'?",
+    ]

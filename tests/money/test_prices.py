@@ -11,7 +11,14 @@ from genai_prices import calc_price
 from batchrun.errors import UnknownPrice
 from batchrun.model import Usage
 from batchrun.money.prices import OPENAI_URL, OUR_TABLE, Mode, Price, PriceBook
-from batchrun.money.pricetables import Entry, RateCard, RateRow, builtin_entries, read_entries
+from batchrun.money.pricetables import (
+    Entry,
+    RateCard,
+    RateRow,
+    builtin_entries,
+    read_entries,
+    read_fees,
+)
 
 AT = 1_795_305_600  # 2026-11-22
 MILLION = 1_000_000
@@ -314,6 +321,16 @@ def test_the_day_of_a_price_may_be_a_date_of_toml(day: str) -> None:
     tables = tomllib.loads(f"[m]\ninput = 1\noutput = 2\ndate = {day}\n")
     assert read_entries(tables, "batchrun.toml", problems)["m"].dated == "2026-11-20"
     assert problems == []
+
+
+def test_a_fee_for_what_is_nearly_the_name_of_a_tool_is_refused() -> None:
+    problems: list[str] = []
+    read_fees({"web_serch": 0.01}, "batchrun.toml", problems)
+    assert problems == [
+        "batchrun.toml: [fee] has 'web_serch', which is no known tool. Did you mean 'web_search'?"
+    ]
+    fees = read_fees({"web_search_preview_2025_03_11": 0.01, "lookup": 1}, "batchrun.toml", [])
+    assert len(fees) == 2
 
 
 def test_our_own_list_has_a_day_for_every_price_and_repeats_none_that_the_other_has() -> None:
