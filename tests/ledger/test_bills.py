@@ -190,3 +190,19 @@ def test_a_share_is_reached_by_what_is_spent_and_presumed_together_to_the_last_d
     note_shares(ledger, (MONTH,), (50, 75, 90), NOW)
     found = untold_notices(ledger)
     assert [(one.percent, one.spent) for one in found] == [(n, cost + 200) for n in percents]
+
+
+def test_a_trial_is_presumed_for_a_day_and_spent_once_it_says_what_it_came_to(
+    ledger: Ledger,
+) -> None:
+    payer = Payer(account="default", profile="p", job="j")
+    open_trial(ledger, payer=payer, amount=2 * LARGEST, at=NOW)
+    trial = open_trial(ledger, payer=payer, amount=7, at=NOW)
+    whole = LARGEST + 7
+    tomorrow = NOW + DAY_S
+    assert standing(ledger, TODAY, NOW) == Standing(0, whole, 0, 0)
+    assert standing(ledger, TODAY, tomorrow) == Standing(0, whole, 0, 0)
+    assert standing(ledger, TODAY, tomorrow + DAY_S).taken == 0
+    settle_trial(ledger, trial, 5, NOW)
+    assert standing(ledger, TODAY, NOW) == Standing(5, LARGEST, 0, 0)
+    assert standing(ledger, TODAY, tomorrow) == Standing(0, LARGEST, 0, 0)
