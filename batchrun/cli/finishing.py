@@ -40,10 +40,12 @@ def open_line(job: "JobStatus", option: str, *, told: Collection[str] = ()) -> s
     parts += [reason.rstrip(".") for reason in job.waiting if reason not in told]
     if job.next_at is not None:
         parts.append(f"next look {rfc3339(job.next_at)}")
-    lead = (
-        "Once there is room, go on with" if job.is_stuck and not job.needs_resume else "Go on with"
-    )
-    return f"{'; '.join(parts)}. {lead}: {goes_on(job, option)}"
+    is_broke = job.is_stuck and not job.needs_resume
+    lead = "Once there is room, go on with" if is_broke else "Go on with"
+    line = f"{'; '.join(parts)}. {lead}: {goes_on(job, option)}"
+    if is_broke and job.counts["succeeded"]:
+        line += f". The answers so far: batchrun results {job.label} --format files{option}"
+    return line
 
 
 def goes_on(job: "JobStatus", option: str) -> str:

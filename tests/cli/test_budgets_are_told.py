@@ -40,6 +40,7 @@ def test_a_limit_that_is_used_up_ends_a_run_with_8_and_says_what_helps(
         in line
     )
     assert f"change 'month' under [budget] in {desk.folder / 'batchrun.toml'}" in line
+    assert line.endswith("The answers so far: batchrun results faq@openai --format files")
     done = desk.call("status", "--json").json["jobs"][0]
     assert 0 < done["counts"]["succeeded"] < 3
     assert done["short"] in done["waiting"]
