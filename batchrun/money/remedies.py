@@ -20,7 +20,7 @@ def remedy(
 
 
 def how_to_raise(limit: Limit, settings: str, source: str) -> str:
-    """`Or raise month in [budget.tag.eu] of /work/batchrun.toml`: where the amount is changed."""
+    """`Or raise month in [budget.tag.eu] of /srv/nightly/batchrun.toml`: where the amount is changed."""
     key = limit.period if limit.is_hard else f"soft_{limit.period}"
     if limit.is_own:
         what = "'budget'" if limit.period is Period.TOTAL else f"{str(key)!r} in 'budget'"
