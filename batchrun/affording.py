@@ -17,7 +17,8 @@ from batchrun.money.amounts import dollars
 from batchrun.money.counting import CHUNK
 from batchrun.money.limits import Limit
 from batchrun.money.measure import Meter
-from batchrun.money.prices import Mode, Price, PriceBook
+from batchrun.money.price import Mode, Price
+from batchrun.money.prices import PriceBook
 from batchrun.money.worst import Bound
 from batchrun.profiles import Profile
 

@@ -1,7 +1,7 @@
 """How a profile asks, as far as that changes what it costs."""
 
 from batchrun.model import JsonObject
-from batchrun.money.prices import Mode
+from batchrun.money.price import Mode
 from batchrun.profiles import BackendKind, Profile
 
 

@@ -11,7 +11,7 @@ from batchrun.estimating.costs import Cost, Spread
 from batchrun.estimating.estimate import FREE, Estimate, ModelEstimate, joined
 from batchrun.estimating.saving import Saving
 from batchrun.money.amounts import dollars
-from batchrun.money.prices import Mode
+from batchrun.money.price import Mode
 
 _UNKNOWN: Final = "unknown"
 _UNBOUNDED: Final = "no bound"

@@ -16,7 +16,7 @@ from batchrun.model import JobSettings
 from batchrun.money.amounts import dollars
 from batchrun.money.counted import Counted
 from batchrun.money.counting import IMAGE_URLS
-from batchrun.money.prices import Ceiling, Price
+from batchrun.money.price import Ceiling, Price
 from batchrun.money.repeated import CACHED_FROM, CACHED_STEP, RepeatedTokens
 
 CAP_TOKENS: Final = 4_000  # what is proposed as a cap, where no answer tells better

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from batchrun.ledger.answered import Answered
 from batchrun.money.counted import Counted, Sums
 from batchrun.money.counting import IMAGE_URLS
-from batchrun.money.prices import Ceiling, Price, Rates
+from batchrun.money.price import Ceiling, Price, Rates
 
 EXPECTED_SHARE: Final = 2  # of a cap: one part in so many
 LOW_SHARE: Final = 10

@@ -21,7 +21,8 @@ from batchrun.model import JobSettings
 from batchrun.modes import mode_of
 from batchrun.money.counted import Counted
 from batchrun.money.counting import CHUNK, RequestCounter
-from batchrun.money.prices import OPENAI_URL, Mode, Price, PriceBook
+from batchrun.money.price import Mode, Price
+from batchrun.money.prices import OPENAI_URL, PriceBook
 from batchrun.money.repeated import Repetition
 from batchrun.money.tokens import count_texts
 from batchrun.planning.deadline import Pace, believed, live_s

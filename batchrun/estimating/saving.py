@@ -7,7 +7,7 @@ from batchrun.ledger.connection import Ledger
 from batchrun.ledger.submissions import Submission
 from batchrun.ledger.wanted import unasked_requests
 from batchrun.money.counting import CHUNK, RequestCounter
-from batchrun.money.prices import Mode
+from batchrun.money.price import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

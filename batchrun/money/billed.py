@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 from batchrun.model import Json, Usage
-from batchrun.money.prices import Price, Rates
+from batchrun.money.price import Price, Rates
 
 # Prices have tiers by the input tokens of a whole request. Larger requests than SMALL are therefore summed up apart, by thousands.
 SMALL: Final = 16_000

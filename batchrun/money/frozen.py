@@ -5,7 +5,7 @@ What was reserved at a price is settled at that price, whatever the tables say b
 
 import msgspec
 
-from batchrun.money.prices import Mode, Price, Rates, Tier
+from batchrun.money.price import Mode, Price, Rates, Tier
 
 
 class _Row(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from batchrun.errors import Unbounded
 from batchrun.money.asked import Asked
 from batchrun.money.counted import Look, Sums
 from batchrun.money.counting import CHUNK, RequestCounter
-from batchrun.money.prices import Ceiling, Price
+from batchrun.money.price import Ceiling, Price
 from batchrun.money.worst import Bound
 
 

@@ -12,7 +12,7 @@ from batchrun.errors import Unbounded
 from batchrun.money.asked import Asked
 from batchrun.money.counted import LARGE_TOKENS, Sums
 from batchrun.money.counting import IMAGE_URLS
-from batchrun.money.prices import Ceiling, Mode, Price, Rates
+from batchrun.money.price import Ceiling, Mode, Price, Rates
 from batchrun.money.readers import READ_URLS
 
 # What an answer may be longer than its cap: a share of it, and some tokens.

@@ -28,7 +28,8 @@ from batchrun.money.amounts import dollars
 from batchrun.money.frozen import frozen
 from batchrun.money.limits import Limit, Payer
 from batchrun.money.measure import Measured, measure
-from batchrun.money.prices import Mode, PriceBook
+from batchrun.money.price import Mode
+from batchrun.money.prices import PriceBook
 from batchrun.money.remedies import how_to_raise, remedy
 from batchrun.planning.means import Means
 from batchrun.profiles import Profile

@@ -20,7 +20,7 @@ from batchrun.money.billed import (
     usage_of,
 )
 from batchrun.money.counting import IMAGE_URLS
-from batchrun.money.prices import Mode, Price
+from batchrun.money.price import Mode, Price
 from batchrun.profiles import DEFAULT_ACCOUNT, LIVE_SUFFIX
 from batchrun.spending.pricing import Asked, Pricing
 from batchrun.spending.spans import Span

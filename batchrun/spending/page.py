@@ -7,7 +7,7 @@ from typing import Final
 from batchrun.clock import rfc3339
 from batchrun.ledger.standings import LimitStanding
 from batchrun.money.amounts import dollars
-from batchrun.money.prices import unplaced
+from batchrun.money.price import unplaced
 from batchrun.outputs.escaping import printable
 from batchrun.spending.charts import STYLE as CHARTS
 from batchrun.spending.charts import columns_chart, share_bar

@@ -8,7 +8,8 @@ from batchrun.errors import UnknownPrice
 from batchrun.model import JobSettings
 from batchrun.modes import mode_of
 from batchrun.money.frozen import thawed
-from batchrun.money.prices import Mode, Price, PriceBook
+from batchrun.money.price import Mode, Price
+from batchrun.money.prices import PriceBook
 from batchrun.profiles import LIVE_SUFFIX
 
 FREE: Final = "this machine"

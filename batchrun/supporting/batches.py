@@ -22,7 +22,8 @@ from batchrun.money.amounts import DOLLAR
 from batchrun.money.billed import Taken, billed_cost, service_usage, usage_of
 from batchrun.money.counting import IMAGE_URLS
 from batchrun.money.frozen import thawed
-from batchrun.money.prices import Mode, Price, PriceBook, unplaced
+from batchrun.money.price import Mode, Price, unplaced
+from batchrun.money.prices import PriceBook
 from batchrun.outputs.evidence import nth_request
 from batchrun.outputs.rows import JobView
 from batchrun.supporting.redacting import redacted, texts_in

@@ -13,7 +13,7 @@ from batchrun.ledger.home import Home
 from batchrun.ledger.states import BatchState
 from batchrun.money.frozen import frozen
 from batchrun.money.limits import Payer
-from batchrun.money.prices import Mode, Price, Rates
+from batchrun.money.price import Mode, Price, Rates
 
 DAY_S = 86_400
 NOW = 1_790_000_000

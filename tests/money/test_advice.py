@@ -15,7 +15,7 @@ from batchrun.estimating.advice import (
 from batchrun.ledger.answered import Answered
 from batchrun.model import JobSettings
 from batchrun.money.counted import Counted, Sums
-from batchrun.money.prices import Ceiling, Mode, Price, Rates
+from batchrun.money.price import Ceiling, Mode, Price, Rates
 from batchrun.money.repeated import RepeatedTokens
 from batchrun.money.tokens import tokenizer_of
 

@@ -17,7 +17,7 @@ from batchrun.money.billed import (
     size_of,
     usage_of,
 )
-from batchrun.money.prices import Mode, Price, Rates, Tier
+from batchrun.money.price import Mode, Price, Rates, Tier
 
 PLAIN = Rates(10, 100, 1, 10, 30, 300, 40, 400)
 LONG = Rates(20, 150, 2, 20, 60, 450, 80, 600)

@@ -6,7 +6,7 @@ from batchrun.estimating.costs import Cost, Spread, cost_of, output_of, total
 from batchrun.estimating.estimate import joined
 from batchrun.ledger.answered import Answered
 from batchrun.money.counted import Counted, Sums
-from batchrun.money.prices import Ceiling, Mode, Price, Rates, Tier
+from batchrun.money.price import Ceiling, Mode, Price, Rates, Tier
 from batchrun.money.tokens import tokenizer_of
 
 FREE = Ceiling(output_tokens=None, context_tokens=None)

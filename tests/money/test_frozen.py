@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.money.frozen import frozen, thawed
-from batchrun.money.prices import OPENAI_URL, Mode, Price, PriceBook, Rates, Tier
+from batchrun.money.price import Mode, Price, Rates, Tier
+from batchrun.money.prices import OPENAI_URL, PriceBook
 
 RATES = st.builds(Rates, *[st.integers(0, 10**9)] * 8)
 PRICES = st.builds(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from batchrun.errors import Unbounded
 from batchrun.money.counting import CHUNK
 from batchrun.money.measure import Measured, measure
-from batchrun.money.prices import Ceiling, Mode, Price, Rates, Tier
+from batchrun.money.price import Ceiling, Mode, Price, Rates, Tier
 
 URL = "/v1/responses"
 RATES = Rates(10, 100, 1, 12, 20, 200, 40, 400)

@@ -10,7 +10,8 @@ from genai_prices import calc_price
 
 from batchrun.errors import UnknownPrice
 from batchrun.model import Usage
-from batchrun.money.prices import OPENAI_URL, OUR_TABLE, Mode, Price, PriceBook
+from batchrun.money.price import Mode, Price
+from batchrun.money.prices import OPENAI_URL, OUR_TABLE, PriceBook
 from batchrun.money.pricetables import (
     Entry,
     RateCard,

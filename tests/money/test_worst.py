@@ -11,7 +11,7 @@ from batchrun.errors import Unbounded
 from batchrun.model import Usage
 from batchrun.money.counting import RequestCounter
 from batchrun.money.measure import Measured, measure
-from batchrun.money.prices import Ceiling, Mode, Price, Rates, Tier
+from batchrun.money.price import Ceiling, Mode, Price, Rates, Tier
 from batchrun.money.worst import OVER_TOKENS
 
 RESPONSES, CHAT, PICTURES = "/v1/responses", "/v1/chat/completions", "/v1/images/generations"

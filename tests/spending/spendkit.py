@@ -18,7 +18,8 @@ from batchrun.model import JobSettings, JsonObject
 from batchrun.money.billed import Taken, cost_of
 from batchrun.money.frozen import frozen
 from batchrun.money.limits import Payer
-from batchrun.money.prices import OPENAI_URL, Mode, Price, PriceBook
+from batchrun.money.price import Mode, Price
+from batchrun.money.prices import OPENAI_URL, PriceBook
 from batchrun.spending.report import Spending, spending
 from batchrun.spending.spans import span_of
 
