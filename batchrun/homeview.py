@@ -26,7 +26,7 @@ from batchrun.pace import pace_of
 from batchrun.planning.actions import Wait
 from batchrun.planning.deadline import Pace
 from batchrun.planning.plan import plan
-from batchrun.planning.queue import Queue
+from batchrun.planning.queuefacts import Queue
 from batchrun.queues import queue_of
 from batchrun.running.passresult import PassResult
 from batchrun.running.purse import Purse

@@ -3,7 +3,7 @@
 from typing import Final
 
 from batchrun.config import Config
-from batchrun.planning.queue import Queue, QueueKey
+from batchrun.planning.queuefacts import Queue, QueueKey
 from batchrun.profiles import DEFAULT_ACCOUNT, Profile
 
 _ANY: Final = "*"  # any other model

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.states import BatchState
-from batchrun.planning.queue import Learned, Queue, QueueFacts, QueueKey
+from batchrun.planning.queuefacts import Learned, Queue, QueueFacts, QueueKey
 
 # The queue that a batch of this profile and model goes into; None: it goes into none, or there is no such profile any more.
 QueueOf = Callable[[str, str], Queue | None]

@@ -30,7 +30,7 @@ from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.means import Means
 from batchrun.planning.plan import RETRY_GATHER_COUNT
 from batchrun.planning.policy import LOST_MOST_S
-from batchrun.planning.queue import Queue, QueueFacts, QueueKey
+from batchrun.planning.queuefacts import Queue, QueueFacts, QueueKey
 
 # What a job, a row of `jobs`, may spend; None: nothing binds it.
 MeansOf = Callable[[Ledger, sqlite3.Row, int], Means | None]

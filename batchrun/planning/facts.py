@@ -6,7 +6,7 @@ from batchrun.ledger.states import BatchState
 from batchrun.planning.canary import Canary
 from batchrun.planning.deadline import Pace
 from batchrun.planning.means import Means
-from batchrun.planning.queue import QueueFacts, QueueKey
+from batchrun.planning.queuefacts import QueueFacts, QueueKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,110 +13,21 @@ creation is committed to until it has ended. Where no limit is known, everything
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 from batchrun.ledger.states import BatchState
+from batchrun.planning.facts import BatchFacts, Snapshot
 from batchrun.planning.policy import token_hold_s
+from batchrun.planning.queuefacts import Learned, QueueFacts, QueueKey
 
-if TYPE_CHECKING:
-    from batchrun.planning.facts import BatchFacts, Snapshot
-
-# A whole limit in one batch would keep everybody else out for as long as it runs, and what does not divide the limit leaves a part of it unused;
-# many small batches are many uploads and polls. In simulations of five jobs, an eighth came within 5 % of what ever smaller pieces reach.
-PIECES: Final = 8
-_WHOLE_PERCENT: Final = 133  # of a piece: what is no larger is not cut
-_PIECE_LEAST: Final = 10_000  # tokens; smaller pieces are not worth a batch
-_BELIEVED_S: Final = 86_400  # a limit that a service told may be another one a day later
 _IN_QUEUE: Final = (BatchState.CREATING, BatchState.CREATED)
 _LIMIT: Final = re.compile(r"\blimit(?:\s|:|=|is\b|of\b)*(\d[\d,_]*)", re.IGNORECASE)
 _DIGITS_MOST: Final = 15
 
 
-class QueueKey(NamedTuple):
-    """Whose queue it is, and the model's."""
-
-    account: str
-    model: str
-
-
-class Queue(NamedTuple):
-    """The queue that a batch goes into, by the settings. `configured`: how many tokens it takes, where they say that."""
-
-    key: QueueKey
-    configured: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
-    """What refusals say of a queue.
-
-    `tokens`: so many fit, as far as is known; `stated`: what the service called its limit last. `at`: the last refusal, `refusals` of them in
-    a row; before `until` nothing that may not fit is tried.
-    """
-
-    tokens: int
-    at: int
-    stated: int | None = None
-    refusals: int = 0
-    until: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueFacts:
-    """A queue with a limit, configured or learned. `sent`: when a batch of each job was sent into it last."""
-
-    key: QueueKey
-    configured: int | None = None
-    learned: Learned | None = None
-    sent: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def level(self) -> int:
-        """So many tokens of ours fit in all likelihood."""
-        known = (self.configured, None if self.learned is None else self.learned.tokens)
-        return min(tokens for tokens in known if tokens is not None)
-
-    @property
-    def until(self) -> int:
-        """Before when nothing is tried that may not fit."""
-        return 0 if self.learned is None else self.learned.until
-
-    @property
-    def whole(self) -> int | None:
-        """How many the service takes from everybody together; None where nobody has said so."""
-        said = (self.configured, None if self.learned is None else self.learned.stated)
-        return min((tokens for tokens in said if tokens is not None), default=None)
-
-    def most(self, now: int) -> int | None:
-        """Above how many tokens of ours not even one more batch is tried; None: there is no such number."""
-        if self.learned is None or now - self.learned.at < _BELIEVED_S:
-            return self.whole
-        return self.configured
-
-    @property
-    def piece(self) -> int | None:
-        """How many tokens a batch is to have at most; None where its queue's size is not known."""
-        if self.whole is None:
-            return None
-        return max(self.whole // PIECES, min(self.whole, _PIECE_LEAST))
-
-    def is_small(self, tokens: int) -> bool:
-        """Whether a batch has so few that it fits beside several others, if they are ours alone."""
-        return self.whole is not None and tokens * PIECES * 100 <= self.whole * _WHOLE_PERCENT
-
-    def is_too_large(self, tokens: int, requests: int) -> bool:
-        """Whether a batch is to be cut before it is sent."""
-        piece = self.piece
-        return (
-            piece is not None
-            and requests > 1
-            and tokens > min(piece * _WHOLE_PERCENT // 100, self.whole or piece)
-        )
-
-
 def going(
-    snapshot: "Snapshot", ready: Sequence["BatchFacts"], now: int
+    snapshot: Snapshot, ready: Sequence[BatchFacts], now: int
 ) -> tuple[frozenset[int], tuple[int, ...]]:
     """Which of the batches that are `ready` for their next step may take it, and the moments at which more may, as far as time alone brings them.
 
@@ -138,14 +49,14 @@ def going(
     return frozenset(free), tuple(moments)
 
 
-def to_count(snapshot: "Snapshot", ready: Sequence["BatchFacts"]) -> list["BatchFacts"]:
+def to_count(snapshot: Snapshot, ready: Sequence[BatchFacts]) -> list[BatchFacts]:
     """Batches whose tokens must be known before any of those that are `ready` may go."""
     keys = {queue.key for queue in snapshot.queues} & {b.queue for b in ready}
     matter = [*ready, *(b for key in sorted(keys) for b in _held(snapshot, key))]
     return [b for b in matter if b.queue in keys and b.tokens is None]
 
 
-def _held(snapshot: "Snapshot", key: QueueKey) -> list["BatchFacts"]:
+def _held(snapshot: Snapshot, key: QueueKey) -> list[BatchFacts]:
     """What of ours is in a queue, as far as we know. A refusal makes no room before it is understood."""
     return [
         b
@@ -156,7 +67,7 @@ def _held(snapshot: "Snapshot", key: QueueKey) -> list["BatchFacts"]:
 
 
 def _chosen(
-    queue: QueueFacts, ready: Sequence["BatchFacts"], held: Sequence["BatchFacts"], now: int
+    queue: QueueFacts, ready: Sequence[BatchFacts], held: Sequence[BatchFacts], now: int
 ) -> tuple[set[int], int | None]:
     """Who goes, and where nobody does, when the first may."""
     taken: dict[int, int] = {}
@@ -178,7 +89,7 @@ def _chosen(
 
 
 def _may_try(
-    queue: QueueFacts, b: "BatchFacts", held: Sequence["BatchFacts"], used: int, now: int
+    queue: QueueFacts, b: BatchFacts, held: Sequence[BatchFacts], used: int, now: int
 ) -> bool:
     """Whether a batch that may not fit is sent all the same, as soon as it is time for that."""
     if not held:
@@ -188,8 +99,8 @@ def _may_try(
 
 
 def _in_line(
-    queue: QueueFacts, ready: Sequence["BatchFacts"], taken: dict[int, int]
-) -> Iterable["BatchFacts"]:
+    queue: QueueFacts, ready: Sequence[BatchFacts], taken: dict[int, int]
+) -> Iterable[BatchFacts]:
     """Who is next, and then who; `taken` has what the job of each one before was given. What is uploaded goes first, and last what fits into no queue."""
     sent = dict(queue.sent)
     whole = queue.whole
@@ -212,15 +123,15 @@ def _in_line(
             del jobs[job]
 
 
-def _is_hopeless(b: "BatchFacts", whole: int | None) -> bool:
+def _is_hopeless(b: BatchFacts, whole: int | None) -> bool:
     return whole is not None and _tokens(b) > whole
 
 
-def _tokens(b: "BatchFacts") -> int:
+def _tokens(b: BatchFacts) -> int:
     return b.tokens or 0
 
 
-def why_waiting(snapshot: "Snapshot", key: QueueKey) -> str | None:
+def why_waiting(snapshot: Snapshot, key: QueueKey) -> str | None:
     """Why a batch of a queue waits, in words; None where nothing of ours is in it, and the service has had its say."""
     queue = next(queue for queue in snapshot.queues if queue.key == key)
     held = _held(snapshot, key)

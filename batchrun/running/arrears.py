@@ -26,7 +26,7 @@ _PAID = (
 
 
 def bill_arrears(ledger: Ledger, purse: Purse, now: int) -> None:
-    """Make the bills that are missing, each in a transaction of its own. Batches that were not created need none: see `is_unpaid`.
+    """Make the bills that are missing, each in a transaction of its own. Batches that were not created need none: see `unpaid.py`.
 
     A job with a batch out of which nobody can say what it costs at most is paused, under a hard limit; of one that has ended an incident tells.
     """

@@ -3,14 +3,12 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from zlib import crc32
 
 import msgspec
 
 from batchrun.config import Config
-from batchrun.ledger.batches import update_batch
-from batchrun.ledger.bills import payer_of
 from batchrun.ledger.connection import Ledger
 from batchrun.ledger.deadlines import take_back_unsent
 from batchrun.ledger.jobs import DIVERTED_TO
@@ -26,10 +24,6 @@ from batchrun.modes import mode_of
 from batchrun.planning.facts import JobFacts
 from batchrun.planning.means import Means
 from batchrun.running.paying import Payment
-
-if TYPE_CHECKING:
-    from batchrun.running.context import PassContext
-
 
 _LIMITS: Final = "limits"  # of meta: the limits of the settings, as a pass last found them
 
@@ -143,21 +137,3 @@ class Purse:
         if found is None or not job.is_short:
             return None
         return found.stop() or found.lacking(least=before.least, whole=before.whole)
-
-
-def is_unpaid(ctx: "PassContext", batch: sqlite3.Row) -> bool:
-    """Whether a limit forbids to create a batch after all: one may have come, or been lowered, since it was made. Inside the transaction of its intent."""
-    payment = ctx.payment(batch["job"], batch["profile"])
-    if payment is None or payment.room is None:
-        return False
-    why = payment.stop()
-    if why is None and payer_of(ctx.ledger, batch["id"]) != payment.payer:
-        why = Shortage(
-            0, 0, "nothing is reserved for it in the limits that its job falls under now"
-        )
-    if why is None:
-        return False
-    update_batch(ctx.ledger, batch["id"], reason=why.reason)
-    note_shortage(ctx.ledger, batch["job"], why, ctx.clock.now())
-    take_back_unsent(ctx.ledger, batch["job"])
-    return True

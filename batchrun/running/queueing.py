@@ -28,14 +28,8 @@ from batchrun.money.counting import CHUNK, RequestCounter
 from batchrun.planning.classify import Outcome
 from batchrun.planning.facts import Snapshot
 from batchrun.planning.plan import waits_for_room
-from batchrun.planning.queue import (
-    Queue,
-    QueueFacts,
-    QueueKey,
-    accepted,
-    refused,
-    stated_limit,
-)
+from batchrun.planning.queue import accepted, refused, stated_limit
+from batchrun.planning.queuefacts import Queue, QueueFacts, QueueKey
 from batchrun.running.context import PassContext
 from batchrun.running.refusing import cut_smaller, reject, remove_cut_file
 

@@ -27,7 +27,6 @@ from batchrun.ledger.requestfiles import verify
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.planning.policy import FILE_RETRIES, error_delay_s, poll_delay_s
 from batchrun.running.context import PassContext
-from batchrun.running.purse import is_unpaid
 from batchrun.running.refusing import (
     QUOTA_CODES,
     QUOTA_HOLD_S,
@@ -39,6 +38,7 @@ from batchrun.running.refusing import (
     put_under_audit,
     reject,
 )
+from batchrun.running.unpaid import is_unpaid
 from batchrun.windows import upload_life_s
 
 log = logging.getLogger(__name__)

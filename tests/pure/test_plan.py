@@ -35,7 +35,7 @@ from batchrun.planning.deadline import Pace
 from batchrun.planning.facts import BatchFacts, JobFacts, Snapshot
 from batchrun.planning.plan import RETRY_GATHER_COUNT, RETRY_GATHER_S, plan
 from batchrun.planning.policy import FOREVER, UNREACHABLE_S
-from batchrun.planning.queue import Learned, QueueFacts, QueueKey
+from batchrun.planning.queuefacts import Learned, QueueFacts, QueueKey
 
 NOW = 1_000_000
 times = st.integers(NOW - 5_000, NOW + 5_000)

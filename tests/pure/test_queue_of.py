@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.config import load_config
-from batchrun.planning.queue import Queue, QueueKey
+from batchrun.planning.queuefacts import Queue, QueueKey
 from batchrun.queues import queue_of
 
 SETTINGS = """

@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 
 from batchrun.ledger.states import BatchState
 from batchrun.planning.facts import BatchFacts, Snapshot
-from batchrun.planning.queue import (
-    Learned,
-    QueueFacts,
-    QueueKey,
-    accepted,
-    going,
-    refused,
-    stated_limit,
-    to_count,
-    why_waiting,
-)
+from batchrun.planning.queue import accepted, going, refused, stated_limit, to_count, why_waiting
+from batchrun.planning.queuefacts import Learned, QueueFacts, QueueKey
 
 NOW = 1_000_000
 KEY = QueueKey("account", "m")

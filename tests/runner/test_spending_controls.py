@@ -19,7 +19,7 @@ from batchrun.errors import Refused
 from batchrun.ledger import billing
 from batchrun.ledger.bills import Bill, insert_bill, settle_bill
 from batchrun.ledger.connection import Ledger
-from batchrun.running import form, paying, performing, send
+from batchrun.running import form, performing, send
 from batchrun.running.context import PassContext
 from batchrun.running.observe import cancel
 from batchrun.testing_backend import Fault
@@ -131,7 +131,6 @@ def reserved_after_create(patch: pytest.MonkeyPatch) -> None:
     insert, record = insert_bill, send.record_created
     later: dict[int, dict[str, Any]] = {}
     patch.setattr(form, "insert_bill", lambda _, **bill: later.update({bill["batch"]: bill}))
-    patch.setattr(paying, "is_unpaid", lambda *_: False)
     patch.setattr(send, "is_unpaid", lambda *_: False)
 
     def record_created(
