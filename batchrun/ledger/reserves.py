@@ -1,5 +1,5 @@
-"""Amounts that count in the limits without a batch of this ledger: what a deadline will need for items that leave their batches, and what `try`
-asks in a home that is thrown away.
+"""Amounts that count in the limits without a batch of this ledger: what a deadline will need for items that leave their batches, what `try`
+asks in a home that is thrown away, and what a service made twice.
 """
 
 import json
@@ -28,6 +28,15 @@ def open_trial(ledger: Ledger, *, payer: Payer, amount: int, at: int) -> int:
         ),
     )
     return int(cursor.lastrowid or 0)
+
+
+def presume_again(ledger: Ledger, *, batch: int, at: int) -> None:
+    """A service has a batch twice: the second one, which is cancelled, may cost as much as was reserved for the first. Inside the caller's transaction."""
+    ledger.execute(
+        "insert into trials (account, profile, job, tags, amount, booked_at) "
+        "select account, profile, job, tags, reserved, ? from bills where batch = ?",
+        (at + _LONGEST_S, batch),
+    )
 
 
 def settle_trial(ledger: Ledger, trial: int, amount: int, at: int) -> None:

@@ -2,10 +2,12 @@
 
 import logging
 import sqlite3
+from typing import Final
 
 from batchrun.backends.base import TERMINAL_STATUSES, Backend, RemoteBatch
 from batchrun.errors import BackendError
 from batchrun.ledger.batches import add_incident
+from batchrun.ledger.reserves import presume_again
 from batchrun.ledger.states import BatchEvent, BatchState
 from batchrun.model import TOKEN_KEY
 from batchrun.running.context import PassContext
@@ -13,6 +15,10 @@ from batchrun.running.listing import Listing
 from batchrun.running.send import is_recorded_elsewhere
 
 log = logging.getLogger(__name__)
+
+_TOLD: Final = (
+    "select 1 from incidents where batch = ? and kind = 'duplicate_batch' and message = ?"
+)
 
 
 def own_batch(
@@ -46,12 +52,16 @@ def cancel_duplicates(
 ) -> None:
     """Cancel batches that bear the token of `row` and are not the recorded one; each is an incident, whether or not that works."""
     for remote in extra:
+        message, now = _extra(row, remote), ctx.clock.now()
         with ctx.ledger.transaction():
+            is_news = not ctx.ledger.value(_TOLD, (row["id"], message))
+            if is_news and row["state"] != BatchState.REJECTED:  # that one is presumed itself
+                presume_again(ctx.ledger, batch=row["id"], at=now)
             add_incident(
                 ctx.ledger,
-                at=ctx.clock.now(),
+                at=now,
                 kind="duplicate_batch",
-                message=_extra(row, remote),
+                message=message,
                 job=row["job"],
                 batch=row["id"],
                 detail=remote.raw,

@@ -4,10 +4,11 @@ from typing import Any
 
 from runnerkit import DAY_S, NewWorld, World, items
 
-from batchrun.errors import Transient
+from batchrun.errors import Ambiguous, Transient
 from batchrun.ledger.bills import standing
 from batchrun.money.amounts import DOLLAR
 from batchrun.money.limits import Limit, Period, Scope
+from batchrun.service.options import Options
 from batchrun.testing_backend import Fault
 
 PRICE = '[price."gpt-4.1-mini"]\nbatch = { input = 10, output = 100 }\n'
@@ -252,4 +253,25 @@ def test_where_a_good_part_of_a_limit_is_free_a_part_goes_while_others_are_out(
     # The other whole, and of the rest as many as fit into what is left of a limit of which a good part was free.
     assert sum(b["request_count"] for b in world.batches()) == 18
     assert taken(world) <= 2
+    world.run()
+
+
+def test_what_a_service_made_twice_is_presumed_twice_and_once_only(new_world: NewWorld) -> None:
+    lost = Fault(call="create", error=Ambiguous("lost"), when="after")
+    world = new_world(faults=[lost], options=Options(validating_s=3_600))
+    with_budget(world, "[budget]\nmonth = 10\n")
+    (row,) = world.batches()
+    (bill,) = world.rows("select reserved from bills")
+    world.embedded.create(
+        input_file_id=row["input_file_id"],
+        endpoint=row["endpoint"],
+        window=row["window"],
+        metadata={"batchrun": row["token"]},
+    )
+    world.clock.advance(60)
+    for _ in range(3):
+        world.tick()
+        world.clock.advance(60)
+    assert world.incidents() == ["duplicate_batch"]
+    assert round(taken(world) * DOLLAR) == 2 * bill["reserved"]
     world.run()

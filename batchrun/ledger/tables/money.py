@@ -45,7 +45,7 @@ create table set_aside (              -- for what a deadline takes out of its ba
   at integer not null
 ) strict;
 
-create table trials (                 -- what was asked in homes that are thrown away (`try`), and counts here all the same
+create table trials (                 -- what was asked in homes that are thrown away (`try`), and what a service made twice: it counts here all the same
   id integer primary key,
   account text not null,              -- as in bills
   profile text not null,
