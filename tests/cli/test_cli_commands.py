@@ -220,10 +220,11 @@ def test_cancel_keeps_what_is_paid_and_stops_the_rest(desk: Desk, service: Batch
     called = desk.call("cancel", "faq")
     assert called.code == 0
     assert called.out.startswith("faq@openai: ")
-    assert desk.call("wait").code == 0
+    code = desk.call("wait").code
     counts = desk.call("status", "--json").json["jobs"][0]["counts"]
     assert counts["pending"] == counts["in_flight"] == 0
     assert counts["succeeded"] + counts["cancelled"] == 2
+    assert code == (3 if counts["cancelled"] else 0)  # how far the service was is its own affair
 
 
 def test_new_writes_a_job_file_that_check_takes(desk: Desk) -> None:
