@@ -119,8 +119,9 @@ class Assessor:
     ) -> Price:
         """What its requests cost; `goes_live`: at most, since a deadline may take all of them out of their batches."""
         if goes_live and mode is Mode.BATCH:
+            live = self.config.profile(self.config.live_twin(profile.name))
             with contextlib.suppress(UnknownPrice):  # then nothing goes live under a limit
-                return book.price(model, Mode.LIVE, base_url=profile.base_url, at=self.now)
+                return book.price(model, Mode.LIVE, base_url=live.base_url, at=self.now)
         return book.price(model, mode, base_url=profile.base_url, at=self.now)
 
     def _taken(self, limit: Limit) -> int:

@@ -38,7 +38,7 @@ class TrialCosts:
             left = room(here, payment.limits, now)
             if left is not None and left[0] < amount:
                 raise GuardError(
-                    f"{dollars(max(left[0], 0))} is left of {left[1].words}, and these items may cost {dollars(amount)}. "
+                    f"{dollars(max(left[0], 0), is_down=True)} is left of {left[1].words}, and these items may cost {dollars(amount)}. "
                     "Try fewer of them (-n 1), cap their answers, or raise the limit."
                 )
             return open_trial(here, payer=payment.payer, amount=amount, at=now)

@@ -6,9 +6,9 @@ from typing import Final
 from batchrun.ledger.batches import add_incident
 from batchrun.ledger.bills import settle_bill
 from batchrun.ledger.connection import Ledger
+from batchrun.ledger.shortages import Overrun
 from batchrun.ledger.states import BatchState
 from batchrun.ledger.usage import taken_by
-from batchrun.money.amounts import dollars
 from batchrun.money.billed import billed_cost, service_usage
 from batchrun.money.counting import IMAGE_URLS
 from batchrun.money.frozen import thawed
@@ -28,7 +28,7 @@ def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False
     when all was over.
     """
     row = ledger.row(
-        "select b.*, l.price, l.reserved, l.fees from batch_rows b join bills l on l.batch = b.id where b.id = ?",
+        "select b.*, l.account, l.price, l.reserved, l.fees from batch_rows b join bills l on l.batch = b.id where b.id = ?",
         (batch,),
     )
     if row is None:
@@ -50,10 +50,7 @@ def settle_billing(ledger: Ledger, batch: int, at: int, *, is_late: bool = False
             kind=OVERRUN,
             job=row["job"],
             batch=batch,
-            message=(
-                f"batch {batch} cost {dollars(cost)}, {dollars(over)} more than the most that was reckoned with. Nothing more is sent from its account: "
-                "compare the prices in batchrun.toml with those of the service, then let go with `batchrun resume`"
-            ),
+            message=Overrun(row["account"], batch, over).words,
         )
 
 

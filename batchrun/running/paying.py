@@ -106,11 +106,16 @@ class Payment:
         return Quote(bill, whole.requests, whole.fitting, first.reserved)
 
     def bill_of_pruned(self, model: str) -> Bill | None:
-        """For a batch that has ended and whose requests are not here any more: what it costs is what its answers took."""
+        """For a batch that has ended and whose requests are not here any more: what it costs is what its answers took.
+
+        None where its price is not known, and no hard limit is to hold. Raises UnknownPrice.
+        """
         try:
             price = self._book.price(model, self.mode, base_url=self.profile.base_url, at=self.now)
         except UnknownPrice:
-            return None
+            if self.room is None:
+                return None
+            raise
         return Bill(payer=self.payer, price=frozen(price), reserved=0, largest=0)
 
     @property

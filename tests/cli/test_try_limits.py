@@ -54,7 +54,7 @@ def test_what_was_spent_before_leaves_less_to_try(desk: Desk, asked: list[str]) 
     limited(desk, "[budget]\nday = 77\n")  # one of them may cost 75
     called = desk.call("try", desk.job("faq", "d", max_output_tokens=10))
     assert called.code == 8
-    assert "$74.00 is left" in called.err
+    assert "$73.99 is left" in called.err
     assert len(asked) == 3
 
 

@@ -19,7 +19,6 @@ from typing import Final
 
 import pytest
 from crashkit import HASTY, at_once, in_child
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -27,8 +26,8 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
+from machinekit import live_through
 from runnerkit import DAY_S, World, check_invariants
 
 from batchrun.errors import Ambiguous, HomeLocked, Transient
@@ -268,15 +267,4 @@ class Night(RuleBasedStateMachine):
 @pytest.mark.usefixtures("real_sleep")  # of two processes at once, one waits for the other
 @pytest.mark.fault(29, 37, 40)
 def test_whatever_happens_in_whatever_order_nothing_is_paid_twice_and_nothing_is_lost() -> None:
-    is_long = settings.get_current_profile_name() == "thorough"
-    run_state_machine_as_test(
-        Night,
-        settings=settings(
-            max_examples=settings().max_examples if is_long else NIGHTS,
-            stateful_step_count=30,
-            deadline=None,
-            derandomize=not is_long,
-            phases=(Phase.explicit, Phase.generate),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    live_through(Night, nights=NIGHTS, steps=30)

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import pytest
 from crashkit import at_once, in_child
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,8 +20,8 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
+from machinekit import live_through
 from runnerkit import DAY_S, check_invariants
 from spendingkit import NEAR, Dying, limit_of, metered_world, watched
 
@@ -299,15 +298,4 @@ def _without_first_line(file_id: str, content: bytes) -> bytes:
 @pytest.mark.usefixtures("real_sleep")  # of two processes at once, one waits for the other
 @pytest.mark.fault(29, 37, 40)
 def test_whatever_happens_no_limit_is_ever_passed() -> None:
-    is_long = settings.get_current_profile_name() == "thorough"
-    run_state_machine_as_test(
-        Spending,
-        settings=settings(
-            max_examples=settings().max_examples if is_long else NIGHTS,
-            stateful_step_count=18,
-            deadline=None,
-            derandomize=not is_long,
-            phases=(Phase.explicit, Phase.generate),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    live_through(Spending, nights=NIGHTS, steps=18)

@@ -275,3 +275,17 @@ def test_what_a_service_made_twice_is_presumed_twice_and_once_only(new_world: Ne
     assert world.incidents() == ["duplicate_batch"]
     assert round(taken(world) * DOLLAR) == 2 * bill["reserved"]
     world.run()
+
+
+def test_what_ended_without_a_price_and_whose_requests_are_gone_is_told_once(world: World) -> None:
+    world.write(items(2), model="nobody-knows-it")
+    world.submit()
+    world.run()
+    world.api().prune()
+    assert list(world.home.requests.iterdir()) == []
+    (world.folder / "batchrun.toml").write_text(PRICE + "[budget]\nmonth = 10\n")
+    for _ in range(2):
+        world.tick()
+    (incident,) = world.rows("select kind, message from incidents")
+    assert incident["kind"] == "unpriced"
+    assert "batch 1 is in no limit: no batch price of 'nobody-knows-it'" in incident["message"]

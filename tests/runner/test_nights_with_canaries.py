@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
+from machinekit import live_through
 from test_any_night import Night, Rows
 
 NIGHTS = 5  # the same ones in every run
@@ -63,15 +63,4 @@ class TriedNight(Night):
 
 @pytest.mark.usefixtures("real_sleep")  # of two processes at once, one waits for the other
 def test_a_job_with_a_canary_ends_or_says_what_it_waits_for() -> None:
-    is_long = settings.get_current_profile_name() == "thorough"
-    run_state_machine_as_test(
-        TriedNight,
-        settings=settings(
-            max_examples=settings().max_examples if is_long else NIGHTS,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=not is_long,
-            phases=(Phase.explicit, Phase.generate),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    live_through(TriedNight, nights=NIGHTS, steps=25)
