@@ -5,17 +5,16 @@ an item costs one render and one string encode. Items with a `body` or a structu
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import xxhash
 
 from batchrun.attachments.attacher import Attacher
 from batchrun.attachments.kinds import Content
 from batchrun.backends.base import AttachMode
+from batchrun.bodyskeleton import INSTRUCTIONS, PROMPT, skeleton
 from batchrun.endpoints import endpoint_of
 from batchrun.endpoints.attaching import with_attachments
 from batchrun.endpoints.base import Endpoint
@@ -26,9 +25,8 @@ from batchrun.jobfile.ids import ID_LIMIT_BYTES
 from batchrun.jobfile.problems import shown
 from batchrun.jobfile.template import Template, TemplateError, Where, compile_template
 from batchrun.model import ITEM_LINE_LIMIT_BYTES, JobSettings, Json, JsonObject
+from batchrun.requesthashes import hash_seed, plain_hash, plain_hashes, whole_hash
 
-# Neither can stand in a job file's own text: NUL is refused there.
-HASH_VERSION: Final = 1  # the seed of request hashes; a new one asks for every job again
 _encode: Final = msgspec.json.Encoder().encode
 _STEERING: Final = frozenset(
     {"body", "model"}
@@ -85,24 +83,6 @@ class BadItem(BatchrunError):
 def _joined(problems: Iterable[str]) -> str:
     """Several problems as one: each is a sentence by itself, with or without its stop."""
     return "; ".join(problem.rstrip(".") for problem in problems)
-
-
-def hash_seed(before: bytes, after: bytes) -> int:
-    """The seed for requests that differ in their prompt only: what stands around it, and the version of this rule."""
-    return xxhash.xxh3_64_intdigest(b"%b\x00%b" % (before, after), HASH_VERSION)
-
-
-def plain_hash(prompt: bytes, seed: int) -> bytes:
-    """The hash of a request by its encoded prompt, within what `seed` stands for.
-
-    Pinned by golden tests like `whole_hash`: a drift between releases would ask (and pay) for every job again.
-    """
-    return xxhash.xxh3_128_digest(prompt, seed)
-
-
-def whole_hash(tail: bytes) -> bytes:
-    """The hash of a request that was built whole: over method, url and first-round body as they are sent."""
-    return xxhash.xxh3_128_digest(tail, HASH_VERSION)
 
 
 class RequestBuilder:
@@ -193,7 +173,7 @@ class RequestBuilder:
             else:
                 assert self._instructions is not None
                 instructions = _encode(self._instructions.render(fields))
-                filled = {_P: prompt, _I: instructions}
+                filled = {PROMPT: prompt, INSTRUCTIONS: instructions}
                 tail = b"".join(filled.get(part, part) for part in self._skeleton)
                 hashed = whole_hash(tail)
             if len(tail) > ITEM_LINE_LIMIT_BYTES:
@@ -230,8 +210,7 @@ class RequestBuilder:
         # Of the texts, too: encoded they are no shorter.
         if max(map(len, prompts)) + len(before) + len(after) > ITEM_LINE_LIMIT_BYTES:
             return None
-        # `plain_hash` of each, without a call of ours an item.
-        hashes = list(map(xxhash.xxh3_128_digest, prompts, itertools.repeat(self._seed)))
+        hashes = plain_hashes(prompts, self._seed)
         return PlainRequests(keys, before, prompts, after, settings.model, hashes)
 
     def build_all(
@@ -290,14 +269,19 @@ class RequestBuilder:
 
     @functools.cached_property
     def _skeleton(self) -> tuple[bytes, ...]:
-        """The encoded body around prompt (`_P`) and, where they vary, instructions (`_I`)."""
-        build = functools.partial(
-            self.endpoint.build, self.settings, model=self.settings.model, body={}
+        """The encoded body around prompt (PROMPT) and, where they vary, instructions (INSTRUCTIONS)."""
+        return skeleton(
+            lambda prompt, instructions: self.endpoint.build(
+                self.settings,
+                model=self.settings.model,
+                prompt=prompt,
+                instructions=instructions,
+                body={},
+            ),
+            self._head,
+            None if self._varies else self._fixed_instructions,
+            varies=self._varies,
         )
-        fixed = None if self._varies else self._fixed_instructions
-        marks = _marks(_encode(build(prompt="", instructions=fixed)))
-        body = build(prompt=marks[0], instructions=marks[1] if self._varies else fixed)
-        return _cut(self._head + _encode(body) + b"}", marks)
 
     @functools.cached_property
     def _seed(self) -> int:
@@ -393,32 +377,3 @@ def _are_plain_ids(keys: list[str]) -> bool:
 
 def _too_large(tail: bytes) -> BadItem:
     return BadItem("too_large", f"the request is {len(tail):,} bytes; 16 MB is the most")
-
-
-_P: Final = b"\x00p"
-_I: Final = b"\x00i"
-
-
-def _marks(encoded: bytes) -> tuple[str, str]:
-    """Two texts for the prompt and the instructions that stand nowhere else in a body."""
-    return next(
-        (f"\x00prompt{n}\x00", f"\x00instructions{n}\x00")
-        for n in itertools.count()
-        if f"prompt{n}".encode() not in encoded and f"instructions{n}".encode() not in encoded
-    )
-
-
-def _cut(encoded: bytes, marks: tuple[str, str]) -> tuple[bytes, ...]:
-    """The encoded skeleton, cut at its marks: literal parts with `_P` and `_I` (by identity) where the strings go."""
-    parts: list[bytes] = [encoded]
-    for mark, part in zip(marks, (_P, _I), strict=True):
-        needle = _encode(mark)
-        cut: list[bytes] = []
-        for piece in parts:
-            if piece is _P or needle not in piece:
-                cut.append(piece)
-                continue
-            before, after = piece.split(needle)
-            cut += [before, part, after]
-        parts = cut
-    return tuple(parts)

@@ -21,6 +21,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     (
         *("batchrun.errors", "batchrun.model", "batchrun.clock", "batchrun.memory"),
         *("batchrun.windows", "batchrun.money.amounts"),
+        *("batchrun.requesthashes", "batchrun.bodyskeleton"),
     ),
     (
         "batchrun.ledger.states",

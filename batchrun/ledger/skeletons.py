@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from batchrun.requests import hash_seed, plain_hash, whole_hash
+from batchrun.requesthashes import hash_seed, plain_hash, whole_hash
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _SKELETONS_MOST: Final = 16  # remembered: one job line makes one
