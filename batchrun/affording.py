@@ -27,20 +27,21 @@ from batchrun.profiles import Profile
 class Affordable:
     """The worst case of what a submission adds, in picodollars, and what the tightest hard `limit` leaves; None: nobody knows in a home that knows nothing.
 
-    `why_not`: why the worst case is not known, which is None then.
+    `prices`: the tables that it is reckoned by, each with its day. `why_not`: why the worst case is not known, which is None then.
     """
 
     limit: Limit
     left: int | None
     worst: int | None
+    prices: tuple[str, ...] = ()
     why_not: str = ""
 
     @property
     def words(self) -> str:
-        """`may cost up to $12.40; $10.00 a month leaves $7.10: what fits goes first`."""
+        """`may cost up to $12.40 (genai-prices 0.2.3, 2026-11-09); $10.00 a month leaves $7.10: what fits goes first`."""
         if self.worst is None:
             return f"is refused under {self.limit.words}: {self.why_not}"
-        what = f"may cost up to {dollars(self.worst)}"
+        what = f"may cost up to {dollars(self.worst)} ({'; '.join(self.prices)})"
         if not self.limit.amount:
             return f"{what}; {self.limit.words} lets nothing be sent"
         if self.left is not None and self.left <= 0:
@@ -89,12 +90,14 @@ class Assessor:
             return None
         book = PriceBook(own=self.config.prices, path=str(self.config.path or "batchrun.toml"))
 
+        prices: dict[str, None] = {}
+
         def bound_of(model: str) -> Bound:
+            price = self._price(book, model, mode, found, goes_live=settings.deadline is not None)
+            prices[price.source] = None
             return Bound(
                 url=settings.endpoint,
-                price=self._price(
-                    book, model, mode, found, goes_live=settings.deadline is not None
-                ),
+                price=price,
                 ceiling=book.ceiling(model, base_url=found.base_url),
                 fees=self.config.fees,
             )
@@ -112,7 +115,7 @@ class Assessor:
         if not meter.requests:
             return None
         known = least if self.knows_spending else None
-        return Affordable(limit=tightest, left=known, worst=meter.reserved)
+        return Affordable(limit=tightest, left=known, worst=meter.reserved, prices=tuple(prices))
 
     def _price(
         self, book: PriceBook, model: str, mode: Mode, profile: Profile, *, goes_live: bool

@@ -183,7 +183,7 @@ def job_json(prepared: Prepared) -> dict[str, object]:
 
 
 def budget_line(prepared: Prepared) -> str | None:
-    """`  may cost up to $3.10; $10.00 a month leaves $7.10`; None where no hard limit is for what is added."""
+    """`  may cost up to $3.10 (genai-prices 0.2.3, 2026-11-09); $10.00 a month leaves $7.10`; None where no hard limit is for what is added."""
     return None if prepared.affordable is None else f"  {prepared.affordable.words}"
 
 
@@ -196,6 +196,7 @@ def _budget_json(found: Affordable) -> dict[str, object]:
         "name": limit.name,
         "period": str(limit.period),
         "amount": amount_json(limit.amount),
+        "prices": list(found.prices),
         "why_not": found.why_not or None,
     }
 
